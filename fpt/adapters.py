@@ -1,0 +1,70 @@
+"""Low-rank adapters, one set for each problem of a stack, over shared frozen weights."""
+
+# S problems, R rank, I inputs, O outputs
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import sqrt
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fpt.backbones import Backbone
+
+LowRank = tuple[Float[Tensor, "stack rank inputs"], Float[Tensor, "stack outputs rank"]]
+
+
+def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
+    """The linear layers inside the attention of blocks `start` and up, in the order in which the model lists them."""
+    return [
+        module
+        for block in backbone.blocks[start:]
+        for name, child in block.named_children()
+        if "attn" in name
+        for module in child.modules()
+        if isinstance(module, nn.Linear)
+    ]
+
+
+def lora_start(
+    projections: Sequence[nn.Linear], rank: int, generators: Sequence[np.random.Generator], device: torch.device
+) -> list[LowRank]:
+    """A Kaiming-uniform, B zero: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685), section 4.1. One generator a problem."""
+    started = []
+    for linear in projections:
+        bound = 1 / sqrt(linear.in_features)
+        down = np.stack([random.uniform(-bound, bound, (rank, linear.in_features)) for random in generators])
+        up = torch.zeros(len(generators), linear.out_features, rank, device=device)
+        started.append((torch.from_numpy(down).to(device, torch.float32), up))
+    return started
+
+
+@contextmanager
+def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) -> Iterator[None]:
+    """Inside, each projection W x becomes W x + B A x / rank, with the A and B of the problem that x belongs to.
+
+    Batches must be stacked, problem by problem: their first dimension is S times the images of a problem.
+    """
+    handles = [
+        linear.register_forward_hook(_low_rank_update(*adapter))
+        for linear, adapter in zip(projections, adapters, strict=True)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor):  # type: ignore[no-untyped-def]
+    stack, rank, _ = down_SRI.shape
+
+    def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        rows = inputs[0].reshape(stack, -1, inputs[0].shape[-1])
+        low = rows @ down_SRI.transpose(1, 2)
+        flat = output.reshape(stack, -1, output.shape[-1])
+        return torch.baddbmm(flat, low, up_SOR.transpose(1, 2), alpha=1 / rank).view_as(output)
+
+    return hook

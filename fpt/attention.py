@@ -1,0 +1,104 @@
+"""What attention saw: queries and keys of every layer, caught while a backbone runs.
+
+A layer is found by what it calls (scaled dot-product attention, or a softmax over a square map), not by its name, so any
+timm transformer with softmax attention works, with fused attention on or off.
+"""
+
+# B images, H heads, R rows (queries), T tokens, C dimensions of a head
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+SOFTMAXES = (torch.softmax, Tensor.softmax, F.softmax)
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """One layer's attention. Logits are query key^T scale + bias, as the model used them.
+
+    Layers whose attention is not fused give their logits themselves, as `bias`, with no query or key.
+    """
+
+    query_BHRC: Tensor | None
+    key_BHTC: Tensor | None
+    scale: float
+    bias: Tensor | None
+
+    def logits(self, rows: slice) -> Float[Tensor, "batch heads rows tokens"]:
+        """Logits of the chosen query tokens."""
+        if self.query_BHRC is None or self.key_BHTC is None:
+            assert self.bias is not None
+            return self.bias[..., rows, :]
+        logits_BHRT = (self.query_BHRC[..., rows, :] * self.scale) @ self.key_BHTC.transpose(-2, -1)
+        return logits_BHRT if self.bias is None else logits_BHRT + self.bias[..., rows, :]
+
+    def head_mean_logits(self, rows: slice) -> Float[Tensor, "batch rows tokens"]:
+        """Mean over heads of the logits. One product over all heads' dimensions where there is no bias."""
+        if self.query_BHRC is None or self.key_BHTC is None or self.bias is not None:
+            return self.logits(rows).mean(1)
+        query_BRD, key_BTD = (
+            tensor.transpose(1, 2).flatten(2) for tensor in (self.query_BHRC[..., rows, :], self.key_BHTC)
+        )
+        heads = self.query_BHRC.shape[1]
+        return (query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2)
+
+    def attention(self, rows: slice) -> Float[Tensor, "batch rows tokens"]:
+        """Mean over heads of the softmaxed attention of the chosen query tokens. Rows sum to 1."""
+        return self.logits(rows).softmax(-1).mean(1)
+
+
+def class_attention(call: AttentionCall, prefix: int) -> Float[Tensor, "batch patches"]:
+    """[CLS] attention to the patches, mean over heads, scaled to sum to 1 over them."""
+    patches_BN = call.attention(slice(0, 1))[:, 0, prefix:]
+    return patches_BN / patches_BN.sum(1, keepdim=True)
+
+
+class _Listener(TorchFunctionMode):
+    def __init__(self, calls: list[AttentionCall]) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            self.calls.append(_from_fused(*args, **kwargs))
+        elif func in SOFTMAXES and args[0].ndim == 4 and args[0].shape[-1] == args[0].shape[-2]:
+            self.calls.append(AttentionCall(None, None, 1.0, args[0]))
+        return func(*args, **kwargs)
+
+
+def _from_fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    **_: Any,
+) -> AttentionCall:
+    bias = attn_mask
+    if bias is not None and bias.dtype == torch.bool:
+        bias = torch.zeros(bias.shape, dtype=query.dtype, device=query.device).masked_fill(~bias, -torch.inf)
+    return AttentionCall(query, key, query.shape[-1] ** -0.5 if scale is None else scale, bias)
+
+
+@contextmanager
+def listen(layers: int) -> Iterator[list[AttentionCall]]:
+    """Fills the list it yields with the attention calls made inside, in order.
+
+    Raises ValueError where it caught another number than `layers`.
+    """
+    calls: list[AttentionCall] = []
+    with _Listener(calls):
+        yield calls
+    if len(calls) != layers:
+        raise ValueError(f"captured {len(calls)} of {layers} layers; does every block use softmax attention?")

@@ -1,0 +1,125 @@
+"""Scenes: one key glyph of the scene's class among distractors, on a coloured noise background.
+
+Every scene is a pure function of (split, class, index): its randomness comes from a counter-based generator keyed by them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from fpt.glyphs.characters import characters, faces_of, glyph
+
+SIDE = 64  # pixels
+SIZES = (22, 25, 28, 31)  # longer side of a glyph, pixels
+TURNS = (-16, -8, 0, 8, 16)  # degrees
+CONTEXT_SHARE = 0.8  # how often a distractor comes from the context that all classes share
+PLACEMENTS = 8  # random places tried for each glyph; the one that overlaps least is taken
+LEAST_CONTRAST = 90.0  # Euclidean distance in RGB between a glyph and the background's mean colour
+SPLIT_CODES = {"base": 0, "validation": 1, "novel": 2}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image with `glyphs`, the characters drawn in it from back to front, and `owner`, which of them each pixel shows.
+
+    `owner` is -1 where the background shows.
+    """
+
+    image: UInt8[np.ndarray, "height width 3"]
+    owner: Int[np.ndarray, "height width"]
+    glyphs: tuple[str, ...]
+    key: int
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "height width"]:
+        """True where the key glyph shows."""
+        return self.owner == self.key
+
+
+def scene(split: str, class_index: int, index: int, distractors: int = 2) -> Scene:
+    """Scene `index` of a class: its key glyph and `distractors` others, all drawn alike.
+
+    Distractors are base classes, mostly from the context. Raises ValueError for an unknown split, or a class or number of
+    distractors outside its range.
+    """
+    members = characters(split)
+    if split not in SPLIT_CODES:
+        raise ValueError(f"split must be one of {', '.join(SPLIT_CODES)} but got {split!r}")
+    if not 0 <= class_index < len(members):
+        raise ValueError(f"class_index must be from 0 to {len(members) - 1} in split {split} but got {class_index}")
+    if distractors < 0:
+        raise ValueError(f"distractors must be at least 0 but got {distractors}")
+    stream = np.uint64(SPLIT_CODES[split] << 32 | class_index)
+    random = np.random.Generator(np.random.Philox(key=np.array([stream, index], np.uint64)))
+    key_character = members[class_index]
+    drawn = [key_character]
+    while len(drawn) <= distractors:
+        pool = characters("context") if random.random() < CONTEXT_SHARE else characters("base")
+        candidate = pool[random.integers(len(pool))]
+        if candidate not in drawn:
+            drawn.append(candidate)
+    order = random.permutation(len(drawn))
+    return compose([drawn[i] for i in order], key=int(np.argmin(order)), random=random)
+
+
+def compose(drawn: list[str], key: int, random: np.random.Generator) -> Scene:
+    """Draws characters in random faces, sizes, turns, colours and places, the first at the back."""
+    image, mean_colour = _background(random)
+    owner = np.full((SIDE, SIDE), -1, np.int8)
+    boxes: list[tuple[int, int, int, int]] = []
+    for position, character in enumerate(drawn):
+        faces = faces_of(character)
+        coverage = glyph(
+            character,
+            faces[random.integers(len(faces))],
+            SIZES[random.integers(len(SIZES))],
+            TURNS[random.integers(len(TURNS))],
+        )
+        top, left = _place(*coverage.shape, boxes, random)
+        bottom, right = top + coverage.shape[0], left + coverage.shape[1]
+        boxes.append((top, left, bottom, right))
+        window = np.s_[top:bottom, left:right]
+        colour = random.uniform(0, 255, 3)
+        while (away := colour - mean_colour) @ away < LEAST_CONTRAST**2:
+            colour = random.uniform(0, 255, 3)
+        opacity = coverage[..., None] / np.float32(255)
+        image[window] += opacity * (colour.astype(np.float32) - image[window])
+        owner[window][coverage > 127] = position
+    return Scene(np.clip(image, 0, 255).astype(np.uint8), owner, tuple(drawn), key)
+
+
+def _place(
+    height: int, width: int, boxes: list[tuple[int, int, int, int]], random: np.random.Generator
+) -> tuple[int, int]:
+    """Top and left of the tried place that overlaps the boxes drawn so far least."""
+    tops = random.integers(0, SIDE - height + 1, PLACEMENTS)
+    lefts = random.integers(0, SIDE - width + 1, PLACEMENTS)
+    overlap = np.zeros(PLACEMENTS)
+    for top, left, bottom, right in boxes:
+        rows = np.minimum(tops + height, bottom) - np.maximum(tops, top)
+        columns = np.minimum(lefts + width, right) - np.maximum(lefts, left)
+        overlap += np.maximum(rows, 0) * np.maximum(columns, 0)
+    best = int(overlap.argmin())
+    return int(tops[best]), int(lefts[best])
+
+
+def _background(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A colour, blotches of 8 pixels and fine grain; and the mean colour."""
+    mean = random.uniform(40, 215, 3).astype(np.float32)
+    blotches = random.uniform(-40, 40, (SIDE // 8 + 1, SIDE // 8 + 1, 3)).astype(np.float32)
+    knots = len(blotches)
+    rows = (_INTERPOLATION @ blotches.reshape(knots, knots * 3)).reshape(SIDE, knots, 3)
+    smooth = _INTERPOLATION @ rows  # y, x, colour
+    grain = random.integers(-12, 13, (SIDE, SIDE, 3), np.int8)
+    return mean + smooth + grain, mean
+
+
+def _linear_interpolation(side: int, step: int) -> np.ndarray:
+    """Rows: pixels; columns: knots every `step` pixels; weights of linear interpolation."""
+    place = np.arange(side, dtype=np.float32)[:, None] / step
+    weights: np.ndarray = np.maximum(0, 1 - np.abs(place - np.arange(side // step + 1, dtype=np.float32)))
+    return weights
+
+
+_INTERPOLATION = _linear_interpolation(SIDE, 8)

@@ -1,0 +1,63 @@
+"""Linear classifiers made from a support set in closed form: where fine-tuning starts, and what scores a patch's worth."""
+
+# S problems, B support images, W ways, D dimensions
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Head = tuple[Float[Tensor, "stack way dim"], Float[Tensor, "stack way"]]
+RIDGE = 50.0  # as in the paper's released code
+
+
+def class_means(
+    features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int
+) -> Float[Tensor, "stack way dim"]:
+    """Mean feature of each class."""
+    one_hot_SBW = F.one_hot(labels, way).to(features.dtype)
+    return one_hot_SBW.transpose(1, 2) @ features / one_hot_SBW.sum(1)[..., None]
+
+
+def protonet(
+    features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
+) -> Head:
+    """Minus the squared distance to each class mean, over `temperature`, up to what all classes share.
+
+    Prototypical networks, Snell et al., NeurIPS 2017 (arXiv:1703.05175), Eq. 8.
+    """
+    means_SWD = class_means(features, labels, way)
+    return 2 * means_SWD / temperature, -means_SWD.square().sum(-1) / temperature
+
+
+def r2d2(
+    features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
+) -> Head:
+    """Ridge regression onto one-hot labels by the Woodbury identity, over `temperature`.
+
+    R2-D2, Bertinetto et al., ICLR 2019 (arXiv:1805.08136), Eq. 5.
+    """
+    targets_SBW = F.one_hot(labels, way).to(features.dtype)
+    gram_SBB = features @ features.transpose(1, 2) + RIDGE * torch.eye(features.shape[1], device=features.device)
+    weights_SDW = features.transpose(1, 2) @ torch.linalg.solve(gram_SBB, targets_SBW)
+    weights_SWD = weights_SDW.transpose(1, 2) / temperature
+    return weights_SWD, torch.zeros(weights_SWD.shape[:2], device=features.device)
+
+
+def zero(
+    features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
+) -> Head:
+    """All weights zero: no opinion, and so no gradient for position prompts."""
+    stack, _, dim = features.shape
+    return torch.zeros(stack, way, dim, device=features.device), torch.zeros(stack, way, device=features.device)
+
+
+HEADS: dict[str, Callable[[Tensor, Tensor, int, float], Head]] = {"protonet": protonet, "r2d2": r2d2, "zero": zero}
+
+
+def scores(features: Float[Tensor, "stack images dim"], head: Head) -> Float[Tensor, "stack images way"]:
+    """Logits of a linear classifier for each problem of the stack."""
+    weight_SWD, bias_SW = head
+    return torch.baddbmm(bias_SW[:, None], features, weight_SWD.transpose(1, 2))

@@ -1,0 +1,216 @@
+"""Solves problems: every (episode, setting) pair of a batch of episodes, in stacks."""
+
+# E episodes, S problems of a stack, B support images, Q queries, T tokens, N patches, D dimensions, W ways
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from fpt.attention import class_attention
+from fpt.backbones import Backbone
+from fpt.heads import HEADS
+from fpt.localisation import attention_on_key, chance, precision
+from fpt.prompts import VARIANTS, Evidence, gather_evidence, importance, top_patches
+from fpt.solvers import SOLVERS, STEERED
+from fpt.solvers.contract import Settings, Stack
+
+PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick where the data has them
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What the frozen backbone makes of images: tokens that enter the first adapted block, features, [CLS] attention."""
+
+    tokens: Float[Tensor, "*images tokens dim"]
+    features: Float[Tensor, "*images dim"]
+    attention: Float[Tensor, "*images patches"]
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Episodes of one shape. Key masks (which patches show the key entity) are None where the data has none."""
+
+    indices: Sequence[int]
+    support_images: UInt8[Tensor, "episodes support height width 3"]
+    support: Frozen
+    labels: Int[Tensor, "episodes support"]
+    query: Frozen
+    query_labels: Int[Tensor, "episodes query"]
+    support_key: Bool[Tensor, "episodes support patches"] | None = None
+    query_key: Bool[Tensor, "episodes query patches"] | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One hyper-parameter setting. `alpha` 0 means no prompts."""
+
+    solver: str
+    training: Settings
+    prompts: str = "paper"
+    order: str = "paper"
+    lambda_: float = 1.0
+    alpha: float = 0.0
+    tau: float = 1.0
+    patches: int = 1
+    rate: float = 5e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one problem. Localisation figures are None where there are no prompts or masks to measure them by."""
+
+    episode: int
+    hits: tuple[int, ...]  # right queries of each class
+    queries: int
+    failed: bool  # scores that are not finite: no accuracy
+    prompt_precision: float | None  # share of prompt patches that show the key entity
+    prompt_chance: float | None  # the same for random patches
+    attention_on_key_before: float | None  # of [CLS] on queries, share of its attention to patches
+    attention_on_key_after: float | None
+
+    @property
+    def accuracy(self) -> float | None:
+        return None if self.failed else sum(self.hits) / self.queries
+
+
+@torch.no_grad()
+def freeze(backbone: Backbone, images: UInt8[Tensor, "batch height width 3"], blocks: int) -> Frozen:
+    """Runs images through the frozen backbone once; `blocks` is how many of the last blocks will be adapted."""
+    start = backbone.depth - blocks
+    tokens = backbone.lower(images, start)
+    passed = backbone.upper(tokens, start, watched=1)
+    return Frozen(tokens, passed.features, class_attention(passed.calls[0], backbone.prefix))
+
+
+def solve(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], stack: int) -> list[list[Outcome]]:
+    """Outcomes of each setting (outer) on each episode (inner). Settings of one solver and shape share stacks.
+
+    Raises ValueError for an unknown solver or kind of prompts, or masks that the data does not have.
+    """
+    for setting in settings:
+        _check(setting, episodes)
+    prompts = _all_prompts(backbone, episodes, settings)
+    count = len(episodes.indices)
+    outcomes: dict[tuple[int, int], Outcome] = {}
+    numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
+    for _, group in groupby(numbered, key=lambda i: (settings[i].solver, settings[i].training)):
+        problems = [(i, episode) for i in group for episode in range(count)]
+        for first in range(0, len(problems), stack):
+            members = problems[first : first + stack]
+            solved = _solve_stack(backbone, episodes, settings, prompts, members)
+            outcomes.update(zip(members, solved, strict=True))
+    return [[outcomes[i, episode] for episode in range(count)] for i in range(len(settings))]
+
+
+def _check(setting: Setting, episodes: Episodes) -> None:
+    if setting.solver not in SOLVERS:
+        raise ValueError(f"solver must be one of {', '.join(SOLVERS)} but got {setting.solver!r}")
+    if setting.prompts not in PROMPTS:
+        raise ValueError(f"prompts must be one of {', '.join(PROMPTS)} but got {setting.prompts!r}")
+    if setting.prompts == "masks" and episodes.support_key is None:
+        raise ValueError("prompts must not be masks for data without masks of its key entities")
+
+
+def _steered(setting: Setting) -> bool:
+    return setting.solver in STEERED and setting.alpha > 0
+
+
+def _all_prompts(
+    backbone: Backbone, episodes: Episodes, settings: Sequence[Setting]
+) -> list[Bool[Tensor, "episodes support patches"]]:
+    """Prompts of every setting; all False for one that takes none. The evidence of an episode is gathered once."""
+    shape = (*episodes.labels.shape, backbone.patches)
+    device = episodes.labels.device
+    evidence: dict[tuple[str, float, int], Evidence] = {}
+    prompts = []
+    for setting in settings:
+        if not _steered(setting):
+            prompts.append(torch.zeros(shape, dtype=torch.bool, device=device))
+        elif setting.prompts == "masks":
+            assert episodes.support_key is not None
+            prompts.append(episodes.support_key)
+        else:
+            key = (setting.training.head, setting.training.temperature, setting.training.way)
+            if key not in evidence:
+                evidence[key] = episode_evidence(backbone, episodes, setting.training)
+            prompts.append(estimated_prompts(evidence[key], setting).view(shape))
+    return prompts
+
+
+def estimated_prompts(evidence: Evidence, setting: Setting) -> Bool[Tensor, "images patches"]:
+    """The position prompt of each image under a setting."""
+    component = VARIANTS[setting.prompts](evidence.gradient)
+    return top_patches(importance(evidence.maps, component, setting.lambda_, setting.order), setting.patches)
+
+
+def episode_evidence(backbone: Backbone, episodes: Episodes, training: Settings) -> Evidence:
+    """Evidence of all support images, episode by episode, under each episode's own initial head."""
+    head = HEADS[training.head](episodes.support.features, episodes.labels, training.way, training.temperature)
+    count, support = episodes.labels.shape
+    problem_of = torch.arange(count, device=episodes.labels.device).repeat_interleave(support)
+    return gather_evidence(
+        backbone, episodes.support_images.flatten(0, 1), episodes.labels.flatten(), head, problem_of
+    )
+
+
+def _solve_stack(
+    backbone: Backbone,
+    episodes: Episodes,
+    settings: Sequence[Setting],
+    prompts: Sequence[Tensor],
+    members: Sequence[tuple[int, int]],
+) -> list[Outcome]:
+    chosen = [settings[i] for i, _ in members]
+    rows = torch.tensor([episode for _, episode in members], device=episodes.labels.device)
+
+    def per_problem(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=rows.device)
+
+    stack = Stack(
+        support_tokens=episodes.support.tokens[rows],
+        support_features=episodes.support.features[rows],
+        labels=episodes.labels[rows],
+        query_tokens=episodes.query.tokens[rows],
+        query_features=episodes.query.features[rows],
+        query_attention=episodes.query.attention[rows],
+        prompts=torch.stack([prompts[i][episode] for i, episode in members]),
+        alpha=per_problem([setting.alpha if _steered(setting) else 0.0 for setting in chosen]),
+        tau=per_problem([setting.tau for setting in chosen]),
+        rate=per_problem([setting.rate for setting in chosen]),
+        seeds=[(setting.seed, episodes.indices[episode]) for setting, (_, episode) in zip(chosen, members, strict=True)],
+    )
+    solution = SOLVERS[chosen[0].solver](backbone, stack, chosen[0].training)
+    right_SQ = (solution.scores.argmax(-1) == episodes.query_labels[rows]).cpu().numpy()
+    finite_S = solution.scores.isfinite().all(-1).all(-1).tolist()
+    labels_SQ = episodes.query_labels[rows].cpu().numpy()
+    way = chosen[0].training.way
+    outcomes = []
+    for problem, (i, episode) in enumerate(members):
+        hits = np.bincount(labels_SQ[problem][right_SQ[problem]], minlength=way)
+        prompted, key = prompts[i][episode], episodes.support_key
+        located = key is not None and bool(prompted.any())
+        outcomes.append(
+            Outcome(
+                episode=episodes.indices[episode],
+                hits=tuple(int(hit) for hit in hits),
+                queries=right_SQ.shape[1],
+                failed=not finite_S[problem],
+                prompt_precision=precision(prompted, key[episode]) if key is not None and located else None,
+                prompt_chance=chance(key[episode]) if key is not None and located else None,
+                attention_on_key_before=_on_key(episodes, episode, episodes.query.attention[episode]),
+                attention_on_key_after=_on_key(episodes, episode, solution.query_attention[problem]),
+            )
+        )
+    return outcomes
+
+
+def _on_key(episodes: Episodes, episode: int, attention_QN: Tensor) -> float | None:
+    if episodes.query_key is None:
+        return None
+    return float(attention_on_key(attention_QN, episodes.query_key[episode]))

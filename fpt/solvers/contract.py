@@ -1,0 +1,101 @@
+"""What every solver takes and gives: a stack of problems in, predictions out."""
+
+# S problems, B support images, Q queries, T tokens, N patches, D dimensions, W ways
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fpt.heads import HEADS, Head, scores
+from fpt.randomness import generator
+
+
+@dataclass(frozen=True)
+class Stack:
+    """S problems of one shape, with what the frozen backbone made of their images.
+
+    `tokens` enter the first adapted block; `features` and `query_attention` ([CLS] attention to the patches, summing to 1)
+    are those of the whole frozen backbone. `prompts` is all False where a problem has none (alpha 0).
+    """
+
+    support_tokens: Float[Tensor, "stack support tokens dim"]
+    support_features: Float[Tensor, "stack support dim"]
+    labels: Int[Tensor, "stack support"]
+    query_tokens: Float[Tensor, "stack query tokens dim"]
+    query_features: Float[Tensor, "stack query dim"]
+    query_attention: Float[Tensor, "stack query patches"]
+    prompts: Bool[Tensor, "stack support patches"]
+    alpha: Float[Tensor, " stack"]
+    tau: Float[Tensor, " stack"]
+    rate: Float[Tensor, " stack"]
+    seeds: Sequence[tuple[int, int]]  # (seed, episode) of each problem
+
+    @property
+    def size(self) -> int:
+        return len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all problems of a stack share. `temperature` divides the initial head's scores; the head is trained as
+    `head_multiplier` times itself, its scores divided by as much, so that a step of Adam moves it less.
+    """
+
+    way: int
+    blocks: int = 1
+    epochs: int = 10
+    batch: int = 0  # images of a mini-batch; 0 for the whole support set
+    head: str = "protonet"
+    temperature: float = 1.0
+    head_multiplier: float = 20.0
+    rank: int = 4
+    layers: int = 1  # steered, from the top
+    rows: str = "patches"
+    heads: str = "mean"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Scores of the queries, and the adapted model's [CLS] attention to their patches (summing to 1)."""
+
+    scores: Float[Tensor, "stack query way"]
+    query_attention: Float[Tensor, "stack query patches"]
+
+
+def initial_head(stack: Stack, settings: Settings) -> Head:
+    """The closed-form head that the solver starts from (or is). Raises ValueError for an unknown head."""
+    if settings.head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)} but got {settings.head!r}")
+    return HEADS[settings.head](stack.support_features, stack.labels, settings.way, settings.temperature)
+
+
+def mini_batches(stack: Stack, settings: Settings) -> Iterator[Int[Tensor, "stack batch"] | slice]:
+    """Indices into each problem's support set, for all steps; a full slice where a mini-batch is the whole set.
+
+    The order is each problem's own, a pure function of its (seed, episode). A last short mini-batch is kept.
+    """
+    support = stack.labels.shape[1]
+    if settings.batch == 0 or settings.batch >= support:
+        for _ in range(settings.epochs):
+            yield slice(None)
+        return
+    generators = [generator(seed, episode, "batches") for seed, episode in stack.seeds]
+    for _ in range(settings.epochs):
+        order = torch.from_numpy(np.stack([random.permutation(support) for random in generators]))
+        yield from order.to(stack.labels.device).split(settings.batch, dim=1)
+
+
+def take(tensor: Tensor, chosen: Tensor | slice) -> Tensor:
+    """Rows `chosen` of each problem."""
+    if isinstance(chosen, slice):
+        return tensor[:, chosen]
+    return tensor[torch.arange(len(tensor), device=tensor.device)[:, None], chosen]
+
+
+def head_scores(features: Tensor, head: Head, multiplier: float) -> Tensor:
+    """Scores of a head that is kept as `multiplier` times itself."""
+    return scores(features, head) / multiplier

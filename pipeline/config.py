@@ -1,0 +1,143 @@
+"""What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Raise it when the method changes results: rows of another version are never reused.
+METHOD_VERSION = 1
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+HyperParameters = dict[str, float | int]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Dataset(Section):
+    """GlyphScenes is drawn when first used; `images_per_class` scenes of each validation and novel class."""
+
+    source: Literal["glyphs"] = "glyphs"
+    images_per_class: Positive = 30
+    distractors: Annotated[int, Field(ge=0, le=6)] = 2
+
+
+class BackboneName(Section):
+    name: str = "vit_micro_glyphs"
+    pretrained: bool = True
+
+
+class Episodes(Section):
+    """`split` is what `fpt run` draws from; a sweep searches on `search.split` and reports on this one."""
+
+    split: str = "novel"
+    way: Annotated[int, Field(ge=2)] = 5
+    shot: Positive = 5
+    query: Positive = 10
+    seed: Annotated[int, Field(ge=0)] = 0
+    count: Positive = 200
+
+
+class Solver(Section):
+    """`batch` 0 takes the whole support set in every step; `blocks` is how many of the last blocks are adapted."""
+
+    name: Literal["protonet", "linear_probe", "lora"] = "lora"
+    head: Literal["protonet", "r2d2", "zero"] = "protonet"
+    temperature: Rate = 1.0
+    head_multiplier: Rate = 20.0
+    lr: Rate = 5e-3
+    epochs: Annotated[int, Field(ge=0)] = 10
+    batch: Annotated[int, Field(ge=0)] = 0
+    blocks: Positive = 1
+    rank: Positive = 4
+
+
+class Prompts(Section):
+    """Position prompts; `alpha` 0 means none, and then nothing else here matters."""
+
+    variant: Literal["paper", "scaled", "masks"] = "scaled"
+    order: Literal["paper", "rollout"] = "paper"
+    lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 1.0
+    alpha: Annotated[float, Field(ge=0)] = 1.0
+    tau: Rate = 1.0
+    patches: Positive = 6
+    layers: Positive = 1
+    rows: Literal["patches", "all", "class"] = "patches"
+    heads: Literal["mean", "each"] = "mean"
+
+
+class Compute(Section):
+    """`workers` 0: one for each GPU, or for each core where there is none. None of this changes a result."""
+
+    workers: Annotated[int, Field(ge=0)] = 0
+    threads_per_worker: Positive = 1
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 1.0
+    stack: Positive = 8
+    shard: Positive = 8
+    cache_megabytes: Positive = 1024
+    order_seconds: Rate = 1800.0
+
+
+class Run(Section):
+    """Everything that makes one configuration, and how to compute it."""
+
+    name: str = "run"
+    dataset: Dataset = Dataset()
+    backbone: BackboneName = BackboneName()
+    episodes: Episodes = Episodes()
+    solver: Solver = Solver()
+    prompts: Prompts = Prompts()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _steered_layers_are_adapted(self) -> "Run":
+        if self.prompts.alpha > 0 and self.prompts.layers > self.solver.blocks:
+            raise ValueError(
+                f"prompts.layers must be at most {self.solver.blocks}, which is solver.blocks, "
+                f"but got {self.prompts.layers}"
+            )
+        return self
+
+
+def with_hyper_parameters(run: Run, values: HyperParameters) -> Run:
+    """The run with some of lambda, alpha, tau, patches (prompts) and any of the solver's fields replaced."""
+    names = {"lambda": "lambda_"}
+    prompts = {names.get(k, k): v for k, v in values.items() if names.get(k, k) in Prompts.model_fields}
+    solver = {k: v for k, v in values.items() if k in Solver.model_fields}
+    unknown = set(values) - set(solver) - {"lambda" if k == "lambda_" else k for k in prompts}
+    if unknown:
+        raise ValueError(f"search.space must name fields of prompts or solver but got {', '.join(sorted(unknown))}")
+    return run.model_copy(
+        update={"prompts": run.prompts.model_copy(update=prompts), "solver": run.solver.model_copy(update=solver)}
+    )
+
+
+def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str) -> dict[str, Any]:
+    """All that can change a result, and nothing else: what a configuration hash covers."""
+    episodes = run.episodes.model_dump(exclude={"count"})
+    solver = run.solver.model_dump()
+    if run.solver.name == "protonet":
+        solver = {key: solver[key] for key in ("name", "head", "temperature")}
+    elif run.solver.name == "linear_probe":
+        solver = {key: value for key, value in solver.items() if key not in ("blocks", "rank")}
+    steered = run.solver.name == "lora" and run.prompts.alpha > 0
+    prompts = run.prompts.model_dump(by_alias=True) if steered else None
+    if prompts and run.prompts.variant == "masks":
+        prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
+    return {
+        "method": METHOD_VERSION,
+        "dataset": dataset_fingerprint,
+        "backbone": {"name": run.backbone.name, "fingerprint": backbone_fingerprint},
+        "episodes": episodes,
+        "solver": solver,
+        "prompts": prompts,
+    }
+
+
+def configuration_hash(described: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits of a description."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,56 @@
+"""The episode sampler: episode i is a pure function of (seed, i) and the classes to draw from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from fpt.randomness import generator
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Rows of the image store, grouped by class; labels are 0 .. way - 1 in the same order. Support and query are disjoint."""
+
+    index: int
+    support: Int[np.ndarray, " support"]
+    labels: Int[np.ndarray, " support"]
+    query: Int[np.ndarray, " query"]
+    query_labels: Int[np.ndarray, " query"]
+
+
+class EpisodeSampler:
+    """Draws `way` classes, and of each `shot` support and `query` query images, without repetition.
+
+    Raises ValueError for more ways than classes, and names a class that has too few images.
+    """
+
+    def __init__(
+        self, classes: Mapping[str, Int[np.ndarray, " images"]], way: int, shot: int, query: int, seed: int
+    ) -> None:
+        if not 2 <= way <= len(classes):
+            raise ValueError(f"episodes.way must be from 2 to {len(classes)}, the classes there are, but got {way}")
+        for name, rows in classes.items():
+            if len(rows) < shot + query:
+                raise ValueError(
+                    f"episodes.shot + episodes.query must be at most {len(rows)}, the images of class {name!r}, "
+                    f"but got {shot} + {query}"
+                )
+        self.rows = list(classes.values())
+        self.way, self.shot, self.query, self.seed = way, shot, query, seed
+
+    def __getitem__(self, index: int) -> Episode:
+        random = generator(self.seed, index, "episode")
+        drawn = [
+            random.choice(self.rows[i], self.shot + self.query, replace=False)
+            for i in random.choice(len(self.rows), self.way, replace=False)
+        ]
+        ways = np.arange(self.way)
+        return Episode(
+            index,
+            support=np.concatenate([rows[: self.shot] for rows in drawn]),
+            labels=ways.repeat(self.shot),
+            query=np.concatenate([rows[self.shot :] for rows in drawn]),
+            query_labels=ways.repeat(self.query),
+        )

@@ -1,0 +1,179 @@
+"""A worker: a long-lived Ray actor that holds backbone, images and caches, and solves orders."""
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fpt.backbones import Backbone, load_backbone
+from fpt.localisation import key_patches
+from fpt.problems import Episodes as EpisodeTensors
+from fpt.problems import Outcome, Setting, solve
+from fpt.solvers import STEERED, Settings
+from pipeline import config
+from pipeline.episodes import EpisodeSampler
+from pipeline.features import FrozenImages
+from pipeline.images import ImageStore
+from pipeline.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Order:
+    """Configurations to try on the same episodes, in stacks. All share dataset, backbone and episodes."""
+
+    name: str
+    configurations: dict[str, config.Run]  # by configuration hash
+    episodes: tuple[int, ...]
+
+
+class Worker:
+    """Made into an actor by the dispatcher. `home` is the ledger's URI, `store` the packed images on this node."""
+
+    def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
+        torch.set_num_threads(run.compute.threads_per_worker)
+        self.name, self.compute = name, run.compute
+        self.backbone = load_backbone(run.backbone.name, run.backbone.pretrained)
+        self.store = ImageStore(store)
+        if self.store.side != (self.backbone.image_size, self.backbone.image_size):
+            raise ValueError(
+                f"backbone.name must take images of side {self.store.side[0]} but {run.backbone.name} takes "
+                f"{self.backbone.image_size}"
+            )
+        self.ledger = Ledger(home)
+        self.frozen = FrozenImages(self.backbone, self.store, run.compute.cache_megabytes)
+        self.samplers: dict[config.Episodes, EpisodeSampler] = {}
+
+    def limits(self) -> dict[str, Any]:
+        """What only the loaded backbone and images can tell: fingerprints, and how large some fields may be."""
+        return {
+            "dataset_fingerprint": self.store.fingerprint,
+            "backbone_fingerprint": backbone_fingerprint(self.backbone),
+            "patches": self.backbone.patches,
+            "depth": self.backbone.depth,
+            "masks": self.store.has_masks,
+            "classes": {split: len(self.store.classes(split)) for split in self.store.splits},
+        }
+
+    def solve(self, order: Order, attempt: int) -> list[dict[str, Any]]:
+        """Rows of an order, already in the ledger when this returns."""
+        started = time.monotonic()
+        hashes, runs = list(order.configurations), list(order.configurations.values())
+        blocks = max(run.solver.blocks for run in runs)
+        if any(run.solver.blocks != blocks for run in runs):
+            raise ValueError("configurations of one order must adapt the same blocks")
+        episodes = self._tensors(runs[0].episodes, order.episodes, blocks)
+        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack)
+        seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
+        rows = [
+            {
+                **row(outcome),
+                "config_hash": config_hash,
+                "seconds": seconds,
+                "worker": self.name,
+                "attempt": attempt,
+            }
+            for config_hash, of_run in zip(hashes, outcomes, strict=True)
+            for outcome in of_run
+        ]
+        self.ledger.write(order.name, rows)
+        return rows
+
+    def process_id(self) -> int:
+        return os.getpid()
+
+    def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int) -> EpisodeTensors:
+        sampler = self.samplers.get(wanted)
+        if sampler is None:
+            classes = self.store.classes(wanted.split)
+            sampler = EpisodeSampler(classes, wanted.way, wanted.shot, wanted.query, wanted.seed)
+            self.samplers[wanted] = sampler
+        return episode_tensors(self.backbone, self.store, self.frozen, [sampler[index] for index in indices], blocks)
+
+
+def episode_tensors(
+    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int
+) -> EpisodeTensors:
+    """Images, frozen features, labels and masks of some episodes, stacked."""
+    support = np.stack([episode.support for episode in episodes])
+    query = np.stack([episode.query for episode in episodes])
+
+    def stacked(rows: np.ndarray) -> Any:
+        flat = frozen(rows.ravel(), blocks)
+        return type(flat)(*(part.unflatten(0, rows.shape) for part in (flat.tokens, flat.features, flat.attention)))
+
+    def key(rows: np.ndarray) -> torch.Tensor | None:
+        masks = store.masks(rows.ravel())
+        if masks is None:
+            return None
+        return key_patches(torch.from_numpy(masks).view(*rows.shape, *store.side), backbone.grid).to(backbone.device)
+
+    pixels = torch.from_numpy(store.images(support.ravel())).view(*support.shape, *store.side, 3)
+    return EpisodeTensors(
+        indices=[episode.index for episode in episodes],
+        support_images=pixels,
+        support=stacked(support),
+        labels=torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(backbone.device),
+        query=stacked(query),
+        query_labels=torch.from_numpy(np.stack([episode.query_labels for episode in episodes])).to(backbone.device),
+        support_key=key(support),
+        query_key=key(query),
+    )
+
+
+def setting(run: config.Run) -> Setting:
+    """A configuration as the method's own plain values."""
+    solver, prompts = run.solver, run.prompts
+    return Setting(
+        solver=solver.name,
+        training=Settings(
+            way=run.episodes.way,
+            blocks=solver.blocks,
+            epochs=solver.epochs,
+            batch=solver.batch,
+            head=solver.head,
+            temperature=solver.temperature,
+            head_multiplier=solver.head_multiplier,
+            rank=solver.rank,
+            layers=prompts.layers,
+            rows=prompts.rows,
+            heads=prompts.heads,
+        ),
+        prompts=prompts.variant,
+        order=prompts.order,
+        lambda_=prompts.lambda_,
+        alpha=prompts.alpha if solver.name in STEERED else 0.0,
+        tau=prompts.tau,
+        patches=prompts.patches,
+        rate=solver.lr,
+        seed=run.episodes.seed,
+    )
+
+
+def row(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as the ledger keeps it."""
+    return {
+        "episode": outcome.episode,
+        "accuracy": outcome.accuracy,
+        "correct": sum(outcome.hits),
+        "queries": outcome.queries,
+        "class_hits": list(outcome.hits),
+        "failed": outcome.failed,
+        "prompt_precision": outcome.prompt_precision,
+        "prompt_chance": outcome.prompt_chance,
+        "attention_on_key_before": outcome.attention_on_key_before,
+        "attention_on_key_after": outcome.attention_on_key_after,
+    }
+
+
+def backbone_fingerprint(backbone: Backbone) -> str:
+    """Of the weights: names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(backbone.model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
