@@ -55,9 +55,11 @@ class Backbone:
         self.grid: tuple[int, int] = (int(grid[0]), int(grid[1]))
         self.patches = self.grid[0] * self.grid[1]
         config = model.pretrained_cfg
-        self.image_size: int = int(self.model.patch_embed.img_size[0]) if hasattr(
-            self.model.patch_embed, "img_size"
-        ) else int(config["input_size"][-1])
+        self.image_size: int = (
+            int(self.model.patch_embed.img_size[0])
+            if hasattr(self.model.patch_embed, "img_size")
+            else int(config["input_size"][-1])
+        )
         parameter = next(model.parameters())
         self.device = parameter.device
         self._mean, self._std = (

@@ -95,7 +95,7 @@ def solve(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], s
     """
     for setting in settings:
         _check(setting, episodes)
-    prompts = _all_prompts(backbone, episodes, settings)
+    prompts = prompts_of_all(backbone, episodes, settings)
     count = len(episodes.indices)
     outcomes: dict[tuple[int, int], Outcome] = {}
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
@@ -121,7 +121,7 @@ def _steered(setting: Setting) -> bool:
     return setting.solver in STEERED and setting.alpha > 0
 
 
-def _all_prompts(
+def prompts_of_all(
     backbone: Backbone, episodes: Episodes, settings: Sequence[Setting]
 ) -> list[Bool[Tensor, "episodes support patches"]]:
     """Prompts of every setting; all False for one that takes none. The evidence of an episode is gathered once."""
@@ -154,25 +154,20 @@ def episode_evidence(backbone: Backbone, episodes: Episodes, training: Settings)
     head = HEADS[training.head](episodes.support.features, episodes.labels, training.way, training.temperature)
     count, support = episodes.labels.shape
     problem_of = torch.arange(count, device=episodes.labels.device).repeat_interleave(support)
-    return gather_evidence(
-        backbone, episodes.support_images.flatten(0, 1), episodes.labels.flatten(), head, problem_of
-    )
+    return gather_evidence(backbone, episodes.support_images.flatten(0, 1), episodes.labels.flatten(), head, problem_of)
 
 
-def _solve_stack(
-    backbone: Backbone,
-    episodes: Episodes,
-    settings: Sequence[Setting],
-    prompts: Sequence[Tensor],
-    members: Sequence[tuple[int, int]],
-) -> list[Outcome]:
+def stack_of(
+    episodes: Episodes, settings: Sequence[Setting], prompts: Sequence[Tensor], members: Sequence[tuple[int, int]]
+) -> Stack:
+    """The problems `members`, (setting, episode) pairs, as a solver takes them."""
     chosen = [settings[i] for i, _ in members]
     rows = torch.tensor([episode for _, episode in members], device=episodes.labels.device)
 
     def per_problem(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=rows.device)
 
-    stack = Stack(
+    return Stack(
         support_tokens=episodes.support.tokens[rows],
         support_features=episodes.support.features[rows],
         labels=episodes.labels[rows],
@@ -183,16 +178,29 @@ def _solve_stack(
         alpha=per_problem([setting.alpha if _steered(setting) else 0.0 for setting in chosen]),
         tau=per_problem([setting.tau for setting in chosen]),
         rate=per_problem([setting.rate for setting in chosen]),
-        seeds=[(setting.seed, episodes.indices[episode]) for setting, (_, episode) in zip(chosen, members, strict=True)],
+        seeds=[
+            (setting.seed, episodes.indices[episode]) for setting, (_, episode) in zip(chosen, members, strict=True)
+        ],
     )
-    solution = SOLVERS[chosen[0].solver](backbone, stack, chosen[0].training)
-    right_SQ = (solution.scores.argmax(-1) == episodes.query_labels[rows]).cpu().numpy()
+
+
+def _solve_stack(
+    backbone: Backbone,
+    episodes: Episodes,
+    settings: Sequence[Setting],
+    prompts: Sequence[Tensor],
+    members: Sequence[tuple[int, int]],
+) -> list[Outcome]:
+    first = settings[members[0][0]]
+    stack = stack_of(episodes, settings, prompts, members)
+    solution = SOLVERS[first.solver](backbone, stack, first.training)
+    labels = episodes.query_labels[[episode for _, episode in members]]
+    right_SQ = (solution.scores.argmax(-1) == labels).cpu().numpy()
     finite_S = solution.scores.isfinite().all(-1).all(-1).tolist()
-    labels_SQ = episodes.query_labels[rows].cpu().numpy()
-    way = chosen[0].training.way
+    labels_SQ = labels.cpu().numpy()
     outcomes = []
     for problem, (i, episode) in enumerate(members):
-        hits = np.bincount(labels_SQ[problem][right_SQ[problem]], minlength=way)
+        hits = np.bincount(labels_SQ[problem][right_SQ[problem]], minlength=first.training.way)
         prompted, key = prompts[i][episode], episodes.support_key
         located = key is not None and bool(prompted.any())
         outcomes.append(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -103,17 +104,27 @@ class Run(Section):
         return self
 
 
-def with_hyper_parameters(run: Run, values: HyperParameters) -> Run:
-    """The run with some of lambda, alpha, tau, patches (prompts) and any of the solver's fields replaced."""
-    names = {"lambda": "lambda_"}
-    prompts = {names.get(k, k): v for k, v in values.items() if names.get(k, k) in Prompts.model_fields}
-    solver = {k: v for k, v in values.items() if k in Solver.model_fields}
-    unknown = set(values) - set(solver) - {"lambda" if k == "lambda_" else k for k in prompts}
-    if unknown:
-        raise ValueError(f"search.space must name fields of prompts or solver but got {', '.join(sorted(unknown))}")
-    return run.model_copy(
-        update={"prompts": run.prompts.model_copy(update=prompts), "solver": run.solver.model_copy(update=solver)}
-    )
+def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
+    """The run with fields of `prompts` (lambda, alpha ...) and `solver` (lr ...) replaced.
+
+    Raises ValueError for a name that is neither's, or a value that the field does not take.
+    """
+    described = run.model_dump(by_alias=True)
+    for name, value in values.items():
+        section = next((section for section in ("prompts", "solver") if name in described[section]), None)
+        if section is None:
+            known = ", ".join(name for part in ("prompts", "solver") for name in described[part])
+            raise ValueError(f"hyper-parameters must be among {known} but got {name!r}")
+        described[section][name] = value
+    return Run.model_validate(described)
+
+
+def plain_run(run: Run, split: str | None = None) -> Run:
+    """The run alone, without what a subclass adds; `split` replaces the one that episodes are drawn from."""
+    described = run.model_dump(by_alias=True, include=set(Run.model_fields))
+    if split is not None:
+        described["episodes"]["split"] = split
+    return Run.model_validate(described)
 
 
 def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str) -> dict[str, Any]:

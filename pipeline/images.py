@@ -122,4 +122,3 @@ def pack(samples: Iterable[Sample], path: Path) -> Path:
             arrays = [pa.array(column, kind) for column, kind in zip(columns, fields.values(), strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
     return part.replace(path)
-

@@ -58,10 +58,14 @@ class Ledger:
     def read(self, config_hashes: list[str] | None = None) -> pa.Table:
         """All rows, or those of some configurations, by configuration and episode; each pair once."""
         dataset = pyarrow.dataset.dataset(
-            f"{self.root}/rows", schema=SCHEMA, format="parquet", filesystem=self.filesystem, exclude_invalid_files=False
+            f"{self.root}/rows",
+            schema=SCHEMA,
+            format="parquet",
+            filesystem=self.filesystem,
+            exclude_invalid_files=False,
         )
         chosen = None if config_hashes is None else pyarrow.dataset.field("config_hash").isin(config_hashes)
         table = dataset.to_table(filter=chosen).sort_by([("config_hash", "ascending"), ("episode", "ascending")])
         keys = list(zip(table["config_hash"].to_pylist(), table["episode"].to_pylist(), strict=True))
         first = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
-        return table.take(first)
+        return table.take(pa.array(first, pa.int64()))

@@ -10,13 +10,26 @@ from jaxtyping import Bool, Int, UInt8
 
 from fpt.glyphs.characters import characters, faces_of, glyph
 
+VERSION = 1  # raise it when scenes change: packed ones are drawn again
 SIDE = 64  # pixels
-SIZES = (22, 25, 28, 31)  # longer side of a glyph, pixels
-TURNS = (-16, -8, 0, 8, 16)  # degrees
-CONTEXT_SHARE = 0.8  # how often a distractor comes from the context that all classes share
+CONTEXT_SHARE = 0.7  # how often a distractor comes from the context that all classes share
 PLACEMENTS = 8  # random places tried for each glyph; the one that overlaps least is taken
-LEAST_CONTRAST = 90.0  # Euclidean distance in RGB between a glyph and the background's mean colour
 SPLIT_CODES = {"base": 0, "validation": 1, "novel": 2}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How hard glyphs are to read: longer sides in pixels, turns in degrees, and the least distance in RGB between a glyph's
+    colour and the background's mean.
+    """
+
+    sizes: tuple[int, ...] = (15, 18, 21, 24)
+    turns: tuple[int, ...] = (-30, -15, 0, 15, 30)
+    least_contrast: float = 50.0
+
+
+DEFAULT = Style()
+LARGE = Style(sizes=(22, 25, 28, 31), turns=(-16, -8, 0, 8, 16), least_contrast=90.0)  # where pre-training begins
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ def scene(split: str, class_index: int, index: int, distractors: int = 2) -> Sce
     return compose([drawn[i] for i in order], key=int(np.argmin(order)), random=random)
 
 
-def compose(drawn: list[str], key: int, random: np.random.Generator) -> Scene:
+def compose(drawn: list[str], key: int, random: np.random.Generator, style: Style = DEFAULT) -> Scene:
     """Draws characters in random faces, sizes, turns, colours and places, the first at the back."""
     image, mean_colour = _background(random)
     owner = np.full((SIDE, SIDE), -1, np.int8)
@@ -73,15 +86,15 @@ def compose(drawn: list[str], key: int, random: np.random.Generator) -> Scene:
         coverage = glyph(
             character,
             faces[random.integers(len(faces))],
-            SIZES[random.integers(len(SIZES))],
-            TURNS[random.integers(len(TURNS))],
+            style.sizes[random.integers(len(style.sizes))],
+            style.turns[random.integers(len(style.turns))],
         )
         top, left = _place(*coverage.shape, boxes, random)
         bottom, right = top + coverage.shape[0], left + coverage.shape[1]
         boxes.append((top, left, bottom, right))
         window = np.s_[top:bottom, left:right]
         colour = random.uniform(0, 255, 3)
-        while (away := colour - mean_colour) @ away < LEAST_CONTRAST**2:
+        while (away := colour - mean_colour) @ away < style.least_contrast**2:
             colour = random.uniform(0, 255, 3)
         opacity = coverage[..., None] / np.float32(255)
         image[window] += opacity * (colour.astype(np.float32) - image[window])

@@ -52,9 +52,7 @@ def lora(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
 
 
 @torch.no_grad()
-def _predict(
-    backbone: Backbone, stack: Stack, settings: Settings, start: int, head: tuple[Tensor, Tensor]
-) -> Solution:
+def _predict(backbone: Backbone, stack: Stack, settings: Settings, start: int, head: tuple[Tensor, Tensor]) -> Solution:
     passed = backbone.upper(stack.query_tokens.flatten(0, 1), start, watched=1)
     shape = stack.query_features.shape[:2]
     return Solution(

@@ -1,0 +1,127 @@
+"""The command line. Exit status 0, 1 (failed) or 2 (bad input, one sentence on standard error)."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sweeps.config import Sweep, load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse the results.",
+)
+
+Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]
+Set = Annotated[list[str], typer.Option("--set", help="Override a field: --set solver.lr=0.01", metavar="a.b=c")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+Address = Annotated[
+    str | None, typer.Option(help="A Ray cluster, e.g. auto or ray://host:10001; this machine by default.")
+]
+
+
+@contextmanager
+def _one_sentence_for_mistakes() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        _say(f"fpt: {error}")
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        _say("fpt: interrupted; the same command again goes on where this one stopped")
+        raise typer.Exit(1) from error
+    except Exception as error:
+        if os.environ.get("FPT_TRACEBACK"):
+            raise
+        _say(f"fpt: {type(error).__name__}: {error} (FPT_TRACEBACK=1 shows where)")
+        raise typer.Exit(1) from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command()
+def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
+    """Evaluate one configuration: accuracy over episodes, with its 95 % interval.
+
+    Example: fpt run sweeps/configs/glyphs.yaml --set episodes.count=100 --set prompts.alpha=0
+    """
+    with _one_sentence_for_mistakes():
+        wanted = load(config, overrides)
+        from sweeps.evaluate import evaluate
+
+        result = evaluate(wanted, address)
+        _print(result["text"], {key: value for key, value in result.items() if key != "text"}, as_json)
+
+
+@app.command()
+def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
+    """Search lambda, alpha, tau, patches (and lr), then judge the winner on classes and episodes no trial saw.
+
+    Stopped half way, the same command goes on. Example: fpt sweep sweeps/configs/glyphs.yaml --set search.trials=32
+    """
+    with _one_sentence_for_mistakes():
+        wanted = load(config, overrides)
+        _say("fpt: starting (images, Ray, backbone)")
+        from rich.console import Console
+
+        from sweeps.report import as_json as described
+        from sweeps.report import as_table, verdict
+        from sweeps.sweep import run_sweep
+
+        finding, tracking = run_sweep(wanted, address)
+        console = Console(stderr=as_json, width=100 if not sys.stdout.isatty() else None)
+        console.print(as_table(finding, wanted.final.episodes))
+        console.print(verdict(finding), highlight=False)
+        console.print(f"Browse it: fpt ui {config}", highlight=False)
+        if as_json:
+            print(json.dumps(described(finding, tracking)))
+
+
+@app.command()
+def ui(config: Config, overrides: Set = [], port: int = 5000) -> None:  # noqa: B006
+    """Open MLflow on a sweep's results, on this machine only. Example: fpt ui sweeps/configs/glyphs.yaml"""
+    with _one_sentence_for_mistakes():
+        wanted = load(config, overrides)
+        from sweeps.sweep import tracking_uri
+
+        _serve(wanted, tracking_uri(wanted), port)
+
+
+def _serve(wanted: Sweep, uri: str, port: int) -> None:
+    """Replaces this process by MLflow's own server."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise ValueError(f"home must hold results but {wanted.home!r} has none yet; fpt sweep makes them")
+    if uri.startswith(("http://", "https://")):
+        _say(f"fpt: the results are on a server already: {uri}")
+        return
+    _say(f"fpt: http://127.0.0.1:{port} shows experiment {wanted.name!r}; Ctrl-C stops it")
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    os.execv(sys.executable, command)
+
+
+def _print(text: str, result: dict[str, Any], as_json: bool) -> None:
+    print(json.dumps(result) if as_json else text)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,140 @@
+"""A sweep's configuration: a run, what to search, how to judge the winner, where to record it."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.config import HyperParameters, Positive, Run, Section, plain_run, with_hyper_parameters
+
+ENDS: tuple[Literal["low"], Literal["high"]] = ("low", "high")
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Range(Section):
+    """A range that Optuna samples. `zero`: 0 is a choice of its own, and then what only matters beside it is not sampled."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+    zero: bool = False
+
+    def end(self, which: Literal["low", "high"]) -> float | int:
+        """One end of the range, an integer where it holds integers."""
+        value = self.low if which == "low" else self.high
+        return int(value) if self.integer else value
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, {self.high:g}, but got {self.low:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 on a log scale but got {self.low:g}")
+        return self
+
+
+class Search(Section):
+    """Trials come in generations; in each, after every rung the better `keep` of them goes on.
+
+    `rungs` are episodes done in all. `first` are settings tried before any is sampled, by name.
+    """
+
+    split: str = "validation"
+    seed: Annotated[int, Field(ge=0)] = 0
+    trials: Positive = 16
+    generation: Positive = 8
+    rungs: tuple[Positive, ...] = (16, 32, 64)
+    keep: Share = 0.5
+    space: dict[str, Range]
+    first: dict[str, HyperParameters] = {}
+
+    @model_validator(mode="after")
+    def _rungs_rise(self) -> "Search":
+        if list(self.rungs) != sorted(set(self.rungs)) or not self.rungs:
+            raise ValueError(f"rungs must rise but got {list(self.rungs)}")
+        return self
+
+
+class Final(Section):
+    """The last evaluation, on classes and episodes that no trial saw (`episodes.split`). `masks` adds the true masks."""
+
+    episodes: Positive = 200
+    masks: bool = False
+
+
+class Sweep(Run):
+    """`home` is the folder for images, ledger, studies and, unless `tracking_uri` says otherwise, MLflow's database."""
+
+    home: str = "runs"
+    tracking_uri: str | None = None
+    search: Search | None = None
+    final: Final = Final()
+
+    @model_validator(mode="after")
+    def _first_and_space_fit_the_run(self) -> "Sweep":
+        if self.search is not None:
+            run = plain_run(self)
+            for end in ENDS:
+                with_hyper_parameters(run, {name: range_.end(end) for name, range_ in self.search.space.items()})
+            for values in self.search.first.values():
+                with_hyper_parameters(run, values)
+        return self
+
+
+def load(path: Path, overrides: list[str]) -> Sweep:
+    """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it."""
+    if not path.is_file():
+        raise ValueError(f"CONFIG must be a YAML file but {str(path)!r} is none")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"CONFIG must be YAML but {path} is not: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"CONFIG must hold fields and values but {path} holds {values!r}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Sweep.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_one_sentence(error)) from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    field, equals, value = override.partition("=")
+    if not equals or not field:
+        raise ValueError(f"--set must be like a.b=c but got {override!r}")
+    *parents, last = field.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {field} must name a field but {parent} holds {values!r}")
+    values[last] = yaml.safe_load(value)
+
+
+def _one_sentence(error: ValidationError) -> str:
+    """The first mistake: field, value, what is allowed; for an unknown field, the nearest that there is."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields_beside(first["loc"])
+        near = get_close_matches(str(first["loc"][-1]), known, 1, 0.0)
+        return f"{field} is not a field; did you mean {'.'.join([*map(str, first['loc'][:-1]), *near])}?"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{field}: {message}" if field else message
+    allowed = message[0].lower() + message[1:].replace("Input should be", "must be")
+    allowed = allowed.replace("input should be", "must be")
+    return f"{field} {allowed} but got {first['input']!r}"
+
+
+def _fields_beside(location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model in which a location lies."""
+    model: Any = Sweep
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation if part in getattr(model, "model_fields", {}) else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((kind for kind in candidates if hasattr(kind, "model_fields")), Range)
+    return [field.alias or name for name, field in model.model_fields.items()]

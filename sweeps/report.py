@@ -1,0 +1,128 @@
+"""What a sweep leaves behind: a verdict, a table, the winner as a configuration, its rows and a picture."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import yaml
+from rich.table import Table
+
+from pipeline.ledger import Ledger
+from pipeline.session import Session
+from sweeps.config import Sweep
+from sweeps.final import BASELINE, Compared, Finding
+from sweeps.pictures import picture_of_episode
+from sweeps.search import setting_name
+
+COLUMNS = ("setting", "accuracy %", "difference", "prompts on key", "[CLS] on key", "hyper-parameters")
+
+
+def verdict(finding: Finding) -> str:
+    """One or two sentences: what won, by how much, how sure."""
+    best, baseline = finding.best, finding.baseline
+    if best.estimate is None or baseline.estimate is None:
+        return "No verdict: some final episodes failed (scores that are not finite)."
+    sentence = f"Best: {setting_name(best.run)}, {best.estimate} % on {best.estimate.episodes} unseen episodes"
+    if best.difference is None:
+        return f"{sentence}."
+    gain = best.difference
+    if best.run.prompts.alpha == 0:
+        return f"{sentence}. No setting with prompts did better than the best without."
+    if abs(gain.mean) <= gain.ci95:
+        sure = "no difference can be told at this number of episodes"
+    else:
+        sure = "prompts help" if gain.mean > 0 else "prompts harm"
+    return (
+        f"{sentence}; {100 * gain.mean:+.1f} ± {100 * gain.ci95:.1f} points against no prompts (paired, 95 %): {sure}."
+    )
+
+
+def _cells(compared: Compared) -> tuple[str, ...]:
+    located = compared.localisation
+    precision, chance = located["prompt_precision"], located["prompt_chance"]
+    before, after = located["attention_on_key_before"], located["attention_on_key_after"]
+    difference = compared.difference
+    return (
+        compared.name,
+        "failed" if compared.estimate is None else str(compared.estimate),
+        "" if difference is None else f"{100 * difference.mean:+.1f} ± {100 * difference.ci95:.1f}",
+        "" if precision is None or chance is None else f"{100 * precision:.0f} % (chance {100 * chance:.0f})",
+        "" if before is None or after is None else f"{100 * before:.0f} → {100 * after:.0f} %",
+        setting_name(compared.run),
+    )
+
+
+def as_table(finding: Finding, episodes: int) -> Table:
+    """For the terminal, under 100 columns: hyper-parameters are on lines of their own."""
+    table = Table(
+        title=f"{episodes} episodes that no trial saw; difference: paired, to {BASELINE}", title_justify="left"
+    )
+    for column in COLUMNS[:-1]:
+        table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
+    for compared in finding.compared.values():
+        table.add_row(*_cells(compared)[:-1])
+    return table
+
+
+def as_markdown(finding: Finding, sweep: Sweep) -> str:
+    """For MLflow's description and the report file."""
+    episodes = sweep.episodes
+    lines = [
+        verdict(finding),
+        "",
+        f"{finding.trials} trials on split {sweep.search.split if sweep.search else ''}, {finding.stopped} stopped early; "
+        f"{finding.spent} episodes in all. Final: {sweep.final.episodes} episodes of split {episodes.split}, "
+        f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "---|" * len(COLUMNS),
+        *("| " + " | ".join(_cells(compared)) + " |" for compared in finding.compared.values()),
+        "",
+        f"On its {finding.validation.episodes} validation episodes the winner had {finding.validation} %: "
+        "higher than on fresh ones if it was lucky there, which is why those decide.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
+    """The object that `fpt sweep --json` prints."""
+    best, baseline = finding.best, finding.baseline
+    values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
+    return {
+        "best": values,
+        "final": {
+            "episodes": best.estimate.episodes if best.estimate else 0,
+            "accuracy": best.estimate.mean if best.estimate else None,
+            "ci95": best.estimate.ci95 if best.estimate else None,
+            "baseline_accuracy": baseline.estimate.mean if baseline.estimate else None,
+            "difference": best.difference.mean if best.difference else None,
+            "difference_ci95": best.difference.ci95 if best.difference else None,
+            "compared": {
+                name: {
+                    "config_hash": compared.config_hash,
+                    "accuracy": compared.estimate.mean if compared.estimate else None,
+                    "ci95": compared.estimate.ci95 if compared.estimate else None,
+                    "difference": compared.difference.mean if compared.difference else None,
+                    "difference_ci95": compared.difference.ci95 if compared.difference else None,
+                    **compared.localisation,
+                }
+                for name, compared in finding.compared.items()
+            },
+        },
+        "trials": finding.trials,
+        "episodes_spent": finding.spent,
+        "mlflow": tracking,
+    }
+
+
+def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledger, folder: Path) -> list[Path]:
+    """Writes report.md, best.yaml (a configuration that `fpt run` takes), ledger.parquet and a picture into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report, best, rows = folder / "report.md", folder / "best.yaml", folder / "ledger.parquet"
+    report.write_text(as_markdown(finding, sweep))
+    described = finding.best.run.model_dump(by_alias=True, mode="json")
+    best.write_text(f"# {verdict(finding)}\n{yaml.safe_dump(described, sort_keys=False, allow_unicode=True)}")
+    pyarrow.parquet.write_table(ledger.read(finding.hashes), rows)
+    shown = next((c for c in (finding.best, *finding.compared.values()) if c.run.prompts.alpha > 0), finding.best)
+    picture = picture_of_episode(shown.run, session.store, 0, folder / "episode-0.png")
+    return [report, best, rows, picture]

@@ -1,0 +1,117 @@
+"""A sweep from end to end: checks, search, final evaluation, report."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.checks import check_run
+from pipeline.config import configuration_hash, plain_run, with_hyper_parameters
+from pipeline.ledger import Ledger
+from pipeline.session import open_session
+from sweeps.config import ENDS, Search, Sweep
+from sweeps.final import Finding, judge
+from sweeps.halving import halving
+from sweeps.progress import Progress, shown
+from sweeps.report import as_markdown, write_report
+from sweeps.search import generation_sizes, search_settings
+from sweeps.tracking import Tracker, check_tracking
+
+
+def check_sweep(sweep: Sweep) -> Search:
+    """Everything that can be known to be wrong before anything is written. Raises ValueError in one sentence."""
+    search = sweep.search
+    if search is None:
+        raise ValueError("search must be in CONFIG for a sweep but is missing")
+    if search.split == sweep.episodes.split:
+        raise ValueError(
+            f"search.split must differ from episodes.split, or the winner is judged on classes it was chosen by, "
+            f"but both are {search.split!r}"
+        )
+    searched = plain_run(sweep, search.split)
+    check_run(searched, "search.split")
+    check_run(plain_run(sweep))
+    for values in (*({n: r.end(end) for n, r in search.space.items()} for end in ENDS), *search.first.values()):
+        check_run(with_hyper_parameters(searched, values))
+    check_tracking(tracking_uri(sweep))
+    return search
+
+
+def tracking_uri(sweep: Sweep) -> str:
+    """Where MLflow records: as configured, or a SQLite database in the sweep's home."""
+    return sweep.tracking_uri or f"sqlite:///{Path(sweep.home).resolve() / 'mlflow.db'}"
+
+
+def planned_problems(sweep: Sweep, search: Search) -> int:
+    """How many (setting, episode) problems a sweep has, as far as is known before it runs."""
+    keep, total = halving(search.keep), 0
+    for size in generation_sizes(search):
+        left: dict[str, list[float | None]] = {f"0.{i}": [0.0] for i in range(size)}
+        for rung, (start, stop) in enumerate(zip((0, *search.rungs), search.rungs, strict=False)):
+            if rung > 0:
+                left = {trial: left[trial] for trial in keep(rung, left)}
+            total += len(left) * (stop - start)
+    named = sum(values.get("alpha") != 0 for values in search.first.values())
+    return total + search.rungs[-1] + (3 + named + sweep.final.masks) * sweep.final.episodes
+
+
+def sweep_identity(sweep: Sweep, limits: dict[str, Any]) -> str:
+    """Tells one sweep from another: all that can change its course, and nothing else."""
+    described = sweep.model_dump(by_alias=True, exclude={"compute", "home", "tracking_uri"}, mode="json")
+    fingerprints = {key: limits[key] for key in ("dataset_fingerprint", "backbone_fingerprint")}
+    return configuration_hash({**described, **fingerprints})
+
+
+def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str]]:
+    """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow has it.
+
+    Raises ValueError for bad input, before anything is written.
+    """
+    search = check_sweep(sweep)
+    home = Path(sweep.home).resolve()
+    with open_session(plain_run(sweep), home, address, halving(search.keep)) as session:
+        tracker = Tracker(tracking_uri(sweep), sweep.name)
+        identity = sweep_identity(sweep, session.limits)
+        tracker.start(
+            f"sweep {identity}", f"{sweep.name} {identity}", _parameters(sweep, session.limits), {"fpt.kind": "sweep"}
+        )
+        try:
+            progress = Progress(planned_problems(sweep, search))
+            with shown(progress, session.dispatcher):
+                proposals = search_settings(sweep, search, session, tracker, progress, home, identity)
+                finding = judge(sweep, search, session, proposals, progress)
+            files = write_report(finding, sweep, session, Ledger(str(home / "ledger")), home / "sweeps" / identity)
+            _summarise(tracker, finding, sweep, files)
+        except BaseException:
+            tracker.fail()
+            raise
+    return finding, {
+        "tracking_uri": tracker.tracking_uri,
+        "experiment": tracker.experiment,
+        "run_id": tracker.run_id,
+    }
+
+
+def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
+    best, baseline = finding.best, finding.baseline
+    metrics = {
+        "episodes": sweep.final.episodes,
+        "accuracy": best.estimate.mean if best.estimate else None,
+        "ci95": best.estimate.ci95 if best.estimate else None,
+        "baseline_accuracy": baseline.estimate.mean if baseline.estimate else None,
+        "difference": best.difference.mean if best.difference else None,
+        "difference_ci95": best.difference.ci95 if best.difference else None,
+        **best.localisation,
+    }
+    tracker.summarise(metrics, sweep.final.episodes, as_markdown(finding, sweep), files)
+
+
+def _parameters(sweep: Sweep, limits: dict[str, Any]) -> dict[str, Any]:
+    """The configuration, flat, with the fingerprints of images and weights."""
+    flat: dict[str, Any] = {"torch": torch.__version__}
+    for key, value in sweep.model_dump(by_alias=True, mode="json", exclude={"home", "tracking_uri"}).items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
+        else:
+            flat[key] = value
+    return flat | {key: limits[key] for key in ("dataset_fingerprint", "backbone_fingerprint")}
