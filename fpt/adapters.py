@@ -2,7 +2,7 @@
 
 # S problems, R rank, I inputs, O outputs
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import sqrt
 
@@ -31,7 +31,7 @@ def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
 def lora_start(
     projections: Sequence[nn.Linear], rank: int, generators: Sequence[np.random.Generator], device: torch.device
 ) -> list[LowRank]:
-    """A Kaiming-uniform, B zero: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685), section 4.1. One generator a problem."""
+    """A Kaiming-uniform, B zero: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685), section 4.1. A generator each."""
     started = []
     for linear in projections:
         bound = 1 / sqrt(linear.in_features)
@@ -58,7 +58,7 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
             handle.remove()
 
 
-def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor):  # type: ignore[no-untyped-def]
+def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
     stack, rank, _ = down_SRI.shape
 
     def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What attention saw: queries and keys of every layer, caught while a backbone runs.
 
-A layer is found by what it calls (scaled dot-product attention, or a softmax over a square map), not by its name, so any
-timm transformer with softmax attention works, with fused attention on or off.
+A layer is found by what it calls (scaled dot-product attention, or a softmax over a square map), not by its name, so
+any timm transformer with softmax attention works, with fused attention on or off.
 """
 
 # B images, H heads, R rows (queries), T tokens, C dimensions of a head

@@ -37,9 +37,9 @@ class Passed:
 
 
 class Backbone:
-    """A frozen columnar transformer. Raises ValueError for an architecture that has no such blocks or no [CLS] token."""
+    """A frozen columnar transformer. Raises ValueError for an architecture without such blocks or a [CLS] token."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         name = type(model).__name__
         for part in ("blocks", "norm", "forward_head", "num_prefix_tokens"):
             if not hasattr(model, part):
@@ -128,7 +128,7 @@ def load_backbone(name: str, pretrained: bool = True, device: str | None = None)
     return Backbone(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
 
 
-def _is_plain(block: nn.Module) -> bool:
+def _is_plain(block: Any) -> bool:
     """Whether the block is timm's standard one, whose [CLS] row can be computed alone."""
     return type(block) is Block and type(block.attn) is Attention and block.attn.gate is None
 

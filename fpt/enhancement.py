@@ -22,7 +22,7 @@ def concentration(
 ) -> Float[Tensor, " images"]:
     """R of each image: mean log-attention to its prompted patches, never above 0 (the paper's Eq. 6, with a mean).
 
-    R = 1 / (|rows| |Omega|) sum over rows n and t in Omega of ln softmax_t(logits_n / tau), the softmax over patches alone,
+    R = 1 / (|rows| |Omega|) sum over rows n and t in Omega of ln softmax_t(logits_n / tau), softmax over patches alone,
     averaged over the layers in `calls` (and over heads, where they are taken one by one).
     Raises ValueError for unknown `rows` or `heads`.
     """

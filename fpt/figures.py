@@ -22,8 +22,8 @@ def draw_episode(
 ) -> Path:
     """One column an image, three rows: the image with its prompt patches outlined, [CLS] attention before and after.
 
-    Attention is shown as brightness of the image, all maps of an image on one scale. The key entity's patches, where they
-    are known, are outlined too.
+    Attention is shown as brightness of the image, both maps of an image on one scale. The key entity's patches, where
+    they are known, are outlined too.
     """
     import matplotlib
 
@@ -47,7 +47,7 @@ def draw_episode(
             if row == 0:
                 axis.set_title(names[column], fontsize=9)
             elif key is not None:
-                axis.set_xlabel(f"{100 * float(shown[row] @ key[column]):.0f} % on key", fontsize=8)  # type: ignore[operator]
+                axis.set_xlabel(f"{100 * float(shown[row] @ key[column]):.0f} % on key", fontsize=8)
         if key is not None:
             _outline(axes[0, column], key[column], images[column].shape[:2], grid, KEY_COLOUR, "--")
         _outline(axes[0, column], prompts[column], images[column].shape[:2], grid, PROMPT_COLOUR, "-")

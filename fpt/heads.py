@@ -1,4 +1,4 @@
-"""Linear classifiers made from a support set in closed form: where fine-tuning starts, and what scores a patch's worth."""
+"""Linear classifiers made from a support set in closed form: where fine-tuning starts, and what scores a patch."""
 
 # S problems, B support images, W ways, D dimensions
 

@@ -24,7 +24,7 @@ PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick whe
 
 @dataclass(frozen=True)
 class Frozen:
-    """What the frozen backbone makes of images: tokens that enter the first adapted block, features, [CLS] attention."""
+    """What the frozen backbone makes of images: tokens entering the first adapted block, features, [CLS] attention."""
 
     tokens: Float[Tensor, "*images tokens dim"]
     features: Float[Tensor, "*images dim"]
@@ -63,7 +63,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one problem. Localisation figures are None where there are no prompts or masks to measure them by."""
+    """The result of one problem. Localisation figures are None where there are no prompts or masks to measure."""
 
     episode: int
     hits: tuple[int, ...]  # right queries of each class

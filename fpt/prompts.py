@@ -1,7 +1,7 @@
 """Position prompts: the key patches of a labelled image, from its attention and the gradient of its class score.
 
-Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, NeurIPS 2023. Section 3 of design.md lists where
-`paper` deviates from the equations as printed.
+Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, NeurIPS 2023. `paper`
+deviates from its equations as printed in the sign rule of G and in keeping every fused map non-negative.
 """
 
 # B images, L layers, N patches, D dimensions
@@ -34,10 +34,10 @@ class Evidence:
 def first_component(
     gradient: Float[Tensor, "images patches dim"], tokens: Float[Tensor, "images patches dim"]
 ) -> Float[Tensor, "images patches"]:
-    """G = gradient V1, V1 the first right singular vector, with the sign that agrees with gradient-times-input relevance.
+    """G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance.
 
-    G is the first left singular vector times its singular value, so the patches' Gram matrix is enough: it is squared until
-    only its first eigenvector is left. A gradient of zero gives G = 0.
+    G is the first left singular vector times its singular value, so the patches' Gram matrix is enough: it is squared
+    until only its first eigenvector is left. A gradient of zero gives G = 0.
     """
     gram_BNN = gradient @ gradient.transpose(1, 2)
     power_BNN = gram_BNN
@@ -79,8 +79,8 @@ def gather_evidence(
 ) -> Evidence:
     """Attention of every layer and the unscaled G of each image.
 
-    `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of the
-    image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
+    `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
+    the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
     prefix, top = backbone.prefix, backbone.depth - 1
     with torch.no_grad(), listen(top) as calls:
@@ -124,7 +124,10 @@ def importance(
 
 
 def top_patches(importance: Float[Tensor, "images patches"], patches: int) -> Bool[Tensor, "images patches"]:
-    """True for the most important patches of each image; of equals, the first. Raises ValueError for more than there are."""
+    """True for the most important patches of each image; of equals, the first.
+
+    Raises ValueError for fewer than one or more than there are.
+    """
     if not 1 <= patches <= importance.shape[1]:
         raise ValueError(f"patches must be from 1 to {importance.shape[1]} but got {patches}")
     order = importance.argsort(dim=1, descending=True, stable=True)

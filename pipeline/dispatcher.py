@@ -39,7 +39,7 @@ class _Pending:
 
 
 class Dispatcher:
-    """Made into an actor by session.py. `halve` says which trials of a generation go on after a rung, by their accuracies."""
+    """Made into an actor by session.py. `halve` says which trials of a generation go on, by their accuracies."""
 
     def __init__(self, run: config.Run, store: Path, home: str, workers: int, gpus: float, halve: Halve | None) -> None:
         self.run, self.store, self.home, self.halve = run, store, home, halve

@@ -11,7 +11,7 @@ from fpt.randomness import generator
 
 @dataclass(frozen=True)
 class Episode:
-    """Rows of the image store, grouped by class; labels are 0 .. way - 1 in the same order. Support and query are disjoint."""
+    """Rows of the image store, class by class, with labels 0 .. way - 1. Support and query are disjoint."""
 
     index: int
     support: Int[np.ndarray, " support"]

@@ -10,8 +10,8 @@ from fpt.backbones import Backbone
 from fpt.problems import Frozen, freeze
 from pipeline.images import ImageStore
 
-# Always this many images at once, the last batch filled up with black ones: what an image gives does not depend on which
-# others were missing from the cache with it.
+# Always this many images at once, the last batch filled up with black ones: what an image gives does not depend on
+# which others were missing from the cache with it.
 BATCH = 64
 
 

@@ -10,7 +10,7 @@ Select = Callable[[int, set[str]], set[str]]
 
 
 class Generation:
-    """A rung starts when every trial that is left has asked for it; `select` names those that go on, `solve` computes it."""
+    """A rung starts when all trials left have asked for it; `select` names those that go on, `solve` computes."""
 
     def __init__(self, trials: set[str], solve: SolveRung, select: Select) -> None:
         self.left, self.solve, self.select = set(trials), solve, select

@@ -48,7 +48,7 @@ class ImageStore:
             digest.update("\0".join(getattr(self, f"_{column}{'es' if column == 'class' else 's'}")).encode())
         for batch in self._batches:
             for column in ("image", "mask") if self.has_masks else ("image",):
-                digest.update(_fixed_width(batch, column))
+                digest.update(_fixed_width(batch, column).data)
         return digest.hexdigest()[:16]
 
     @property

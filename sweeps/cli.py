@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse the results.",
+    help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse them.",
 )
 
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]

@@ -14,7 +14,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Range(Section):
-    """A range that Optuna samples. `zero`: 0 is a choice of its own, and then what only matters beside it is not sampled."""
+    """A range that Optuna samples. `zero`: 0 is a choice of its own; what matters only beside it is not sampled then."""
 
     low: float
     high: float
@@ -49,7 +49,7 @@ class Search(Section):
     rungs: tuple[Positive, ...] = (16, 32, 64)
     keep: Share = 0.5
     space: dict[str, Range]
-    first: dict[str, HyperParameters] = {}
+    first: dict[str, HyperParameters] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> "Search":
@@ -59,7 +59,7 @@ class Search(Section):
 
 
 class Final(Section):
-    """The last evaluation, on classes and episodes that no trial saw (`episodes.split`). `masks` adds the true masks."""
+    """The last evaluation, on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks."""
 
     episodes: Positive = 200
     masks: bool = False

@@ -1,4 +1,4 @@
-"""The last word on a sweep: winner and baseline are chosen on validation episodes, then judged on episodes no trial saw."""
+"""The last word on a sweep: winner and baseline, chosen on validation episodes, are judged on ones no trial saw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

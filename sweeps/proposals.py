@@ -1,7 +1,7 @@
 """Optuna's proposals, generation by generation, as a Ray Tune search algorithm.
 
-Proposal k depends on (seed, k, finished generations) alone: a sampler is made anew for each generation, and results are told
-in the order of the trials, so that a sweep can be repeated exactly.
+Proposal k depends on (seed, k, finished generations) alone: a sampler is made anew for each generation, and results
+are told in the order of the trials, so that a sweep can be repeated exactly.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
 
 
 class Proposals(Searcher):  # type: ignore[misc]
-    """Seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study; stopped trials are told as pruned, failed ones as such.
+    """Seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study; stopped trials are told as pruned.
 
     `values` holds every trial's hyper-parameters by its name, `generation.number`.
     """

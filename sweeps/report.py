@@ -70,8 +70,8 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
     lines = [
         verdict(finding),
         "",
-        f"{finding.trials} trials on split {sweep.search.split if sweep.search else ''}, {finding.stopped} stopped early; "
-        f"{finding.spent} episodes in all. Final: {sweep.final.episodes} episodes of split {episodes.split}, "
+        f"{finding.trials} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
+        f"Final: {sweep.final.episodes} episodes of split {episodes.split}, "
         f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -116,7 +116,7 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
 
 
 def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledger, folder: Path) -> list[Path]:
-    """Writes report.md, best.yaml (a configuration that `fpt run` takes), ledger.parquet and a picture into a folder."""
+    """Writes report.md, best.yaml (`fpt run` takes it), ledger.parquet and a picture into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     report, best, rows = folder / "report.md", folder / "best.yaml", folder / "ledger.parquet"
     report.write_text(as_markdown(finding, sweep))

@@ -69,7 +69,7 @@ def setting_name(run: Run) -> str:
     prompts, solver = run.prompts, run.solver
     if solver.name == "protonet":
         return f"{solver.name} · frozen features"
-    parts = [solver.name]
+    parts: list[str] = [solver.name]
     if prompts.alpha == 0:
         parts.append("no prompts")
     elif prompts.variant == "masks":

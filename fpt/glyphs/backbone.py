@@ -63,7 +63,7 @@ class ConvolutionalStem(nn.Module):
         return tokens
 
 
-@timm.models.register_model
+@timm.models.register_model  # type: ignore[untyped-decorator]
 def vit_micro_glyphs(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """128 wide, 6 deep, 4 heads, 8 x 8 patches. `pretrained` loads the weights in the package."""
     # timm passes these to every registered model; they are about hubs and feature extraction.

@@ -4,11 +4,11 @@ Three stages, because a transformer trained from [CLS] alone learns nothing here
 
 1. `stem`: the stem alone, with a linear classifier on every patch that a glyph covers; large glyphs;
 2. `scenes`: the transformer on top of it: [CLS] names every glyph of the scene, and each covered patch its own;
-3. `focus`: the glyphs of the data set itself, small and faint; patches of the background name every glyph as well, so that
-   they look at entities, as those of large ViTs do.
+3. `focus`: smaller and fainter glyphs; patches of the background name every glyph as well, so that they look at
+   entities, as those of large ViTs do.
 
-In all but the last layers the attention output of whatever names all glyphs is dropped most of the time: it gathers late,
-as in large ViTs, and what it gathers from stays pure. Saves as it goes and continues from what it finds in the folder.
+In all but the last layers the attention output of whatever names all glyphs is dropped most of the time: it gathers
+late, as in large ViTs, and what it gathers from stays pure. Saves as it goes and continues from what it finds in the folder.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from fpt.glyphs.backbone import ConvolutionalStem, normalise, vit_micro_glyphs
 from fpt.glyphs.characters import characters
-from fpt.glyphs.scenes import DEFAULT, LARGE, Style, compose
+from fpt.glyphs.scenes import LARGE, MEDIUM, Style, compose
 
 GLYPHS = 3  # a scene, all of them base classes
 LEAST_PIXELS = 4  # a patch belongs to the glyph with the most pixels in it, if at least so many
@@ -138,7 +138,7 @@ def _all_names(logits: Tensor, labels: Tensor) -> Tensor:
 def train(
     model: nn.Module, stage: str, style: Style, scenes: int, cycle: int, batch: int, rate: float, out: Path, seed: int
 ) -> None:
-    """Trains for `scenes` scenes of a one-cycle schedule over `cycle`; goes on from out/{stage}.pt where there is one."""
+    """Trains for `scenes` scenes of a one-cycle schedule over `cycle`; goes on from out/{stage}.pt if it is there."""
     fast = [p for p in model.parameters() if p.ndim > 1]
     slow = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
@@ -153,7 +153,7 @@ def train(
         optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
         done = saved["done"]
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last).train()
     loader = iter(DataLoader(BaseScenes(batch, seed + done, style), batch_size=None, num_workers=1, prefetch_factor=8))
     started, mean_right, mean_loss = time.monotonic(), 0.0, 0.0
     for step in range(done, steps):
@@ -198,7 +198,7 @@ def main() -> None:
     # The rate need not come down to nothing here: it goes up again in the next stage.
     train(model, "scenes", LARGE, scenes, 2 * scenes, batch, 1.5e-3, out, 2)
     model.background = True
-    train(model, "focus", DEFAULT, focus_scenes, focus_scenes, batch, 1.5e-3, out, 3)
+    train(model, "focus", MEDIUM, focus_scenes, focus_scenes, batch, 1.5e-3, out, 3)
     weights = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in model.vit.state_dict().items()

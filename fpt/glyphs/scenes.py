@@ -1,6 +1,6 @@
 """Scenes: one key glyph of the scene's class among distractors, on a coloured noise background.
 
-Every scene is a pure function of (split, class, index): its randomness comes from a counter-based generator keyed by them.
+Every scene is a pure function of (split, class, index): its randomness comes from a generator keyed by them.
 """
 
 from dataclasses import dataclass
@@ -12,32 +12,29 @@ from fpt.glyphs.characters import characters, faces_of, glyph
 
 VERSION = 1  # raise it when scenes change: packed ones are drawn again
 SIDE = 64  # pixels
-CONTEXT_SHARE = 0.7  # how often a distractor comes from the context that all classes share
+CONTEXT_SHARE = 0.6  # how often a distractor comes from the context that all classes share
 PLACEMENTS = 8  # random places tried for each glyph; the one that overlaps least is taken
 SPLIT_CODES = {"base": 0, "validation": 1, "novel": 2}
 
 
 @dataclass(frozen=True)
 class Style:
-    """How hard glyphs are to read: longer sides in pixels, turns in degrees, and the least distance in RGB between a glyph's
-    colour and the background's mean.
-    """
+    """How hard glyphs are to read: longer sides (pixels), turns (degrees), least distance in RGB to the background."""
 
-    sizes: tuple[int, ...] = (15, 18, 21, 24)
+    sizes: tuple[int, ...] = (12, 15, 18, 21)
     turns: tuple[int, ...] = (-30, -15, 0, 15, 30)
     least_contrast: float = 50.0
 
 
 DEFAULT = Style()
-LARGE = Style(sizes=(22, 25, 28, 31), turns=(-16, -8, 0, 8, 16), least_contrast=90.0)  # where pre-training begins
+# Pre-training begins with glyphs that are easy to read and ends with ones somewhat larger than the data set's.
+LARGE = Style(sizes=(22, 25, 28, 31), turns=(-16, -8, 0, 8, 16), least_contrast=90.0)
+MEDIUM = Style(sizes=(15, 18, 21, 24))
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image with `glyphs`, the characters drawn in it from back to front, and `owner`, which of them each pixel shows.
-
-    `owner` is -1 where the background shows.
-    """
+    """An image; `glyphs`, the characters drawn in it back to front; `owner`, which of them each pixel shows, or -1."""
 
     image: UInt8[np.ndarray, "height width 3"]
     owner: Int[np.ndarray, "height width"]
@@ -47,14 +44,14 @@ class Scene:
     @property
     def mask(self) -> Bool[np.ndarray, "height width"]:
         """True where the key glyph shows."""
-        return self.owner == self.key
+        return np.asarray(self.owner == self.key)
 
 
 def scene(split: str, class_index: int, index: int, distractors: int = 2) -> Scene:
     """Scene `index` of a class: its key glyph and `distractors` others, all drawn alike.
 
-    Distractors are base classes, mostly from the context. Raises ValueError for an unknown split, or a class or number of
-    distractors outside its range.
+    Distractors are base classes, mostly from the context. Raises ValueError for an unknown split, or a class or number
+    of distractors outside its range.
     """
     members = characters(split)
     if split not in SPLIT_CODES:
@@ -89,8 +86,9 @@ def compose(drawn: list[str], key: int, random: np.random.Generator, style: Styl
             style.sizes[random.integers(len(style.sizes))],
             style.turns[random.integers(len(style.turns))],
         )
-        top, left = _place(*coverage.shape, boxes, random)
-        bottom, right = top + coverage.shape[0], left + coverage.shape[1]
+        height, width = coverage.shape
+        top, left = _place(height, width, boxes, random)
+        bottom, right = top + height, left + width
         boxes.append((top, left, bottom, right))
         window = np.s_[top:bottom, left:right]
         colour = random.uniform(0, 255, 3)

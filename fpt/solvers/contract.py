@@ -18,8 +18,8 @@ from fpt.randomness import generator
 class Stack:
     """S problems of one shape, with what the frozen backbone made of their images.
 
-    `tokens` enter the first adapted block; `features` and `query_attention` ([CLS] attention to the patches, summing to 1)
-    are those of the whole frozen backbone. `prompts` is all False where a problem has none (alpha 0).
+    `tokens` enter the first adapted block; `features` and `query_attention` ([CLS] attention to the patches, summing
+    to 1) are those of the whole frozen backbone. `prompts` is all False where a problem has none (alpha 0).
     """
 
     support_tokens: Float[Tensor, "stack support tokens dim"]

@@ -9,7 +9,7 @@ from fpt.solvers.contract import Settings, Solution, Stack, head_scores, initial
 
 
 def linear_probe(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
-    """Cross-entropy by SGD with momentum, as in the released code of the paper. Attention is not trained: no prompts."""
+    """Cross-entropy by SGD with momentum, as in the paper's released code. Attention is not trained: no prompts."""
     leaves = [(part * settings.head_multiplier).requires_grad_() for part in initial_head(stack, settings)]
     head = (leaves[0], leaves[1])
     optimiser = Sgd(leaves, stack.rate)
