@@ -14,7 +14,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Range(Section):
-    """A range that Optuna samples. `zero`: 0 is a choice of its own; what matters only beside it is not sampled then."""
+    """A range that Optuna samples. `zero`: 0 is a choice of its own; what matters only beside it is then left out."""
 
     low: float
     high: float

@@ -8,7 +8,7 @@ Three stages, because a transformer trained from [CLS] alone learns nothing here
    entities, as those of large ViTs do.
 
 In all but the last layers the attention output of whatever names all glyphs is dropped most of the time: it gathers
-late, as in large ViTs, and what it gathers from stays pure. Saves as it goes and continues from what it finds in the folder.
+late, as in large ViTs, and what it gathers from stays pure. Saves as it goes and continues from what it finds.
 """
 
 import argparse
