@@ -1,6 +1,7 @@
 """The image store: every image decoded once, in one memory-mapped Arrow file."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -93,7 +94,7 @@ def _fixed_width(batch: pa.RecordBatch, column: str) -> UInt8[np.ndarray, "rows 
 def pack(samples: Iterable[Sample], path: Path) -> Path:
     """Writes a store, under a temporary name until it is whole. Raises ValueError for images of unequal size."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")  # two commands may pack at once
     iterator = iter(samples)
     first = next(iterator)
     height, width, _ = first.image.shape
