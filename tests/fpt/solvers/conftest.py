@@ -1,0 +1,32 @@
+"""Eight problems as mixed as a stack may be."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fpt.backbones import Backbone
+from fpt.problems import Episodes, Setting, prompts_of_all, stack_of
+from fpt.solvers import Settings, Stack
+
+MIXED = (
+    {"alpha": 0.0, "rate": 5e-3, "seed": 1},
+    {"alpha": 0.5, "rate": 1e-3, "lambda_": 0.0, "tau": 0.5, "patches": 1, "prompts": "paper"},
+    {"alpha": 1.0, "rate": 2e-2, "lambda_": 0.3, "tau": 1.0, "patches": 6, "prompts": "scaled", "seed": 2},
+    {"alpha": 3.0, "rate": 5e-3, "lambda_": 10.0, "tau": 2.0, "patches": 14, "prompts": "scaled", "order": "rollout"},
+    {"alpha": 0.0, "rate": 2e-2, "patches": 3},
+    {"alpha": 2.0, "rate": 1e-2, "tau": 0.2, "prompts": "masks"},
+    {"alpha": 0.2, "rate": 1e-2, "lambda_": 30.0, "tau": 1.5, "patches": 20, "prompts": "paper"},
+    {"alpha": 1.0, "rate": 5e-3, "lambda_": 1.0, "tau": 1.0, "patches": 2, "prompts": "scaled"},
+)
+MEMBERS = tuple((i, episode) for i, episode in enumerate((0, 1, 2, 3, 3, 2, 1, 0)))
+
+
+@pytest.fixture
+def stack_for(backbone: Backbone, episodes: Episodes) -> Callable[..., Stack]:
+    """A function: the stack of some of the eight problems (setting, episode) under a solver's settings."""
+
+    def stack(solver: str, training: Settings, members=MEMBERS) -> Stack:
+        settings = [Setting(solver, training, **values) for values in MIXED]
+        return stack_of(episodes, settings, prompts_of_all(backbone, episodes, settings), members)
+
+    return stack

@@ -1,0 +1,130 @@
+"""What every solver promises, whatever it does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fpt.heads import HEADS, scores
+from fpt.solvers import SOLVERS, STEERED, Settings
+from tests.fpt.solvers.conftest import MEMBERS
+
+WHOLE = Settings(way=3, blocks=2, epochs=4, layers=2)
+MINI = replace(WHOLE, batch=4, rows="class", heads="each", layers=1)  # the last mini-batch of an epoch has two images
+EVERY_ROW = replace(WHOLE, batch=4, rows="all", layers=2)
+
+every_solver = pytest.mark.parametrize("solver", SOLVERS)
+all_settings = pytest.mark.parametrize("training", [WHOLE, MINI, EVERY_ROW], ids=["whole", "mini", "every row"])
+
+
+def centred(scores):
+    """Without what all classes share: the distance to their mean, which is large and changes no prediction."""
+    return scores - scores.mean(-1, keepdim=True)
+
+
+def assert_agree(found, expected):
+    torch.testing.assert_close(centred(found.scores), centred(expected.scores), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.query_attention, expected.query_attention, rtol=1e-4, atol=0)
+    assert torch.equal(found.scores.argmax(-1), expected.scores.argmax(-1))
+
+
+def part(solution, problem):
+    own = slice(problem, problem + 1)
+    return replace(solution, scores=solution.scores[own], query_attention=solution.query_attention[own])
+
+
+@every_solver
+@all_settings
+def test_a_stacked_problem_gets_what_it_gets_alone(solver, training, backbone, stack_for):
+    together = SOLVERS[solver](backbone, stack_for(solver, training), training)
+    for problem, member in enumerate(MEMBERS):
+        alone = SOLVERS[solver](backbone, stack_for(solver, training, [member]), training)
+        assert_agree(part(together, problem), alone)
+
+
+@every_solver
+@all_settings
+def test_the_order_of_problems_does_not_matter(solver, training, backbone, stack_for):
+    order = [5, 0, 7, 2, 4, 1, 3, 6]
+    straight = SOLVERS[solver](backbone, stack_for(solver, training), training)
+    shuffled = SOLVERS[solver](backbone, stack_for(solver, training, [MEMBERS[i] for i in order]), training)
+    reordered = replace(straight, scores=straight.scores[order], query_attention=straight.query_attention[order])
+    assert_agree(shuffled, reordered)
+
+
+@every_solver
+def test_solutions_are_finite_and_attention_a_distribution(solver, backbone, stack_for):
+    stack = stack_for(solver, WHOLE)
+    solution = SOLVERS[solver](backbone, stack, WHOLE)
+    assert solution.scores.shape == (8, 12, 3)
+    assert solution.scores.isfinite().all()
+    assert solution.query_attention.shape == (8, 12, 64)
+    assert (solution.query_attention >= 0).all()
+    torch.testing.assert_close(solution.query_attention.sum(-1), torch.ones(8, 12))
+    assert not solution.scores.requires_grad
+    assert not solution.query_attention.requires_grad
+
+
+@every_solver
+def test_the_same_bits_twice_and_no_global_generator_is_drawn_from(solver, backbone, stack_for):
+    def states():
+        return torch.random.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+
+    stack = stack_for(solver, MINI)
+    before = states()
+    first, second = (SOLVERS[solver](backbone, stack, MINI) for _ in range(2))
+    assert torch.equal(first.scores, second.scores)
+    assert torch.equal(first.query_attention, second.query_attention)
+    assert states() == before
+
+
+@every_solver
+def test_frozen_weights_stay_and_get_no_gradient(solver, backbone, stack_for):
+    stack = stack_for(solver, WHOLE)
+    before = {name: value.clone() for name, value in backbone.model.state_dict().items()}
+    inputs = [stack.support_tokens.clone(), stack.support_features.clone(), stack.query_tokens.clone()]
+    SOLVERS[solver](backbone, stack, WHOLE)
+    assert all(weight.grad is None and not weight.requires_grad for weight in backbone.model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in backbone.model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in backbone.model.modules())
+    for tensor, copied in zip((stack.support_tokens, stack.support_features, stack.query_tokens), inputs, strict=True):
+        assert torch.equal(tensor, copied)
+
+
+@every_solver
+@pytest.mark.parametrize("head", HEADS)
+def test_without_a_step_a_solver_is_its_initial_head_on_frozen_features(solver, head, backbone, stack_for):
+    training = replace(WHOLE, epochs=0, head=head)
+    stack = stack_for(solver, training)
+    solution = SOLVERS[solver](backbone, stack, training)
+    expected = scores(stack.query_features, HEADS[head](stack.support_features, stack.labels, 3, 1.0))
+    torch.testing.assert_close(centred(solution.scores), centred(expected), rtol=0, atol=1e-4)
+    torch.testing.assert_close(solution.query_attention, stack.query_attention, rtol=1e-4, atol=1e-6)
+
+
+@every_solver
+def test_prompts_move_steered_solvers_only(solver, backbone, stack_for):
+    stack = stack_for(solver, WHOLE)
+    plain = replace(stack, alpha=torch.zeros(8))
+    steered, unsteered = (SOLVERS[solver](backbone, one, WHOLE) for one in (stack, plain))
+    moved = (steered.scores - unsteered.scores).abs().amax((1, 2))
+    assert (moved[stack.alpha == 0] < 1e-6).all()
+    assert ((moved[stack.alpha > 0] > 1e-4) == (solver in STEERED)).all()
+
+
+@every_solver
+def test_a_problem_that_fails_does_not_touch_its_neighbours(solver, backbone, stack_for):
+    stack = stack_for(solver, WHOLE)
+    rate = stack.rate.clone()
+    rate[3] = torch.nan
+    sound, broken = (SOLVERS[solver](backbone, one, WHOLE) for one in (stack, replace(stack, rate=rate)))
+    for problem in (0, 1, 2, 4, 5, 6, 7):
+        assert_agree(part(broken, problem), part(sound, problem))
+
+
+@every_solver
+def test_an_unknown_head_is_refused(solver, backbone, stack_for):
+    stack = stack_for(solver, WHOLE)
+    with pytest.raises(ValueError, match=r"head must be one of protonet, .* but got 'random forest'"):
+        SOLVERS[solver](backbone, stack, replace(WHOLE, head="random forest"))

@@ -1,0 +1,48 @@
+"""Finds the processes of a Ray that a test has started, and no other's."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def parents() -> dict[int, int]:
+    """Every process, with its parent."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found[int(status.parent.name)] = int(after_name[1])
+    return found
+
+
+def title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def descendants(pid: int, named: str = "") -> list[int]:
+    """Processes below `pid` whose title begins with `named`."""
+    tree, found = parents(), []
+    for process in tree:
+        ancestor = process
+        while ancestor in tree and ancestor != pid:
+            ancestor = tree[ancestor]
+        if ancestor == pid != process and title(process).startswith(named):
+            found.append(process)
+    return found
+
+
+def kill_one(pid: int, named: str, seconds: float = 200) -> int:
+    """Waits for a process below `pid` whose title begins with `named` and kills it the hard way."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for process in descendants(pid, named):
+            os.kill(process, signal.SIGKILL)
+            return process
+        time.sleep(0.05)
+    raise AssertionError(f"no process {named!r} below {pid} within {seconds:g} s")

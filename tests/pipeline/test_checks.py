@@ -1,0 +1,56 @@
+import pytest
+
+from pipeline.checks import check_run
+from pipeline.config import Run
+
+
+def made(**sections):
+    return Run.model_validate(sections)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"episodes": {"split": "validation", "way": 197}},
+        {"episodes": {"way": 262, "shot": 20, "query": 10}},
+        {"prompts": {"patches": 64}},
+        {"solver": {"blocks": 6}, "prompts": {"layers": 6}},
+    ],
+    ids=repr,
+)
+def test_what_can_be_served_passes(sections):
+    check_run(made(**sections))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"episodes": {"split": "base"}}, "episodes.split must be one of validation, novel but got 'base'"),
+        (
+            {"episodes": {"split": "validation", "way": 198}},
+            "episodes.way must be at most 197, the classes of split validation, but got 198",
+        ),
+        ({"episodes": {"way": 263}}, "episodes.way must be at most 262, the classes of split novel, but got 263"),
+        (
+            {"dataset": {"images_per_class": 8}, "episodes": {"shot": 5, "query": 4}},
+            r"episodes.shot \+ episodes.query must be at most 8, which is dataset.images_per_class, but got 5 \+ 4",
+        ),
+        (
+            {"prompts": {"patches": 65}},
+            "prompts.patches must be at most 64, the patches of vit_micro_glyphs, but got 65",
+        ),
+        ({"solver": {"blocks": 7}}, "solver.blocks must be at most 6, the blocks of vit_micro_glyphs, but got 7"),
+        ({"backbone": {"name": "vit_of_nowhere"}}, "backbone.name must be a timm model .* but got 'vit_of_nowhere'"),
+        ({"backbone": {"name": "resnet18"}}, "backbone must be a columnar vision transformer but ResNet has no blocks"),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_served_is_named(sections, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        check_run(made(**sections))
+
+
+def test_the_field_that_names_the_split_may_be_another():
+    with pytest.raises(ValueError, match="search.split must be one of"):
+        check_run(made(episodes={"split": "base"}), "search.split")

@@ -1,0 +1,165 @@
+import pytest
+from pydantic import ValidationError
+
+from pipeline import config
+from pipeline.config import Compute, Run, configuration_hash, identity, plain_run, with_hyper_parameters
+
+# Another valid value for every field that can change a result, by section.
+OTHERS = {
+    "episodes": {"split": "validation", "way": 4, "shot": 4, "query": 9, "seed": 1},
+    "solver": {
+        "name": "linear_probe",
+        "head": "r2d2",
+        "temperature": 2.0,
+        "head_multiplier": 10.0,
+        "lr": 0.01,
+        "epochs": 9,
+        "batch": 5,
+        "blocks": 3,
+        "rank": 8,
+    },
+    "prompts": {
+        "variant": "paper",
+        "order": "rollout",
+        "lambda": 2.0,
+        "alpha": 0.5,
+        "tau": 0.5,
+        "patches": 5,
+        "layers": 2,
+        "rows": "all",
+        "heads": "each",
+    },
+}
+FIELDS = [(section, field) for section, fields in OTHERS.items() for field in fields]
+OF_PROMPTS = [("prompts", field) for field in OTHERS["prompts"]]
+
+
+def made(**sections):
+    """A run that adapts two blocks, with fields of some sections replaced."""
+    return Run.model_validate({"solver": {"blocks": 2, **sections.pop("solver", {})}, **sections})
+
+
+def hash_of(run, images="images", weights="weights"):
+    return configuration_hash(identity(run, images, weights))
+
+
+def hash_with(section, field, **sections):
+    return hash_of(made(**{**sections, section: {**sections.get(section, {}), field: OTHERS[section][field]}}))
+
+
+def test_the_table_of_other_values_is_complete():
+    for section, fields in OTHERS.items():
+        model = type(getattr(Run(), section))
+        names = {field.alias or name for name, field in model.model_fields.items()}
+        assert set(fields) == names - {"count"}
+    assert not set(Run.model_fields) - {*OTHERS, "name", "dataset", "backbone", "compute"}
+
+
+def test_the_hash_is_twelve_digits_and_the_same_again():
+    assert len(hash_of(made())) == 12
+    assert int(hash_of(made()), 16) >= 0
+    assert hash_of(made()) == hash_of(made())
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS)
+def test_the_hash_changes_with_every_field_that_can_change_a_result(section, field):
+    assert hash_with(section, field) != hash_of(made())
+
+
+def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
+    hashes = {hash_of(made()), hash_of(made(), images="others"), hash_of(made(), weights="others")}
+    hashes.add(hash_of(made(backbone={"name": "vit_tiny_patch16_224"})))
+    monkeypatch.setattr(config, "METHOD_VERSION", config.METHOD_VERSION + 1)
+    assert len(hashes | {hash_of(made())}) == 5
+
+
+@pytest.mark.parametrize(
+    "circumstances",
+    [
+        {"name": "other"},
+        {"episodes": {"count": 7}},
+        {"backbone": {"pretrained": False}},  # the weights' fingerprint tells
+        {"dataset": {"images_per_class": 29, "distractors": 3}},  # and the images'
+        *({"compute": {field: 3}} for field in Compute.model_fields),
+    ],
+    ids=repr,
+)
+def test_the_hash_does_not_change_with_anything_else(circumstances):
+    assert made(**circumstances) != made()
+    assert hash_of(made(**circumstances)) == hash_of(made())
+
+
+@pytest.mark.parametrize(("section", "field"), [pair for pair in OF_PROMPTS if pair[1] != "alpha"])
+def test_without_prompts_nothing_about_them_counts(section, field):
+    assert hash_with(section, field, prompts={"alpha": 0}) == hash_of(made(prompts={"alpha": 0}))
+
+
+@pytest.mark.parametrize(("section", "field"), OF_PROMPTS)
+@pytest.mark.parametrize("solver", ["protonet", "linear_probe"])
+def test_prompts_count_only_for_solvers_that_take_them(solver, section, field):
+    named = {"name": solver}
+    assert hash_with(section, field, solver=named) == hash_of(made(solver=named))
+
+
+@pytest.mark.parametrize(("section", "field"), OF_PROMPTS)
+def test_true_masks_hang_on_nothing_that_estimates_them(section, field):
+    masks = {"variant": "masks"}
+    same = hash_of(made(prompts={**masks, field: OTHERS[section][field]})) == hash_of(made(prompts=masks))
+    assert same == (field in ("order", "lambda", "patches"))
+
+
+@pytest.mark.parametrize(("solver", "matter"), [("protonet", {"head", "temperature"}), ("linear_probe", None)])
+def test_other_solvers_hang_on_what_they_read(solver, matter):
+    matter = set(OTHERS["solver"]) - {"name", "blocks", "rank"} if matter is None else matter
+    for field in set(OTHERS["solver"]) - {"name"}:
+        same = hash_with("solver", field, solver={"name": solver}) == hash_of(made(solver={"name": solver}))
+        assert same == (field not in matter), field
+
+
+def test_hyper_parameters_go_where_they_belong():
+    run = with_hyper_parameters(made(), {"lambda": 3, "alpha": 0, "patches": 2, "lr": 0.5, "name": "protonet"})
+    assert (run.prompts.lambda_, run.prompts.alpha, run.prompts.patches) == (3.0, 0.0, 2)
+    assert (run.solver.lr, run.solver.name) == (0.5, "protonet")
+    assert run == made(prompts={"lambda": 3, "alpha": 0, "patches": 2}, solver={"lr": 0.5, "name": "protonet"})
+    assert with_hyper_parameters(made(), {}) == made()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lamda": 1}, r"must be among variant, .*lambda, .*rank but got 'lamda'"),
+        ({"way": 3}, "but got 'way'"),
+        ({"tau": 0}, "greater than 0"),
+        ({"lambda": -1}, "greater than or equal to 0"),
+        ({"patches": 0}, "greater than or equal to 1"),
+        ({"patches": 2.5}, "integer"),
+        ({"alpha": float("nan")}, "finite"),
+        ({"layers": 3}, "layers must be at most 2, which is solver.blocks, but got 3"),
+        ({"blocks": 1, "layers": 2}, "layers must be at most 1"),
+        ({"lr": "fast"}, "number"),
+    ],
+)
+def test_hyper_parameters_are_checked(values, message):
+    with pytest.raises(ValueError, match=message):
+        with_hyper_parameters(made(), values)
+
+
+def test_layers_do_not_matter_without_prompts():
+    assert with_hyper_parameters(made(), {"layers": 3, "alpha": 0}).prompts.layers == 3
+
+
+def test_a_plain_run_is_the_run_alone():
+    class More(Run):
+        home: str
+
+    more = More(home="elsewhere", **made().model_dump(by_alias=True))
+    assert type(plain_run(more)) is Run
+    assert plain_run(more) == made()
+    assert plain_run(more, "validation") == made(episodes={"split": "validation"})
+
+
+def test_models_are_frozen_and_take_no_unknown_field():
+    with pytest.raises(ValidationError, match="frozen"):
+        made().solver.lr = 1.0
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        made(solver={"rate": 1.0})

@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from pipeline.ledger import CIRCUMSTANCES, SCHEMA, Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(str(tmp_path / "ledger"))
+
+
+def row(config_hash, episode, correct=3, **others):
+    return {
+        "config_hash": config_hash,
+        "episode": episode,
+        "accuracy": correct / 6,
+        "correct": correct,
+        "queries": 6,
+        "class_hits": [correct, 0],
+        "failed": False,
+        "prompt_precision": 0.25,
+        "prompt_chance": None,
+        "attention_on_key_before": 0.5,
+        "attention_on_key_after": 0.75,
+        "seconds": 1.5,
+        "worker": "worker-0",
+        "attempt": 1,
+        **others,
+    }
+
+
+def files(ledger):
+    return sorted(path.name for path in Path(ledger.root, "rows").iterdir())
+
+
+def test_an_empty_ledger_has_no_rows(ledger):
+    assert ledger.read().num_rows == 0
+    assert ledger.read(["a"]).num_rows == 0
+    assert ledger.read().schema.names == SCHEMA.names
+
+
+def test_rows_come_back_sorted(ledger):
+    written = [row("b", 2), row("a", 10, accuracy=None, failed=True), row("a", 9), row("b", 1)]
+    ledger.write("one", written[:2])
+    ledger.write("two", written[2:])
+    assert ledger.read().to_pylist() == [written[1], written[2]][::-1] + [written[3], written[0]]
+    assert ledger.read(["b", "no such"]).to_pylist() == [written[3], written[0]]
+    assert Ledger(ledger.root).read() == ledger.read()
+
+
+def test_a_row_that_two_orders_wrote_is_read_once(ledger):
+    ledger.write("one", [row("a", 0), row("a", 1)])
+    ledger.write("two", [row("a", 1, attempt=2), row("a", 2)])
+    assert ledger.read()["episode"].to_pylist() == [0, 1, 2]
+
+
+def test_writing_an_order_twice_is_harmless(ledger):
+    for _ in range(2):
+        ledger.write("one", [row("a", 0), row("b", 0)])
+    assert files(ledger) == ["one.parquet"]
+    assert ledger.read().to_pylist() == [row("a", 0), row("b", 0)]
+
+
+def test_a_half_written_file_is_ignored_and_written_over(ledger):
+    half = Path(ledger.root, "rows", "_one.part")
+    half.write_bytes(b"PAR1 and then the worker died")
+    ledger.write("two", [row("a", 1)])
+    assert ledger.read()["episode"].to_pylist() == [1]
+    ledger.write("one", [row("a", 0)])
+    assert files(ledger) == ["one.parquet", "two.parquet"]
+    assert ledger.read()["episode"].to_pylist() == [0, 1]
+
+
+def test_a_damaged_file_is_not_passed_over_in_silence(ledger):
+    ledger.write("one", [row("a", 0)])
+    Path(ledger.root, "rows", "two.parquet").write_bytes(b"not Parquet")
+    with pytest.raises(pa.ArrowInvalid):
+        ledger.read()
+
+
+def test_a_description_is_kept_beside_the_rows(ledger):
+    ledger.describe("abc", {"solver": {"lr": 0.01}, "method": 1})
+    ledger.describe("abc", {"solver": {"lr": 0.01}, "method": 1})
+    (path,) = Path(ledger.root, "configurations").iterdir()
+    assert path.name == "abc.json"
+    assert json.loads(path.read_text()) == {"solver": {"lr": 0.01}, "method": 1}
+    assert ledger.read().num_rows == 0
+
+
+def test_files_are_plain_parquet(ledger):
+    ledger.write("one", [row("a", 0)])
+    assert pyarrow.parquet.read_table(Path(ledger.root, "rows", "one.parquet")).to_pylist() == [row("a", 0)]
+    assert set(CIRCUMSTANCES) < set(SCHEMA.names)
+
+
+@pytest.mark.parametrize("folder", [".hidden/_home", "with space", "50%20off", "a#b", "über"])
+def test_any_name_of_a_folder_will_do(tmp_path: Path, folder):
+    ledger = Ledger(str(tmp_path / folder))
+    ledger.write("one", [row("a", 0)])
+    assert ledger.read().num_rows == 1
+    assert (tmp_path / folder / "rows" / "one.parquet").is_file()

@@ -1,0 +1,103 @@
+"""The pipeline on Ray: small, for a session takes seconds to open."""
+
+import os
+from pathlib import Path
+
+import pytest
+import ray
+
+from pipeline import session
+from pipeline.config import Compute, Run, with_hyper_parameters
+from pipeline.ledger import CIRCUMSTANCES
+from pipeline.session import open_session, packed_images, worker_count
+from pipeline.worker import Order, Worker
+from tests.pipeline.processes import kill_one
+
+EPISODES = [0, 1, 5]
+
+
+@pytest.fixture
+def opened(run: Run, store_path: Path, monkeypatch):
+    """Opens sessions on the store of noise, with one worker."""
+    monkeypatch.setattr(session, "packed_images", lambda run, home: store_path)
+    for name in ("RAY_AIR_NEW_OUTPUT", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # so that they are put back
+        monkeypatch.delenv(name)
+    return lambda home: open_session(run.model_copy(update={"compute": Compute(workers=1, shard=4)}), home)
+
+
+def results(rows):
+    return [[{name: row[name] for name in row if name not in CIRCUMSTANCES} for row in own] for own in rows]
+
+
+def test_a_session_survives_its_worker_and_is_gone_on_with_by_the_next(opened, run, store_path, tmp_path):
+    runs = [with_hyper_parameters(run, {"epochs": 60, "alpha": alpha}) for alpha in (0.0, 2.0)]
+    with opened(tmp_path) as one:
+        assert one.store == store_path
+        assert one.limits["classes"] == {"validation": 6, "novel": 6}
+
+        asked = one.dispatcher.solve.remote(runs, EPISODES)
+        kill_one(os.getpid(), "ray::Worker.solve")
+        first = ray.get(asked)
+        assert {row["attempt"] for own in first for row in own} == {1, 2}
+
+        impossible = run.model_copy(update={"episodes": run.episodes.model_copy(update={"way": 7})})
+        with pytest.raises(ValueError, match="way must be from 2 to 6"):
+            ray.get(one.dispatcher.solve.remote([impossible], [0]))
+        hashes = ray.get(one.dispatcher.hashes_of.remote(runs))
+
+    with opened(tmp_path) as other:
+        again = ray.get(other.dispatcher.solve.remote(runs, EPISODES))
+        status = ray.get(other.dispatcher.status.remote())
+    assert (status["computed"], status["reused"]) == (0, 6)
+    assert results(again) == results(first)
+
+    here = Worker("here", run, store_path, str(tmp_path / "another"))
+    order = dict(zip(hashes, runs, strict=True))
+    expected = [*here.solve(Order("shard 0", order, (0, 1)), 1), *here.solve(Order("shard 1", order, (5,)), 1)]
+    of_run = [[row for row in expected if row["config_hash"] == config_hash] for config_hash in hashes]
+    assert results(of_run) == results(first)
+
+
+@pytest.mark.parametrize(
+    ("resources", "compute", "expected"),
+    [
+        ({"CPU": 6.0}, {}, (6, 0.0)),
+        ({}, {}, (1, 0.0)),
+        ({"CPU": 6.0, "GPU": 3.0}, {}, (3, 1.0)),
+        ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0.25}, (12, 0.25)),
+        ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0}, (6, 0.0)),
+        ({"CPU": 6.0, "GPU": 3.0}, {"workers": 2}, (2, 1.0)),
+        ({"CPU": 6.0}, {"workers": 4, "gpus_per_worker": 0.5}, (4, 0.0)),
+        ({"CPU": 1.0, "GPU": 1.0}, {"gpus_per_worker": 2}, (1, 2.0)),
+    ],
+)
+def test_one_worker_for_each_gpu_or_core(monkeypatch, resources, compute, expected):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    assert worker_count(Compute(**compute)) == expected
+
+
+def test_images_are_packed_once_for_each_data_set(tmp_path, monkeypatch):
+    packed = []
+
+    def pack(samples, path):
+        packed.append(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return path
+
+    monkeypatch.setattr(session, "pack", pack)
+    paths = [
+        packed_images(Run.model_validate(sections), tmp_path)
+        for sections in (
+            {},
+            {"solver": {"lr": 1}, "episodes": {"way": 3}},
+            {"dataset": {"images_per_class": 8}},
+            {"dataset": {"distractors": 3}},
+            {},
+        )
+    ]
+    assert paths[0] == paths[1] == paths[4]
+    assert packed == [paths[0], paths[2], paths[3]]
+    assert len(set(packed)) == 3
+    assert all(path.parent == tmp_path / "images" for path in packed)

@@ -1,0 +1,119 @@
+import pytest
+
+from pipeline.config import plain_run, with_hyper_parameters
+from sweeps.config import Range, Search, load
+from sweeps.search import generation_sizes, rung_episodes, setting_name
+from sweeps.sweep import check_sweep, planned_problems, sweep_identity, tracking_uri
+from tests.sweeps.tiny import CONFIG, TINY
+
+LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "patches": 64}
+
+
+def tiny(*overrides):
+    return load(CONFIG, [*TINY, *overrides])
+
+
+@pytest.mark.parametrize(("trials", "generation", "sizes"), [(16, 8, [8, 8]), (7, 3, [3, 3, 1]), (2, 8, [2])])
+def test_trials_come_in_generations(trials, generation, sizes):
+    assert generation_sizes(Search(space={}, trials=trials, generation=generation)) == sizes
+
+
+def test_rungs_add_episodes_to_those_before():
+    assert rung_episodes(Search(space={}, rungs=(2, 3, 6))) == [[0, 1], [2], [3, 4, 5]]
+    assert rung_episodes(Search(space={}, rungs=(3,))) == [[0, 1, 2]]
+
+
+def test_planned_problems_by_hand():
+    larger = tiny("search.trials=16", "search.generation=8", "search.rungs=[16, 32, 64]", "final.episodes=200")
+    # two generations of (8 x 16 + 4 x 16 + 2 x 32); the winner's twin; best, baseline, frozen, one named, masks
+    assert planned_problems(larger, larger.search) == 2 * (128 + 64 + 64) + 64 + 5 * 200
+    odd = tiny("search.trials=5", "search.generation=3", "search.keep=0.3", "final.masks=false")
+    # (3 x 2 + 1 x 2) + (2 x 2 + 1 x 2); twin; best, baseline, frozen, one named
+    assert planned_problems(odd, odd.search) == 8 + 6 + 4 + 4 * 6
+
+
+NAMES = [
+    ({}, "lora · lambda 1 · alpha 1 · tau 1 · P 6 · lr 0.01"),
+    (
+        {"lambda": 0.12345, "alpha": 7, "patches": 12, "lr": 2e-3},
+        "lora · lambda 0.123 · alpha 7 · tau 1 · P 12 · lr 0.002",
+    ),
+    ({"alpha": 0}, "lora · no prompts · lr 0.01"),
+    ({"variant": "masks", "tau": 0.5}, "lora · true masks · alpha 1 · tau 0.5 · lr 0.01"),
+    ({"name": "protonet"}, "protonet · frozen features"),
+]
+
+
+@pytest.mark.parametrize(("values", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_a_setting_in_a_line(values, name):
+    assert setting_name(with_hyper_parameters(plain_run(tiny()), values)) == name
+
+
+def test_a_sweep_is_told_from_another_by_what_can_change_its_course():
+    def identity(*overrides, **limits):
+        return sweep_identity(tiny(*overrides), {**LIMITS, **limits})
+
+    same = identity()
+    for override in ("compute.workers=1", "compute.order_seconds=9", "home=elsewhere", "tracking_uri=http://host:1"):
+        assert identity(override) == same, override
+    assert identity(patches=16) == same
+    changed = [
+        identity(override)
+        for override in (
+            "name=other",
+            "episodes.seed=1",
+            "solver.lr=0.5",
+            "search.seed=1",
+            "search.trials=5",
+            "search.rungs=[2, 5]",
+            "search.space.tau.high=2",
+            "search.first.paper defaults.alpha=6",
+            "final.episodes=7",
+            "prompts.rows=all",
+        )
+    ]
+    changed += [identity(dataset_fingerprint="others"), identity(backbone_fingerprint="others")]
+    assert len({same, *changed}) == 1 + len(changed)
+
+
+def test_mlflow_is_in_the_home_unless_it_is_elsewhere(tmp_path):
+    assert tracking_uri(tiny(f"home={tmp_path}")) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking_uri(tiny("tracking_uri=http://host:5000")) == "http://host:5000"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("search=null", "search must be in CONFIG for a sweep but is missing"),
+        ("search.split=novel", "search.split must differ from episodes.split, .* but both are 'novel'"),
+        ("search.split=base", "search.split must be one of validation, novel but got 'base'"),
+        ("episodes.way=198", "episodes.way must be at most 197, the classes of split validation, but got 198"),
+        ("episodes.query=8", r"shot \+ episodes.query must be at most 8, .* but got 1 \+ 8"),
+        ("search.space.patches.high=65", "patches must be at most 64, the patches of vit_micro_glyphs, but got 65"),
+        ("search.first.mine={patches: 70}", "patches must be at most 64, .* but got 70"),
+        ("tracking_uri=ftp://x/y", "tracking_uri must be one that MLflow can reach but 'ftp://x/y' failed: .*"),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_written(tmp_path, override, sentence):
+    home = tmp_path / "home"
+    with pytest.raises(ValueError, match=f"{sentence}$"):
+        check_sweep(tiny(f"home={home}", override))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_right_passes_and_writes_nothing(tmp_path):
+    sweep = tiny(f"home={tmp_path / 'home'}")
+    assert check_sweep(sweep) == sweep.search
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ends_of_every_range_are_checked_together():
+    sweep = tiny().model_copy(
+        update={"search": tiny().search.model_copy(update={"space": {"blocks": blocks_up_to(7)}})}
+    )
+    with pytest.raises(ValueError, match="solver.blocks must be at most 6"):
+        check_sweep(sweep)
+
+
+def blocks_up_to(high):
+    return Range(low=2, high=high, integer=True)

@@ -1,0 +1,220 @@
+"""Whole sweeps, as they are typed, with what they leave behind read by other means."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from scipy import stats
+
+from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.ledger import CIRCUMSTANCES, Ledger
+from sweeps.config import load
+from sweeps.sweep import run_sweep
+from tests.pipeline.processes import descendants, kill_one
+from tests.sweeps.tiny import CONFIG, TINY
+
+FPT = Path(sys.executable).with_name("fpt")
+FINAL = ("episodes", "accuracy", "ci95", "baseline_accuracy", "difference", "difference_ci95", "compared")
+COMPARED = ("config_hash", "accuracy", "ci95", "difference", "difference_ci95")
+LOCATED = ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after")
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    # MLflow's own models use what SQLAlchemy has deprecated.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning"),
+]
+
+
+def started(home, *overrides):
+    """`fpt sweep --json`, in a process group of its own, typed in the folder above its home."""
+    sets = [f"--set={override}" for override in (*TINY, f"home={home}", *overrides)]
+    return subprocess.Popen(
+        [FPT, "sweep", CONFIG, "--json", *sets],
+        cwd=home.parent,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ended(process):
+    """The object that a sweep has printed last."""
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def files(home):
+    """The ledger's files with the time of their last change."""
+    return {path.name: path.stat().st_mtime_ns for path in (home / "ledger" / "rows").glob("*.parquet")}
+
+
+def rows(home):
+    """What the ledger says, without the circumstances."""
+    table = Ledger(str(home / "ledger")).read().drop_columns(CIRCUMSTANCES)
+    written = sum(pyarrow.parquet.read_metadata(home / "ledger" / "rows" / name).num_rows for name in files(home))
+    assert written == len(table), "a row was written twice"
+    return table.to_pylist()
+
+
+def queried(home, query):
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
+        return database.execute(query).fetchall()
+
+
+def runs(home):
+    """MLflow's runs: (parents, children), each (id, status)."""
+    of_kind = (
+        "select runs.run_uuid, status from runs join tags using (run_uuid) where key = 'fpt.kind' and value = '{}'"
+    )
+    return queried(home, of_kind.format("sweep")), queried(home, of_kind.format("trial"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """A sweep that nothing has happened to: its home, and what it printed."""
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
+    return home, ended(started(home))
+
+
+@pytest.fixture
+def home(undisturbed, tmp_path):
+    """Another home, with the same images."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "images").symlink_to(undisturbed[0] / "images")
+    return tmp_path / "home"
+
+
+def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
+    home, said = undisturbed
+    assert set(said) == {"best", "final", "trials", "episodes_spent", "mlflow"}
+    assert {"lambda", "alpha", "tau", "patches", "lr"} == set(said["best"])
+    assert set(said["final"]) == set(FINAL)
+    assert {"best", "no prompts", "paper defaults", "frozen features"} <= set(said["final"]["compared"])
+    assert all(set(compared) == {*COMPARED, *LOCATED} for compared in said["final"]["compared"].values())
+    assert (said["trials"], said["final"]["episodes"]) == (4, 6)
+
+    # The numbers, from the ledger's files.
+    accuracies = {}
+    for row in rows(home):
+        assert row["accuracy"] == row["correct"] / row["queries"] == sum(row["class_hits"]) / 9
+        accuracies.setdefault(row["config_hash"], {})[row["episode"]] = row["accuracy"]
+    for compared in said["final"]["compared"].values():
+        own = accuracies[compared["config_hash"]]
+        assert sorted(own) == [0, 1, 2, 3, 4, 5]
+        assert compared["accuracy"] == pytest.approx(np.mean(list(own.values())))
+    best, baseline = (said["final"]["compared"][name] for name in ("best", "no prompts"))
+    assert (said["final"]["accuracy"], said["final"]["ci95"]) == (best["accuracy"], best["ci95"])
+    assert said["final"]["baseline_accuracy"] == baseline["accuracy"]
+    defaults = said["final"]["compared"]["paper defaults"]
+    ours, theirs = ([accuracies[one["config_hash"]][i] for i in range(6)] for one in (defaults, baseline))
+    assert defaults["difference"] == pytest.approx(np.mean(np.subtract(ours, theirs)))
+    if defaults["difference_ci95"] > 0:
+        low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+        assert defaults["difference_ci95"] == pytest.approx((high - low) / 2)
+
+    # Every configuration is described; every trial did the first rung, half of each generation the second.
+    described = {path.stem: json.loads(path.read_text()) for path in (home / "ledger" / "configurations").iterdir()}
+    assert set(described) == set(accuracies)
+    searched = [accuracies[name] for name, of in described.items() if of["episodes"]["split"] == "validation"]
+    assert sum(sorted(own) == [0, 1, 2, 3] for own in searched) >= 2
+    assert all(sorted(own) in ([0, 1], [0, 1, 2, 3]) for own in searched)
+
+    # MLflow has one run for the sweep and one below it for each trial.
+    ((parent, status),), children = runs(home)
+    assert (parent, status) == (said["mlflow"]["run_id"], "FINISHED")
+    assert [status for _, status in children] == ["FINISHED"] * 4
+    below = queried(home, f"select count(*) from tags where key = 'mlflow.parentRunId' and value = '{parent}'")
+    assert below == [(4,)]
+    stopped_by = sorted(value for (value,) in queried(home, "select value from tags where key = 'stopped_by'"))
+    assert stopped_by == ["halving", "halving", "none", "none"]
+    metrics = dict(queried(home, f"select key, value from metrics where run_uuid = '{parent}'"))
+    assert (metrics["accuracy"], metrics["episodes"]) == (pytest.approx(best["accuracy"]), 6)
+
+    # The report; its configuration is the winner's.
+    (folder,) = (home / "sweeps").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "best.yaml",
+        "episode-0.png",
+        "ledger.parquet",
+        "report.md",
+    ]
+    assert (folder / "report.md").read_text().startswith("Best: ")
+    assert (folder / "episode-0.png").read_bytes().startswith(b"\x89PNG")
+    won = {name: value for name, value in said["best"].items() if value is not None}
+    winner = with_hyper_parameters(plain_run(load(CONFIG, TINY)), won)
+    assert plain_run(load(folder / "best.yaml", [])) == winner
+    assert set(pyarrow.parquet.read_table(folder / "ledger.parquet")["config_hash"].to_pylist()) == set(accuracies)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_ledger_with_any_number_of_workers(undisturbed, home, here):
+    sweep = load(CONFIG, [*TINY, f"home={home}", "compute.workers=1"])
+    finding, tracking = run_sweep(sweep, None)
+    assert rows(home) == rows(undisturbed[0])
+    assert set(files(home)) == set(files(undisturbed[0]))
+    said = undisturbed[1]
+    assert finding.values == {name: value for name, value in said["best"].items() if value is not None}
+    assert (finding.best.estimate.mean, finding.spent) == (said["final"]["accuracy"], said["episodes_spent"])
+    assert tracking["experiment"] == "tiny"
+    assert [run for run, _ in runs(home)[0]] == [tracking["run_id"]]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_killed_is_gone_on_with(undisturbed, home):
+    process = started(home)
+    while process.poll() is None and len(files(home)) < 2:
+        time.sleep(0.02)
+    own = descendants(process.pid)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_for_the_end_of(own)
+    before = files(home)
+    assert 2 <= len(before) < len(files(undisturbed[0]))
+
+    said = ended(started(home))
+    after = files(home)
+    assert {name: after[name] for name in before} == before
+    assert rows(home) == rows(undisturbed[0])
+    assert said["best"] == undisturbed[1]["best"]
+    assert said["final"] == undisturbed[1]["final"]
+    parents, children = runs(home)
+    assert parents == [(said["mlflow"]["run_id"], "FINISHED")]
+    assert [status for _, status in children] == ["FINISHED"] * 4
+    assert queried(home, "select count(*) from metrics group by run_uuid, key, step having count(*) > 1") == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced(undisturbed, home):
+    process = started(home, "compute.shard=1")
+    kill_one(process.pid, "ray::Worker.solve")
+    said = ended(process)
+    attempts = Ledger(str(home / "ledger")).read()["attempt"].to_pylist()
+    assert set(attempts) == {1, 2}
+    assert said["best"] == undisturbed[1]["best"]
+    # Other shards make other stacks: predictions agree, the last bits of other figures need not.
+    hits = [
+        [(row["config_hash"], row["episode"], row["class_hits"]) for row in rows(one)] for one in (home, undisturbed[0])
+    ]
+    assert hits[0] == hits[1]
+
+
+def wait_for_the_end_of(processes, seconds=60.0):
+    """Ray's processes end with the one that started them; what does not is ended here."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and any(Path(f"/proc/{process}").exists() for process in processes):
+        time.sleep(0.1)
+    for process in processes:
+        if Path(f"/proc/{process}").exists():
+            os.kill(process, signal.SIGKILL)
