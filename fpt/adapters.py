@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from fpt.backbones import Backbone
 
-LowRank = tuple[Float[Tensor, "stack rank inputs"], Float[Tensor, "stack outputs rank"]]
+# A: stack x rank x inputs, B: stack x outputs x rank; inputs and outputs differ from layer to layer
+PROJECTIONS = frozenset({"qkv", "q_proj", "k_proj", "v_proj", "proj"})
+LowRank = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
 
 
 def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
@@ -21,10 +23,10 @@ def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
     return [
         module
         for block in backbone.blocks[start:]
-        for name, child in block.named_children()
-        if "attn" in name
-        for module in child.modules()
-        if isinstance(module, nn.Linear)
+        for child_name, child in block.named_children()
+        if "attn" in child_name
+        for name, module in child.named_children()
+        if name in PROJECTIONS and isinstance(module, nn.Linear)
     ]
 
 
@@ -46,13 +48,21 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
     """Inside, each projection W x becomes W x + B A x / rank, with the A and B of the problem that x belongs to.
 
     Batches must be stacked, problem by problem: their first dimension is S times the images of a problem.
+    Raises ValueError for a model that uses a projection's weights without calling it.
     """
-    handles = [
+    called: set[nn.Module] = set()
+    handles = [linear.register_forward_hook(lambda module, *_: called.add(module)) for linear in projections]
+    handles += [
         linear.register_forward_hook(_low_rank_update(*adapter))
         for linear, adapter in zip(projections, adapters, strict=True)
     ]
     try:
         yield
+        if len(called) < len(projections):
+            raise ValueError(
+                f"solver lora adapted {len(called)} of {len(projections)} projections: this backbone does not call "
+                "the others as layers"
+            )
     finally:
         for handle in handles:
             handle.remove()

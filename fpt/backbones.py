@@ -41,7 +41,7 @@ class Backbone:
 
     def __init__(self, model: Any) -> None:
         name = type(model).__name__
-        for part in ("blocks", "norm", "forward_head", "num_prefix_tokens"):
+        for part in ("blocks", "norm", "forward_head", "num_prefix_tokens", "patch_embed"):
             if not hasattr(model, part):
                 raise ValueError(f"backbone must be a columnar vision transformer but {name} has no {part}")
         if getattr(model, "global_pool", None) != "token":
@@ -66,6 +66,19 @@ class Backbone:
             torch.tensor(config[key], device=self.device).view(1, 3, 1, 1) for key in ("mean", "std")
         )
         self._extra: dict[str, Any] = {}
+        self._check_cut(name)
+
+    @torch.no_grad()
+    def _check_cut(self, name: str) -> None:
+        """Tries on noise whether the model, cut in two, is still the model."""
+        noise = torch.rand(1, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
+        whole = self.model.forward_head(self.model.forward_features(noise.to(self.device)), pre_logits=True)
+        cut = self.upper(self._lower(noise.to(self.device), 0), 0).features
+        if not torch.allclose(whole, cut, rtol=1e-3, atol=1e-3 * float(whole.abs().max())):
+            raise ValueError(
+                f"backbone must give every block the same arguments and add its [CLS] token before the first, "
+                f"but {name} does not"
+            )
 
     def normalise(self, images: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
         """Images as the backbone was trained to see them."""
@@ -73,13 +86,15 @@ class Backbone:
 
     def lower(self, images: UInt8[Tensor, "batch height width 3"], start: int) -> Float[Tensor, "batch tokens dim"]:
         """Tokens that enter block `start` (0-based)."""
+        return self._lower(self.normalise(images), start)
 
+    def _lower(self, inputs: Tensor, start: int) -> Tensor:
         def stop(_: nn.Module, arguments: tuple[Tensor], extra: dict[str, Any]) -> None:
             raise _Reached(arguments[0], extra)
 
         handle = self.blocks[start].register_forward_pre_hook(stop, with_kwargs=True)
         try:
-            self.model.forward_features(self.normalise(images))
+            self.model.forward_features(inputs)
         except _Reached as reached:
             self._extra = reached.extra
             return reached.tokens
@@ -98,7 +113,7 @@ class Backbone:
         for index in range(start, self.depth - 1):
             tokens = self._watch(index, calls, watched, self.blocks[index], tokens)
         top = self.blocks[-1]
-        if _is_plain(top):
+        if _is_plain(top) and not hasattr(self.model, "head_dist"):
             tokens, call = _class_row(top, tokens, class_row_only)
             if watched > 0:
                 calls.append(call)
@@ -124,7 +139,10 @@ def load_backbone(name: str, pretrained: bool = True, device: str | None = None)
     if not timm.is_model(name.split(".")[0]):
         near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:3])
         raise ValueError(f"backbone.name must be a timm model (like {near}) but got {name!r}")
-    model = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    try:
+        model = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except RuntimeError as error:
+        raise ValueError(f"backbone.name must have a tag that timm knows but got {name!r}: {error}") from error
     return Backbone(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
 
 

@@ -39,4 +39,5 @@ def concentration(
         logits_BHRN = logits_BHRT[..., prefix:] / tau[:, None, None, None]
         prompted_BHR = (logits_BHRN @ target_BN[:, None, :, None])[..., 0]
         per_layer.append((prompted_BHR - logits_BHRN.logsumexp(-1)).mean((1, 2)))
-    return torch.stack(per_layer).mean(0)
+    # An image without a prompt is not pulled anywhere.
+    return torch.where(prompts.any(1), torch.stack(per_layer).mean(0), 0)

@@ -111,6 +111,8 @@ def solve(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], s
 def _check(setting: Setting, episodes: Episodes) -> None:
     if setting.solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)} but got {setting.solver!r}")
+    if setting.training.head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)} but got {setting.training.head!r}")
     if setting.prompts not in PROMPTS:
         raise ValueError(f"prompts must be one of {', '.join(PROMPTS)} but got {setting.prompts!r}")
     if setting.prompts == "masks" and episodes.support_key is None:

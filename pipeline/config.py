@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -113,8 +114,9 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     for name, value in values.items():
         section = next((section for section in ("prompts", "solver") if name in described[section]), None)
         if section is None:
-            known = ", ".join(name for part in ("prompts", "solver") for name in described[part])
-            raise ValueError(f"hyper-parameters must be among {known} but got {name!r}")
+            known = [name for part in ("prompts", "solver") for name in described[part]]
+            near = get_close_matches(name, known, 1, 0.0)[0]
+            raise ValueError(f"{name} is not a field of prompts or solver; did you mean {near}?")
         described[section][name] = value
     return Run.model_validate(described)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline import config
 from pipeline.generations import Generation
@@ -134,15 +134,16 @@ class Dispatcher:
         orders = []
         size = self.run.compute.shard
         for shard in sorted({episode // size for episode in episodes}):
-            together: dict[tuple[int, tuple[int, ...]], dict[str, config.Run]] = {}
+            together: dict[tuple[str, int, tuple[int, ...]], dict[str, config.Run]] = {}
             for config_hash, run in zip(hashes, runs, strict=True):
                 known = self.rows.get(config_hash, {})
                 inside = [episode for episode in episodes if episode // size == shard]
                 missing = tuple(episode for episode in inside if episode not in known)
                 self.reused += len(inside) - len(missing)
                 if missing:
-                    together.setdefault((run.solver.blocks, missing), {})[config_hash] = run
-            for (_, missing), members in together.items():
+                    drawn = repr(run.episodes.model_copy(update={"count": 0}))
+                    together.setdefault((drawn, run.solver.blocks, missing), {})[config_hash] = run
+            for (_, _, missing), members in together.items():
                 digest = hashlib.sha256(repr((sorted(members), missing)).encode()).hexdigest()[:16]
                 orders.append((Order(f"{missing[0]:06d}-{digest}", members, missing), shard))
         return orders
@@ -176,7 +177,7 @@ class Dispatcher:
                 pending.done.set_result(None)
             except RayTaskError as error:
                 pending.done.set_exception(error.as_instanceof_cause())
-            except (RayActorError, TimeoutError) as error:
+            except (RayError, TimeoutError) as error:
                 with suppress(Exception):
                     ray.kill(worker)
                 worker = self._hire(slot)

@@ -79,8 +79,14 @@ class Sweep(Run):
             run = plain_run(self)
             for end in ENDS:
                 with_hyper_parameters(run, {name: range_.end(end) for name, range_ in self.search.space.items()})
-            for values in self.search.first.values():
-                with_hyper_parameters(run, values)
+            for name, values in self.search.first.items():
+                missing = ", ".join(sorted(set(values) - set(self.search.space)))
+                if missing:
+                    raise ValueError(f"search.first.{name} must name what search.space holds but got {missing}")
+                try:
+                    with_hyper_parameters(run, values)
+                except ValidationError as error:
+                    raise ValueError(f"search.first.{name}: {_one_sentence(error)}") from error
         return self
 
 
@@ -111,7 +117,10 @@ def _override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ValueError(f"--set {field} must name a field but {parent} holds {values!r}")
-    values[last] = yaml.safe_load(value)
+    try:
+        values[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {field} must hold YAML but got {value!r}") from error
 
 
 def _one_sentence(error: ValidationError) -> str:

@@ -69,6 +69,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     tried = [with_hyper_parameters(searched, proposals.values[trial]) for trial in order]
     progress.note = "choosing the baseline, alpha = 0, on validation episodes"
     baseline, baseline_rows = _best_without_prompts(search, session, searched, proposals.values, winner)
+    progress.planned += baseline_rows  # most of them are in the ledger already
     best = with_hyper_parameters(reported, proposals.values[winner])
     settings = {"best": best, BASELINE: with_hyper_parameters(reported, baseline)}
     settings |= {

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -32,7 +32,7 @@ class Progress:
         if self._base is not None and now - self._base[1] > 1:
             speed = (status["computed"] - self._base[0]) / (now - self._base[1])
         left = f"{_clock((self.planned - done) / speed)} left" if speed > 0 else "time left not known yet"
-        percent = 100 * done / self.planned
+        percent = min(100, 100 * done / self.planned)
         parts = [
             f"{percent:3.0f} %",
             f"{done} of {self.planned} episodes",
@@ -74,7 +74,8 @@ def shown(progress: Progress, dispatcher: Any) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        print(progress.line(status()), file=sys.stderr, flush=True)
+        with suppress(ray.exceptions.RayError):
+            print(progress.line(status()), file=sys.stderr, flush=True)
 
 
 def _guarded(show: Callable[[], None]) -> threading.Thread:

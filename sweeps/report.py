@@ -1,5 +1,6 @@
 """What a sweep leaves behind: a verdict, a table, the winner as a configuration, its rows and a picture."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sweeps.config import Sweep
 from sweeps.final import BASELINE, Compared, Finding
 from sweeps.pictures import picture_of_episode
 from sweeps.search import setting_name
+from sweeps.statistics import Estimate
 
 COLUMNS = ("setting", "accuracy %", "difference", "prompts on key", "[CLS] on key", "hyper-parameters")
 
@@ -86,33 +88,44 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
 
 def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
     """The object that `fpt sweep --json` prints."""
-    best, baseline = finding.best, finding.baseline
     values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
+    accuracy, ci95 = _numbers(finding.best.estimate)
+    difference, difference_ci95 = _numbers(finding.best.difference)
     return {
         "best": values,
         "final": {
-            "episodes": best.estimate.episodes if best.estimate else 0,
-            "accuracy": best.estimate.mean if best.estimate else None,
-            "ci95": best.estimate.ci95 if best.estimate else None,
-            "baseline_accuracy": baseline.estimate.mean if baseline.estimate else None,
-            "difference": best.difference.mean if best.difference else None,
-            "difference_ci95": best.difference.ci95 if best.difference else None,
-            "compared": {
-                name: {
-                    "config_hash": compared.config_hash,
-                    "accuracy": compared.estimate.mean if compared.estimate else None,
-                    "ci95": compared.estimate.ci95 if compared.estimate else None,
-                    "difference": compared.difference.mean if compared.difference else None,
-                    "difference_ci95": compared.difference.ci95 if compared.difference else None,
-                    **compared.localisation,
-                }
-                for name, compared in finding.compared.items()
-            },
+            "episodes": finding.best.estimate.episodes if finding.best.estimate else 0,
+            "accuracy": accuracy,
+            "ci95": ci95,
+            "baseline_accuracy": _numbers(finding.baseline.estimate)[0],
+            "difference": difference,
+            "difference_ci95": difference_ci95,
+            "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
         },
         "trials": finding.trials,
         "episodes_spent": finding.spent,
         "mlflow": tracking,
     }
+
+
+def _compared_as_json(compared: Compared) -> dict[str, Any]:
+    accuracy, ci95 = _numbers(compared.estimate)
+    difference, difference_ci95 = _numbers(compared.difference)
+    return {
+        "config_hash": compared.config_hash,
+        "accuracy": accuracy,
+        "ci95": ci95,
+        "difference": difference,
+        "difference_ci95": difference_ci95,
+        **compared.localisation,
+    }
+
+
+def _numbers(judged: Estimate | None) -> tuple[float | None, float | None]:
+    """Mean and half interval; null where there is none (one episode has no interval)."""
+    if judged is None:
+        return None, None
+    return judged.mean, judged.ci95 if isfinite(judged.ci95) else None
 
 
 def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledger, folder: Path) -> list[Path]:

@@ -26,7 +26,9 @@ class Tracker:
         self.client = mlflow.MlflowClient(tracking_uri=tracking_uri)
         try:
             found = self.client.get_experiment_by_name(experiment)
-            self.experiment_id = found.experiment_id if found else self.client.create_experiment(experiment)
+            self.experiment_id = (
+                found.experiment_id if found else self.client.create_experiment(experiment, _artifacts(tracking_uri))
+            )
         except (MlflowException, OSError) as error:
             raise ValueError(_unreachable(tracking_uri, error)) from error
         self.experiment = experiment
@@ -95,6 +97,13 @@ class Tracker:
         now = int(mlflow.utils.time.get_current_time_millis())
         self.client.log_batch(run_id, [Metric(key, float(value), now, step) for key, value in known.items()])
         self.logged[run_id].add(step)
+
+
+def _artifacts(tracking_uri: str) -> str | None:
+    """Files lie beside a SQLite database; a server knows itself where."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
 
 
 def quiet() -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int, UInt8
 
 from fpt.glyphs.characters import characters, faces_of, glyph
 
-VERSION = 1  # raise it when scenes change: packed ones are drawn again
+VERSION = 2  # raise it when scenes change: packed ones are drawn again
 SIDE = 64  # pixels
 CONTEXT_SHARE = 0.6  # how often a distractor comes from the context that all classes share
 PLACEMENTS = 8  # random places tried for each glyph; the one that overlaps least is taken
@@ -53,9 +53,9 @@ def scene(split: str, class_index: int, index: int, distractors: int = 2) -> Sce
     Distractors are base classes, mostly from the context. Raises ValueError for an unknown split, or a class or number
     of distractors outside its range.
     """
-    members = characters(split)
     if split not in SPLIT_CODES:
         raise ValueError(f"split must be one of {', '.join(SPLIT_CODES)} but got {split!r}")
+    members = characters(split)
     if not 0 <= class_index < len(members):
         raise ValueError(f"class_index must be from 0 to {len(members) - 1} in split {split} but got {class_index}")
     if distractors < 0:
@@ -96,7 +96,7 @@ def compose(drawn: list[str], key: int, random: np.random.Generator, style: Styl
             colour = random.uniform(0, 255, 3)
         opacity = coverage[..., None] / np.float32(255)
         image[window] += opacity * (colour.astype(np.float32) - image[window])
-        owner[window][coverage > 127] = position
+        owner[window][coverage > coverage.max() // 2] = position  # thin strokes cover no pixel whole
     return Scene(np.clip(image, 0, 255).astype(np.uint8), owner, tuple(drawn), key)
 
 

@@ -52,5 +52,5 @@ def test_what_cannot_be_served_is_named(sections, message):
 
 
 def test_the_field_that_names_the_split_may_be_another():
-    with pytest.raises(ValueError, match="search.split must be one of"):
+    with pytest.raises(ValueError, match=r"search\.split must be one of"):
         check_run(made(episodes={"split": "base"}), "search.split")

@@ -162,7 +162,6 @@ def test_configurations_that_adapt_other_blocks_go_apart(made, run):
     assert all(len(order.configurations) == 1 for order in staff.orders)
 
 
-@pytest.mark.xfail(strict=True, reason="an order takes the episodes of its first configuration for all of them")
 def test_configurations_of_other_episodes_go_apart(made, run):
     harder = run.model_copy(update={"episodes": run.episodes.model_copy(update={"way": 4})})
     dispatcher, staff = made()
@@ -220,9 +219,6 @@ def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, r
     assert staff.hired == [0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an error that is none of actor, task or time ends the loop, and all wait for ever"
-)
 def test_a_worker_that_ran_out_of_memory_is_replaced(made, run):
     dispatcher, staff = made(faults=[OutOfMemoryError("the node runs low on memory")])
     going(dispatcher, lambda: dispatcher.solve([run], range(4)), seconds=1.0)
@@ -259,7 +255,7 @@ def test_trials_advance_rung_by_rung(made, run):
 
 def test_a_trial_that_withdraws_is_not_waited_for(made, run):
     dispatcher, staff = made()
-    one, other = with_alpha(run, 1, 2)
+    one, _ = with_alpha(run, 1, 2)
 
     async def scenario():
         asked = asyncio.create_task(dispatcher.next_rung(0, 2, "0.0", 0, one, [[0]]))

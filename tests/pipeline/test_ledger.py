@@ -47,7 +47,7 @@ def test_rows_come_back_sorted(ledger):
     written = [row("b", 2), row("a", 10, accuracy=None, failed=True), row("a", 9), row("b", 1)]
     ledger.write("one", written[:2])
     ledger.write("two", written[2:])
-    assert ledger.read().to_pylist() == [written[1], written[2]][::-1] + [written[3], written[0]]
+    assert ledger.read().to_pylist() == [written[2], written[1], written[3], written[0]]
     assert ledger.read(["b", "no such"]).to_pylist() == [written[3], written[0]]
     assert Ledger(ledger.root).read() == ledger.read()
 

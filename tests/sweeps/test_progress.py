@@ -67,7 +67,6 @@ def test_lines_go_to_standard_error(monkeypatch, capsys):
     assert err.splitlines()[-1].startswith(" 50 % · 3 of 6 episodes")
 
 
-@pytest.mark.xfail(strict=True, reason="the last line is asked of a dispatcher that is gone; its error hides the other")
 def test_an_error_inside_is_not_hidden_by_a_dispatcher_that_is_gone(monkeypatch):
     monkeypatch.setattr(ray, "get", lambda answer: answer)
     with pytest.raises(RuntimeError, match="what really happened"), shown(Progress(6), Dispatcher(gone())):

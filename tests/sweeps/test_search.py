@@ -111,7 +111,7 @@ def test_the_ends_of_every_range_are_checked_together():
     sweep = tiny().model_copy(
         update={"search": tiny().search.model_copy(update={"space": {"blocks": blocks_up_to(7)}})}
     )
-    with pytest.raises(ValueError, match="solver.blocks must be at most 6"):
+    with pytest.raises(ValueError, match=r"solver\.blocks must be at most 6"):
         check_sweep(sweep)
 
 
