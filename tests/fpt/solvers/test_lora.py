@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from fpt.adapters import attention_projections, lora_start
+from fpt.backbones import Backbone
 from fpt.heads import protonet
+from fpt.problems import freeze
 from fpt.randomness import generator
-from fpt.solvers import Settings
+from fpt.solvers import Settings, Stack
 from fpt.solvers.lora import lora
 
 PREFIX = 1
@@ -106,3 +108,38 @@ def test_each_problem_is_the_whole_model_with_merged_weights(training, backbone,
         torch.testing.assert_close(solution.scores[problem], scores, rtol=0, atol=3e-4)
         expected = patches / patches.sum(1, keepdim=True)
         torch.testing.assert_close(solution.query_attention[problem], expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["distilled", "rotary, registers", "position bias", "bias beside its projection"])
+def test_other_backbones_are_fine_tuned_stack_or_no_stack_or_refused_in_words(kind, small_model):
+    backbone, training = Backbone(small_model(kind)), Settings(way=2, blocks=2, epochs=2, layers=2, rows="all")
+    side = backbone.image_size
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (12, side, side, 3), dtype=torch.uint8, generator=random)
+    frozen = freeze(backbone, images, blocks=2)
+    tokens, features, attention = (
+        part.unflatten(0, (2, 6)) for part in (frozen.tokens, frozen.features, frozen.attention)
+    )
+
+    def stack_of(own: slice) -> Stack:
+        return Stack(
+            support_tokens=tokens[own, :2],
+            support_features=features[own, :2],
+            labels=torch.tensor([[0, 1], [1, 0]])[own],
+            query_tokens=tokens[own, 2:],
+            query_features=features[own, 2:],
+            query_attention=attention[own, 2:],
+            prompts=torch.tensor([[[1, 0, 0, 0], [1, 1, 0, 0]], [[0, 0, 0, 1], [0, 0, 1, 0]]])[own].bool(),
+            alpha=torch.tensor([1.0, 0.3])[own],
+            tau=torch.tensor([1.0, 2.0])[own],
+            rate=torch.tensor([1e-2, 2e-2])[own],
+            seeds=[(0, 0), (0, 1)][own],
+        )
+
+    try:
+        together = lora(backbone, stack_of(slice(0, 2)), training).scores
+    except ValueError as error:
+        assert "backbone" in str(error)  # noqa: PT017
+    else:
+        alone = torch.cat([lora(backbone, stack_of(slice(i, i + 1)), training).scores for i in range(2)])
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)

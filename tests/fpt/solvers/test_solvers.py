@@ -10,8 +10,9 @@ from fpt.heads import HEADS, scores
 from fpt.solvers import SOLVERS, STEERED, Settings
 from tests.fpt.solvers.conftest import MEMBERS
 
-WHOLE = Settings(way=3, blocks=2, epochs=4, layers=2)
-MINI = replace(WHOLE, batch=4, rows="class", heads="each", layers=1)  # the last mini-batch of an epoch has two images
+WHOLE = Settings(way=3, blocks=2, epochs=3, layers=2)
+# The last mini-batch of an epoch has two images. R2D2 scores are small, so float32 hides little of a difference.
+MINI = replace(WHOLE, batch=4, rows="class", heads="each", layers=1, head="r2d2")
 EVERY_ROW = replace(WHOLE, batch=4, rows="all", layers=2)
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
@@ -19,12 +20,14 @@ all_settings = pytest.mark.parametrize("training", [WHOLE, MINI, EVERY_ROW], ids
 
 
 def centred(scores):
-    """Without what all classes share: the distance to their mean, which is large and changes no prediction."""
+    """Without what all classes share, which changes no prediction."""
     return scores - scores.mean(-1, keepdim=True)
 
 
 def assert_agree(found, expected):
-    torch.testing.assert_close(centred(found.scores), centred(expected.scores), rtol=0, atol=1e-4)
+    """To what float32 can hold of scores that are large before they are centred (some 130 for ProtoNet)."""
+    precision = 4e-6 * float(expected.scores.abs().max())
+    torch.testing.assert_close(centred(found.scores), centred(expected.scores), rtol=0, atol=precision)
     torch.testing.assert_close(found.query_attention, expected.query_attention, rtol=1e-4, atol=0)
     assert torch.equal(found.scores.argmax(-1), expected.scores.argmax(-1))
 
