@@ -58,14 +58,24 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
     ]
     try:
         yield
-        if len(called) < len(projections):
-            raise ValueError(
-                f"solver lora adapted {len(called)} of {len(projections)} projections: this backbone does not call "
-                "the others as layers"
-            )
+    except RuntimeError as error:  # an adapter without effect has no gradient
+        _refuse_uncalled(projections, called, error)
+        raise
+    else:
+        _refuse_uncalled(projections, called)
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _refuse_uncalled(
+    projections: Sequence[nn.Linear], called: set[nn.Module], cause: RuntimeError | None = None
+) -> None:
+    if len(called) < len(projections):
+        raise ValueError(
+            f"solver lora adapted {len(called)} of {len(projections)} projections: this backbone does not call the "
+            "others as layers"
+        ) from cause
 
 
 def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
