@@ -1,13 +1,17 @@
-"""Linear classifiers made from a support set in closed form: where fine-tuning starts, and what scores a patch."""
+"""Linear classifiers that need no training by gradient: where fine-tuning starts, and what scores a patch."""
 
 # S problems, B support images, W ways, D dimensions
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from fpt.metaoptnet import dual_variables
+from fpt.randomness import generator
 
 Head = tuple[Float[Tensor, "stack way dim"], Float[Tensor, "stack way"]]
 RIDGE = 50.0  # as in the paper's released code
@@ -46,6 +50,19 @@ def r2d2(
     return weights_SWD, torch.zeros(weights_SWD.shape[:2], device=features.device)
 
 
+def metaoptnet(
+    features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
+) -> Head:
+    """Multi-class support vector machine without bias, over `temperature`. NaN for a problem that was not solved.
+
+    MetaOptNet, Lee et al., CVPR 2019 (arXiv:1904.03758).
+    """
+    exact_SBD = features.double()
+    dual_SBW = dual_variables(exact_SBD @ exact_SBD.transpose(1, 2), labels, way)
+    weights_SWD = (dual_SBW.transpose(1, 2) @ exact_SBD / temperature).to(features.dtype)
+    return weights_SWD, torch.zeros(weights_SWD.shape[:2], device=features.device)
+
+
 def zero(
     features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
 ) -> Head:
@@ -54,7 +71,37 @@ def zero(
     return torch.zeros(stack, way, dim, device=features.device), torch.zeros(stack, way, device=features.device)
 
 
-HEADS: dict[str, Callable[[Tensor, Tensor, int, float], Head]] = {"protonet": protonet, "r2d2": r2d2, "zero": zero}
+def random(seeds: Sequence[tuple[int, int]], way: int, dim: int, temperature: float, device: torch.device) -> Head:
+    """Uniform up to 1 / sqrt(dim), as torch.nn.Linear starts, over `temperature`: the same for a (seed, episode)."""
+    bound = dim**-0.5
+    drawn = np.stack([generator(*own, "head").uniform(-bound, bound, (way, dim + 1)) for own in seeds])
+    head_SWD = torch.from_numpy(drawn).float().to(device) / temperature
+    return head_SWD[..., :-1], head_SWD[..., -1]
+
+
+HEADS: dict[str, Callable[[Tensor, Tensor, int, float], Head]] = {
+    "protonet": protonet,
+    "r2d2": r2d2,
+    "metaoptnet": metaoptnet,
+    "zero": zero,
+}
+HEAD_NAMES = (*HEADS, "random")
+
+
+def named_head(
+    name: str,
+    features: Float[Tensor, "stack support dim"],
+    labels: Int[Tensor, "stack support"],
+    way: int,
+    temperature: float,
+    seeds: Sequence[tuple[int, int]],
+) -> Head:
+    """The head called `name`; `seeds` are the (seed, episode) of each problem. Raises ValueError for an unknown one."""
+    if name not in HEAD_NAMES:
+        raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {name!r}")
+    if name == "random":
+        return random(seeds, way, features.shape[2], temperature, features.device)
+    return HEADS[name](features, labels, way, temperature)
 
 
 def scores(features: Float[Tensor, "stack images dim"], head: Head) -> Float[Tensor, "stack images way"]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fpt.attention import class_attention
 from fpt.backbones import Backbone
-from fpt.heads import HEADS
+from fpt.heads import HEAD_NAMES, named_head
 from fpt.localisation import attention_on_key, chance, precision
 from fpt.prompts import VARIANTS, Evidence, gather_evidence, importance, top_patches
 from fpt.solvers import SOLVERS, STEERED
@@ -111,8 +111,8 @@ def solve(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], s
 def _check(setting: Setting, episodes: Episodes) -> None:
     if setting.solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)} but got {setting.solver!r}")
-    if setting.training.head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)} but got {setting.training.head!r}")
+    if setting.training.head not in HEAD_NAMES:
+        raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {setting.training.head!r}")
     if setting.prompts not in PROMPTS:
         raise ValueError(f"prompts must be one of {', '.join(PROMPTS)} but got {setting.prompts!r}")
     if setting.prompts == "masks" and episodes.support_key is None:
@@ -129,7 +129,7 @@ def prompts_of_all(
     """Prompts of every setting; all False for one that takes none. The evidence of an episode is gathered once."""
     shape = (*episodes.labels.shape, backbone.patches)
     device = episodes.labels.device
-    evidence: dict[tuple[str, float, int], Evidence] = {}
+    evidence: dict[tuple[str, float, int, int], Evidence] = {}
     prompts = []
     for setting in settings:
         if not _steered(setting):
@@ -138,9 +138,9 @@ def prompts_of_all(
             assert episodes.support_key is not None
             prompts.append(episodes.support_key)
         else:
-            key = (setting.training.head, setting.training.temperature, setting.training.way)
+            key = (setting.training.head, setting.training.temperature, setting.training.way, setting.seed)
             if key not in evidence:
-                evidence[key] = episode_evidence(backbone, episodes, setting.training)
+                evidence[key] = episode_evidence(backbone, episodes, setting.training, setting.seed)
             prompts.append(estimated_prompts(evidence[key], setting).view(shape))
     return prompts
 
@@ -151,9 +151,12 @@ def estimated_prompts(evidence: Evidence, setting: Setting) -> Bool[Tensor, "ima
     return top_patches(importance(evidence.maps, component, setting.lambda_, setting.order), setting.patches)
 
 
-def episode_evidence(backbone: Backbone, episodes: Episodes, training: Settings) -> Evidence:
+def episode_evidence(backbone: Backbone, episodes: Episodes, training: Settings, seed: int) -> Evidence:
     """Evidence of all support images, episode by episode, under each episode's own initial head."""
-    head = HEADS[training.head](episodes.support.features, episodes.labels, training.way, training.temperature)
+    seeds = [(seed, episode) for episode in episodes.indices]
+    head = named_head(
+        training.head, episodes.support.features, episodes.labels, training.way, training.temperature, seeds
+    )
     count, support = episodes.labels.shape
     problem_of = torch.arange(count, device=episodes.labels.device).repeat_interleave(support)
     return gather_evidence(backbone, episodes.support_images.flatten(0, 1), episodes.labels.flatten(), head, problem_of)

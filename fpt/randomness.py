@@ -4,11 +4,14 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["episode", "adapter", "batches"]
-_CODES: dict[Purpose, int] = {"episode": 0, "adapter": 1, "batches": 2}
+Purpose = Literal["episode", "adapter", "batches", "head"]
+# Place in the key, then in the counter: a further purpose must leave alone the streams that results were drawn from.
+_CODES: dict[Purpose, tuple[int, int]] = {"episode": (0, 0), "adapter": (1, 0), "batches": (2, 0), "head": (0, 1)}
+_PLACES = 3
 
 
 def generator(seed: int, episode: int, purpose: Purpose) -> np.random.Generator:
     """A counter-based generator (Philox, Salmon et al., SC 2011) with its own stream for each purpose."""
-    key = np.array([seed, episode * len(_CODES) + _CODES[purpose]], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    place, counter = _CODES[purpose]
+    key = np.array([seed, episode * _PLACES + place], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, counter], np.uint64)))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fpt.heads import HEADS, Head, scores
+from fpt.heads import Head, named_head, scores
 from fpt.randomness import generator
 
 
@@ -67,10 +67,10 @@ class Solution:
 
 
 def initial_head(stack: Stack, settings: Settings) -> Head:
-    """The closed-form head that the solver starts from (or is). Raises ValueError for an unknown head."""
-    if settings.head not in HEADS:
-        raise ValueError(f"head must be one of {', '.join(HEADS)} but got {settings.head!r}")
-    return HEADS[settings.head](stack.support_features, stack.labels, settings.way, settings.temperature)
+    """The head that the solver starts from. Raises ValueError for an unknown head."""
+    return named_head(
+        settings.head, stack.support_features, stack.labels, settings.way, settings.temperature, stack.seeds
+    )
 
 
 def mini_batches(stack: Stack, settings: Settings) -> Iterator[Int[Tensor, "stack batch"] | slice]:

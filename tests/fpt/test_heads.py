@@ -3,7 +3,8 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from fpt.heads import HEADS, RIDGE, class_means, protonet, r2d2, scores, zero
+from fpt.heads import HEADS, RIDGE, class_means, metaoptnet, named_head, protonet, r2d2, random, scores, zero
+from tests.fpt.test_metaoptnet import by_sequential_programming
 
 STACK, WAY, SHOT, DIM, TEMPERATURE = 3, 4, 5, 24, 2.5
 
@@ -57,6 +58,41 @@ def test_r2d2_solves_the_primal_normal_equations(support):
         x, y = features[s].double().numpy(), np.eye(WAY)[labels[s].numpy()]
         primal = np.linalg.solve(x.T @ x + RIDGE * np.eye(DIM), x.T @ y).T
         np.testing.assert_allclose(weight[s].numpy(), primal, atol=1e-6)
+
+
+def test_metaoptnet_is_the_support_vector_machine_of_a_general_solver(support):
+    features, labels = support
+    weight, bias = metaoptnet(features[:, :8], labels[:, :8], WAY, TEMPERATURE)
+    assert torch.equal(bias, torch.zeros(STACK, WAY))
+    for s in range(STACK):
+        x = features[s, :8].double().numpy()
+        dual = by_sequential_programming(x @ x.T, labels[s, :8].numpy(), WAY)
+        np.testing.assert_allclose(weight[s].numpy(), dual.T @ x / TEMPERATURE, atol=1e-5)
+
+
+def test_random_is_drawn_as_torchs_linear_layer_for_each_seed_and_episode():
+    seeds = [(0, 5), (0, 6), (1, 5), (0, 5)]
+    weight, bias = random(seeds, 50, 400, 1.0, torch.device("cpu"))
+    assert torch.equal(weight[0], weight[3])
+    assert torch.equal(bias[0], bias[3])
+    correlations = np.corrcoef(weight[:3].flatten(1).numpy()) - np.eye(3)
+    assert np.abs(correlations).max() < 5 / np.sqrt(50 * 400)
+    drawn = torch.cat([weight[0].flatten(), bias[0]]) * 400**0.5
+    assert 0.99 < drawn.abs().max() <= 1
+    assert abs(drawn.mean()) < 0.02
+    assert drawn.var() == pytest.approx(1 / 3, rel=0.02)
+
+
+def test_heads_by_their_names(support):
+    for name in HEADS:
+        expected = HEADS[name](*support, WAY, TEMPERATURE)
+        assert all(map(torch.equal, named_head(name, *support, WAY, TEMPERATURE, [(0, 0)] * STACK), expected))
+    seeds = [(0, 1), (0, 2), (3, 1)]
+    weight, bias = named_head("random", *support, WAY, TEMPERATURE, seeds)
+    expected_weight, expected_bias = random(seeds, WAY, DIM, 1.0, torch.device("cpu"))
+    torch.testing.assert_close((weight, bias), (expected_weight / TEMPERATURE, expected_bias / TEMPERATURE))
+    with pytest.raises(ValueError, match="head must be one of protonet, r2d2, metaoptnet, zero, random but got 'tail'"):
+        named_head("tail", *support, WAY, TEMPERATURE, seeds)
 
 
 def test_zero_has_no_opinion(support, queries):

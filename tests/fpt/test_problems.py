@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fpt.backbones import Backbone
-from fpt.heads import protonet, r2d2
+from fpt.heads import HEAD_NAMES, named_head
 from fpt.problems import Episodes, Frozen, Outcome, Setting, freeze, prompts_of_all, solve
 from fpt.prompts import gather_evidence, importance, scaled, top_patches
 from fpt.solvers import SOLVERS, Settings
@@ -147,14 +147,16 @@ def test_data_without_masks_has_no_localisation(backbone, episodes, outcomes):
         assert outcome.attention_on_key_after is None
 
 
-@pytest.mark.parametrize(("name", "head"), [("protonet", protonet), ("r2d2", r2d2)])
-def test_prompts_are_those_of_each_image_alone(backbone, episodes, name, head):
+@pytest.mark.parametrize("head", ["protonet", "r2d2", "metaoptnet", "random"])
+def test_prompts_are_those_of_each_image_alone(backbone, episodes, head):
     """Image by image, under the head of its own episode."""
-    training = replace(LORA, head=name, temperature=2.0)
-    setting = Setting("lora", training, prompts="scaled", order="rollout", lambda_=3.0, alpha=1.0, patches=5)
+    training = replace(LORA, head=head, temperature=2.0)
+    fields = {"order": "rollout", "lambda_": 3.0, "alpha": 1.0, "patches": 5, "seed": 4}
+    setting = Setting("lora", training, prompts="scaled", **fields)
     (found,) = prompts_of_all(backbone, episodes, [setting])
     for episode in range(4):
-        own_head = head(episodes.support.features[[episode]], episodes.labels[[episode]], 3, 2.0)
+        features, labels = episodes.support.features[[episode]], episodes.labels[[episode]]
+        own_head = named_head(head, features, labels, 3, 2.0, [(4, episodes.indices[episode])])
         for image in range(6):
             evidence = gather_evidence(
                 backbone,
@@ -188,7 +190,7 @@ def test_scores_that_are_not_finite_are_no_accuracy(backbone, episodes):
         ({"prompts": "official"}, "prompts must be one of paper, scaled, masks but got 'official'"),
         ({"order": "reverse"}, "order must be paper or rollout but got 'reverse'"),
         ({"patches": 65}, "patches must be from 1 to 64 but got 65"),
-        ({"training": replace(LORA, head="tail")}, "head must be one of protonet, r2d2, zero but got 'tail'"),
+        ({"training": replace(LORA, head="tail")}, f"head must be one of {', '.join(HEAD_NAMES)} but got 'tail'"),
         ({"training": replace(LORA, rows="none")}, "rows must be one of patches, all, class but got 'none'"),
         ({"training": replace(LORA, heads="few")}, "heads must be one of mean, each but got 'few'"),
     ],

@@ -3,13 +3,19 @@ import pytest
 
 from fpt.randomness import generator
 
-PURPOSES = ("episode", "adapter", "batches")
+PURPOSES = ("episode", "adapter", "batches", "head")
 
 
 def test_a_stream_is_a_pure_function_of_its_arguments():
     first = generator(3, 7, "adapter").random(100)
     generator(3, 8, "adapter").random(5)
     np.testing.assert_array_equal(generator(3, 7, "adapter").random(100), first)
+
+
+@pytest.mark.parametrize(("purpose", "place"), [("episode", 0), ("adapter", 1), ("batches", 2)])
+def test_streams_are_those_that_results_in_ledgers_were_drawn_from(purpose, place):
+    expected = np.random.Generator(np.random.Philox(key=[3, 3 * 7 + place])).random(10)
+    np.testing.assert_array_equal(generator(3, 7, purpose).random(10), expected)
 
 
 def test_every_seed_episode_and_purpose_has_its_own_stream():
