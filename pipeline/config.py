@@ -15,6 +15,9 @@ Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 HyperParameters = dict[str, float | int]
 
+# Solvers that read features alone, as fpt.solvers.FROZEN: a trial reads this file, and must not wait for torch.
+FROZEN = frozenset({"knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet"})
+
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -47,8 +50,8 @@ class Episodes(Section):
 class Solver(Section):
     """`batch` 0 takes the whole support set in every step; `blocks` is how many of the last blocks are adapted."""
 
-    name: Literal["protonet", "linear_probe", "lora"] = "lora"
-    head: Literal["protonet", "r2d2", "zero"] = "protonet"
+    name: Literal["knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet", "linear_probe", "lora"] = "lora"
+    head: Literal["protonet", "r2d2", "metaoptnet", "zero", "random"] = "protonet"
     temperature: Rate = 1.0
     head_multiplier: Rate = 20.0
     lr: Rate = 5e-3
@@ -133,8 +136,8 @@ def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str) -> d
     """All that can change a result, and nothing else: what a configuration hash covers."""
     episodes = run.episodes.model_dump(exclude={"count"})
     solver = run.solver.model_dump()
-    if run.solver.name == "protonet":
-        solver = {key: solver[key] for key in ("name", "head", "temperature")}
+    if run.solver.name in FROZEN:
+        solver = {"name": run.solver.name}
     elif run.solver.name == "linear_probe":
         solver = {key: value for key, value in solver.items() if key not in ("blocks", "rank")}
     steered = run.solver.name == "lora" and run.prompts.alpha > 0

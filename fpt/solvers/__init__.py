@@ -4,12 +4,27 @@ from collections.abc import Callable
 
 from fpt.backbones import Backbone
 from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.knn import knn
 from fpt.solvers.linear_probe import linear_probe
 from fpt.solvers.lora import lora
+from fpt.solvers.metaoptnet import metaoptnet
 from fpt.solvers.protonet import protonet
+from fpt.solvers.r2d2 import r2d2
+from fpt.solvers.ridge import ridge
+from fpt.solvers.svm import svm
 
 Solver = Callable[[Backbone, Stack, Settings], Solution]
-SOLVERS: dict[str, Solver] = {"protonet": protonet, "linear_probe": linear_probe, "lora": lora}
+SOLVERS: dict[str, Solver] = {
+    "knn": knn,
+    "ridge": ridge,
+    "svm": svm,
+    "protonet": protonet,
+    "r2d2": r2d2,
+    "metaoptnet": metaoptnet,
+    "linear_probe": linear_probe,
+    "lora": lora,
+}
+FROZEN = frozenset({"knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet"})  # need features alone, read no settings
 STEERED = frozenset({"lora"})  # solvers that take position prompts
 
-__all__ = ["SOLVERS", "STEERED", "Settings", "Solution", "Solver", "Stack"]
+__all__ = ["FROZEN", "SOLVERS", "STEERED", "Settings", "Solution", "Solver", "Stack"]

@@ -1,13 +1,14 @@
-"""No fine-tuning: the closed-form head on frozen features."""
+"""No fine-tuning: the nearest class mean on frozen features."""
 
 import torch
 
+from fpt import heads
 from fpt.backbones import Backbone
-from fpt.heads import scores
-from fpt.solvers.contract import Settings, Solution, Stack, initial_head
+from fpt.solvers.contract import Settings, Solution, Stack
 
 
 @torch.no_grad()
 def protonet(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
-    """Nearest class mean, Snell et al., NeurIPS 2017 (arXiv:1703.05175); `settings.head` may name another head."""
-    return Solution(scores(stack.query_features, initial_head(stack, settings)), stack.query_attention)
+    """Prototypical networks, Snell et al., NeurIPS 2017 (arXiv:1703.05175)."""
+    head = heads.protonet(stack.support_features, stack.labels, settings.way, temperature=1.0)
+    return Solution(heads.scores(stack.query_features, head), stack.query_attention)

@@ -1,6 +1,10 @@
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
+from fpt.heads import HEAD_NAMES
+from fpt.solvers import FROZEN, SOLVERS, STEERED
 from pipeline import config
 from pipeline.config import Compute, Run, configuration_hash, identity, plain_run, with_hyper_parameters
 
@@ -95,7 +99,7 @@ def test_without_prompts_nothing_about_them_counts(section, field):
 
 
 @pytest.mark.parametrize(("section", "field"), OF_PROMPTS)
-@pytest.mark.parametrize("solver", ["protonet", "linear_probe"])
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - STEERED))
 def test_prompts_count_only_for_solvers_that_take_them(solver, section, field):
     named = {"name": solver}
     assert hash_with(section, field, solver=named) == hash_of(made(solver=named))
@@ -108,12 +112,21 @@ def test_true_masks_hang_on_nothing_that_estimates_them(section, field):
     assert same == (field in ("order", "lambda", "patches"))
 
 
-@pytest.mark.parametrize(("solver", "matter"), [("protonet", {"head", "temperature"}), ("linear_probe", None)])
+@pytest.mark.parametrize(
+    ("solver", "matter"), [*((solver, set()) for solver in sorted(FROZEN)), ("linear_probe", None)]
+)
 def test_other_solvers_hang_on_what_they_read(solver, matter):
     matter = set(OTHERS["solver"]) - {"name", "blocks", "rank"} if matter is None else matter
     for field in set(OTHERS["solver"]) - {"name"}:
         same = hash_with("solver", field, solver={"name": solver}) == hash_of(made(solver={"name": solver}))
         assert same == (field not in matter), field
+
+
+def test_solvers_and_heads_are_those_of_the_method():
+    fields = config.Solver.model_fields
+    assert set(get_args(fields["name"].annotation)) == set(SOLVERS)
+    assert set(get_args(fields["head"].annotation)) == set(HEAD_NAMES)
+    assert config.FROZEN == FROZEN
 
 
 def test_hyper_parameters_go_where_they_belong():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fpt.heads import HEADS, scores
-from fpt.solvers import SOLVERS, STEERED, Settings
+from fpt.heads import HEAD_NAMES, named_head, scores
+from fpt.solvers import FROZEN, SOLVERS, STEERED, Settings
 from tests.fpt.solvers.conftest import MEMBERS
 
 WHOLE = Settings(way=3, blocks=2, epochs=3, layers=2)
@@ -16,6 +16,8 @@ MINI = replace(WHOLE, batch=4, rows="class", heads="each", layers=1, head="r2d2"
 EVERY_ROW = replace(WHOLE, batch=4, rows="all", layers=2)
 
 every_solver = pytest.mark.parametrize("solver", SOLVERS)
+trained_solvers = pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in FROZEN])
+frozen_solvers = pytest.mark.parametrize("solver", sorted(FROZEN))
 all_settings = pytest.mark.parametrize("training", [WHOLE, MINI, EVERY_ROW], ids=["whole", "mini", "every row"])
 
 
@@ -95,13 +97,13 @@ def test_frozen_weights_stay_and_get_no_gradient(solver, backbone, stack_for):
         assert torch.equal(tensor, copied)
 
 
-@every_solver
-@pytest.mark.parametrize("head", HEADS)
+@trained_solvers
+@pytest.mark.parametrize("head", HEAD_NAMES)
 def test_without_a_step_a_solver_is_its_initial_head_on_frozen_features(solver, head, backbone, stack_for):
     training = replace(WHOLE, epochs=0, head=head)
     stack = stack_for(solver, training)
     solution = SOLVERS[solver](backbone, stack, training)
-    expected = scores(stack.query_features, HEADS[head](stack.support_features, stack.labels, 3, 1.0))
+    expected = scores(stack.query_features, named_head(head, stack.support_features, stack.labels, 3, 1.0, stack.seeds))
     torch.testing.assert_close(centred(solution.scores), centred(expected), rtol=0, atol=1e-4)
     torch.testing.assert_close(solution.query_attention, stack.query_attention, rtol=1e-4, atol=1e-6)
 
@@ -126,7 +128,30 @@ def test_a_problem_that_fails_does_not_touch_its_neighbours(solver, backbone, st
         assert_agree(part(broken, problem), part(sound, problem))
 
 
-@every_solver
+@frozen_solvers
+def test_a_frozen_solver_reads_nothing_but_features(solver, backbone, stack_for):
+    stack = stack_for(solver, WHOLE)
+    others = Settings(way=3, epochs=1, batch=2, head="random", temperature=7.0, head_multiplier=2.0)
+    nothing = torch.full_like(stack.support_tokens, torch.nan)
+    elsewhere = replace(stack, support_tokens=nothing, rate=stack.rate * 2, seeds=[(9, 9)] * 8)
+    first, second = SOLVERS[solver](backbone, stack, WHOLE), SOLVERS[solver](backbone, elsewhere, others)
+    assert torch.equal(first.scores, second.scores)
+    assert torch.equal(first.query_attention, stack.query_attention)
+
+
+@frozen_solvers
+def test_a_frozen_solver_takes_two_classes(solver, backbone, stack_for):
+    """scikit-learn has one column of scores there."""
+    stack = stack_for(solver, WHOLE)
+    parts = ("support_tokens", "support_features", "labels", "prompts")
+    two = replace(stack, **{part: getattr(stack, part)[:, :4] for part in parts})
+    solution = SOLVERS[solver](backbone, two, replace(WHOLE, way=2))
+    assert solution.scores.shape == (8, 12, 2)
+    assert solution.scores.isfinite().all()
+    assert len(solution.scores.argmax(-1).unique()) == 2
+
+
+@trained_solvers
 def test_an_unknown_head_is_refused(solver, backbone, stack_for):
     stack = stack_for(solver, WHOLE)
     with pytest.raises(ValueError, match=r"head must be one of protonet, .* but got 'random forest'"):

@@ -1,0 +1,14 @@
+"""No fine-tuning: ridge regression without bias on frozen features."""
+
+import torch
+
+from fpt import heads
+from fpt.backbones import Backbone
+from fpt.solvers.contract import Settings, Solution, Stack
+
+
+@torch.no_grad()
+def r2d2(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+    """R2-D2, Bertinetto et al., ICLR 2019 (arXiv:1805.08136)."""
+    head = heads.r2d2(stack.support_features, stack.labels, settings.way, temperature=1.0)
+    return Solution(heads.scores(stack.query_features, head), stack.query_attention)
