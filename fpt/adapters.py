@@ -1,10 +1,11 @@
-"""Low-rank adapters, one set for each problem of a stack, over shared frozen weights."""
+"""Adapters, one set for each problem of a stack, over shared frozen weights: low-rank updates, scales, tokens."""
 
-# S problems, R rank, I inputs, O outputs
+# S problems, R rank, I inputs, O outputs, P added tokens, D dimensions
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import sqrt
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,32 +15,40 @@ from torch import Tensor, nn
 from fpt.backbones import Backbone
 
 # A: stack x rank x inputs, B: stack x outputs x rank; inputs and outputs differ from layer to layer
-PROJECTIONS = frozenset({"qkv", "q_proj", "k_proj", "v_proj", "proj"})
 LowRank = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
 
 
 def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
-    """The linear layers inside the attention of blocks `start` and up, in the order in which the model lists them."""
-    return [
-        module
-        for block in backbone.blocks[start:]
-        for child_name, child in block.named_children()
-        if "attn" in child_name
-        for name, module in child.named_children()
-        if name in PROJECTIONS and isinstance(module, nn.Linear)
-    ]
+    """The linear layers by which attention in blocks `start` and up takes and gives tokens (qkv and proj, whatever they
+    are called): those that act on each image and are as wide as the widest of their attention.
+
+    Raises ValueError for a backbone that has none.
+    """
+    linear = backbone.modules_of_blocks(start, ("linear",))
+    chosen: list[nn.Linear] = []
+    for layer in backbone.layers[start:]:
+        inside = set(layer.attention.modules())
+        own = [module for module in linear if module in inside and isinstance(module, nn.Linear)]
+        widest = max((module.in_features for module in own), default=0)
+        chosen += [module for module in own if module.in_features == widest]
+    if not chosen:
+        raise ValueError("solver lora must have a backbone whose attention has linear projections; this one has none")
+    return list(dict.fromkeys(chosen))
 
 
 def lora_start(
-    projections: Sequence[nn.Linear], rank: int, generators: Sequence[np.random.Generator], device: torch.device
+    projections: Sequence[nn.Linear], rank: int, generators: Sequence[np.random.Generator], like: Tensor
 ) -> list[LowRank]:
-    """A Kaiming-uniform, B zero: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685), section 4.1. A generator each."""
+    """A Kaiming-uniform, B zero: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685), section 4.1. A generator each.
+
+    Of the type and on the device of `like`.
+    """
     started = []
     for linear in projections:
         bound = 1 / sqrt(linear.in_features)
         down = np.stack([random.uniform(-bound, bound, (rank, linear.in_features)) for random in generators])
-        up = torch.zeros(len(generators), linear.out_features, rank, device=device)
-        started.append((torch.from_numpy(down).to(device, torch.float32), up))
+        up = torch.zeros(len(generators), linear.out_features, rank).to(like)
+        started.append((torch.from_numpy(down).to(like), up))
     return started
 
 
@@ -88,3 +97,63 @@ def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, t
         return torch.baddbmm(flat, low, up_SOR.transpose(1, 2), alpha=1 / rank).view_as(output)
 
     return hook
+
+
+def scale_and_shift_start(modules: Sequence[nn.Module], stack: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Scale 1 and shift 0, each stack x width, for the output of each linear layer or norm."""
+    widths = [len(cast(Tensor, module.weight)) for module in modules]  # linear: outputs x inputs; norm: width
+    return [(torch.ones(stack, width).to(like), torch.zeros(stack, width).to(like)) for width in widths]
+
+
+@contextmanager
+def scaled_and_shifted(modules: Sequence[nn.Module], pairs: Sequence[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """Inside, the output y of each module becomes scale y + shift, with those of the problem that y belongs to.
+
+    Batches must be stacked, problem by problem.
+    """
+    handles = [
+        module.register_forward_hook(_scaled_and_shifted(*pair)) for module, pair in zip(modules, pairs, strict=True)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _scaled_and_shifted(scale_SD: Tensor, shift_SD: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
+    def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        rows = output.reshape(len(scale_SD), -1, output.shape[-1])
+        return torch.addcmul(shift_SD[:, None], rows, scale_SD[:, None]).view_as(output)
+
+    return hook
+
+
+@contextmanager
+def tokens_inserted(
+    blocks: Sequence[nn.Module], tokens: Float[Tensor, "stack groups added dim"], prefix: int, deep: bool
+) -> Iterator[None]:
+    """Inside, `tokens` stand behind the first `prefix` tokens: `deep`, each block's own, dropped behind it; else those
+    of the first block, which are dropped behind the last.
+    """
+    stack, _, added, _ = tokens.shape
+
+    def insert(group: int, entering: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        images = entering[0]
+        own = tokens[:, group].repeat_interleave(len(images) // stack, dim=0)
+        return torch.cat([images[:, :prefix], own, images[:, prefix:]], 1), *entering[1:]
+
+    def drop(_: nn.Module, __: object, output: Tensor) -> Tensor:
+        return torch.cat([output[:, :prefix], output[:, prefix + added :]], 1)
+
+    ends = range(len(blocks))
+    handles = [
+        blocks[i].register_forward_pre_hook(lambda _, entering, i=i: insert(i, entering))
+        for i in (ends if deep else (0,))
+    ]
+    handles += [blocks[i].register_forward_hook(drop) for i in (ends if deep else (ends[-1],))]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -32,6 +32,14 @@ class AttentionCall:
     scale: float
     bias: Tensor | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Windows in the batch (images, where there is one window each), and tokens of a window."""
+        if self.key_BHTC is not None:
+            return len(self.key_BHTC), self.key_BHTC.shape[2]
+        assert self.bias is not None
+        return len(self.bias), self.bias.shape[3]
+
     def logits(self, rows: slice) -> Float[Tensor, "batch heads rows tokens"]:
         """Logits of the chosen query tokens."""
         if self.query_BHRC is None or self.key_BHTC is None:
@@ -50,29 +58,50 @@ class AttentionCall:
         heads = self.query_BHRC.shape[1]
         return (query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2)
 
-    def attention(self, rows: slice) -> Float[Tensor, "batch rows tokens"]:
-        """Mean over heads of the softmaxed attention of the chosen query tokens. Rows sum to 1."""
-        return self.logits(rows).softmax(-1).mean(1)
+    def attention(self, rows: slice, heads: str = "mean") -> Float[Tensor, "batch rows tokens"]:
+        """Softmaxed attention of the chosen query tokens, the mean or minimum over heads. Rows of the mean sum to 1."""
+        softmaxed_BHRT = self.logits(rows).softmax(-1)
+        return softmaxed_BHRT.amin(1) if heads == "min" else softmaxed_BHRT.mean(1)
 
 
 def class_attention(call: AttentionCall, prefix: int) -> Float[Tensor, "batch patches"]:
-    """[CLS] attention to the patches, mean over heads, scaled to sum to 1 over them."""
-    patches_BN = call.attention(slice(0, 1))[:, 0, prefix:]
+    """[CLS] attention to the patches, mean over heads, scaled to sum to 1 over them; of all patches without a [CLS]."""
+    rows = slice(0, 1) if prefix else slice(None)
+    patches_BN = call.attention(rows)[..., prefix:].mean(1)
     return patches_BN / patches_BN.sum(1, keepdim=True)
 
 
-class _Listener(TorchFunctionMode):
+class Listener(TorchFunctionMode):
+    """Hears of every attention in which all tokens of a window look at each other."""
+
     def __init__(self, calls: list[AttentionCall]) -> None:
         super().__init__()
         self.calls = calls
 
+    def heard(self, call: AttentionCall) -> None:
+        self.calls.append(call)
+
+    def missed(self, rows: int) -> None:
+        """Of attention that is not square: how many queries looked."""
+
+    def _sort(self, call: AttentionCall, rows: int) -> None:
+        if call.size[1] == rows:
+            self.heard(call)
+        else:
+            self.missed(rows)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            self.calls.append(_from_fused(*args, **kwargs))
-        elif func in SOFTMAXES and args[0].ndim == 4 and args[0].shape[-1] == args[0].shape[-2]:
-            self.calls.append(AttentionCall(None, None, 1.0, args[0]))
+            self._sort(_from_fused(*args, **kwargs), args[0].shape[-2])
+        elif func in SOFTMAXES and args[0].ndim in (4, 5):
+            self._sort(AttentionCall(None, None, 1.0, _windows_first(args[0])), args[0].shape[-2])
         return func(*args, **kwargs)
+
+
+def _windows_first(tensor: Tensor) -> Tensor:
+    """Batch x heads x windows x ... as (batch windows) x heads x ...; four dimensions stay as they are."""
+    return tensor.transpose(1, 2).flatten(0, 1) if tensor.ndim == 5 else tensor
 
 
 def _from_fused(
@@ -88,7 +117,8 @@ def _from_fused(
     bias = attn_mask
     if bias is not None and bias.dtype == torch.bool:
         bias = torch.zeros(bias.shape, dtype=query.dtype, device=query.device).masked_fill(~bias, -torch.inf)
-    return AttentionCall(query, key, query.shape[-1] ** -0.5 if scale is None else scale, bias)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    return AttentionCall(_windows_first(query), _windows_first(key), scale, bias)
 
 
 @contextmanager
@@ -98,7 +128,7 @@ def listen(layers: int) -> Iterator[list[AttentionCall]]:
     Raises ValueError where it caught another number than `layers`.
     """
     calls: list[AttentionCall] = []
-    with _Listener(calls):
+    with Listener(calls):
         yield calls
     if len(calls) != layers:
         raise ValueError(f"captured {len(calls)} of {layers} layers; does every block use softmax attention?")

@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    backbone = load_backbone(arguments.backbone, pretrained=False, device="cpu")
+    backbone = load_backbone(arguments.backbone)
     training = Settings(
         way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs, layers=arguments.blocks, rows="class"
     )

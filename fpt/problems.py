@@ -5,17 +5,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from fpt.attention import class_attention
-from fpt.backbones import Backbone
+from fpt.backbones import Backbone, Images
 from fpt.heads import HEAD_NAMES, named_head
 from fpt.localisation import attention_on_key, chance, precision
-from fpt.prompts import VARIANTS, Evidence, gather_evidence, importance, top_patches
+from fpt.prompts import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
+from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts
 from fpt.solvers import SOLVERS, STEERED
 from fpt.solvers.contract import Settings, Stack
 
@@ -24,9 +25,12 @@ PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick whe
 
 @dataclass(frozen=True)
 class Frozen:
-    """What the frozen backbone makes of images: tokens entering the first adapted block, features, [CLS] attention."""
+    """What the frozen backbone makes of images: tokens entering the first adapted block, features, [CLS] attention.
 
-    tokens: Float[Tensor, "*images tokens dim"]
+    Each leads with the same dimensions, those of images.
+    """
+
+    tokens: Float[Tensor, "..."]
     features: Float[Tensor, "*images dim"]
     attention: Float[Tensor, "*images patches"]
 
@@ -36,7 +40,7 @@ class Episodes:
     """Episodes of one shape. Key masks (which patches show the key entity) are None where the data has none."""
 
     indices: Sequence[int]
-    support_images: UInt8[Tensor, "episodes support height width 3"]
+    support_images: UInt8[Tensor, "episodes support height width 3"] | Float[Tensor, "episodes support 3 height width"]
     support: Frozen
     labels: Int[Tensor, "episodes support"]
     query: Frozen
@@ -52,7 +56,7 @@ class Setting:
     solver: str
     training: Settings
     prompts: str = "paper"
-    order: str = "paper"
+    order: str | None = None  # of the product of layers; None: the variant's own
     lambda_: float = 1.0
     alpha: float = 0.0
     tau: float = 1.0
@@ -73,6 +77,7 @@ class Outcome:
     prompt_chance: float | None  # the same for random patches
     attention_on_key_before: float | None  # of [CLS] on queries, share of its attention to patches
     attention_on_key_after: float | None
+    logits: Float[Tensor, "query way"]
 
     @property
     def accuracy(self) -> float | None:
@@ -80,12 +85,12 @@ class Outcome:
 
 
 @torch.no_grad()
-def freeze(backbone: Backbone, images: UInt8[Tensor, "batch height width 3"], blocks: int) -> Frozen:
+def freeze(backbone: Backbone, images: Images, blocks: int) -> Frozen:
     """Runs images through the frozen backbone once; `blocks` is how many of the last blocks will be adapted."""
     start = backbone.depth - blocks
     tokens = backbone.lower(images, start)
-    passed = backbone.upper(tokens, start, watched=1)
-    return Frozen(tokens, passed.features, class_attention(passed.calls[0], backbone.prefix))
+    passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
+    return Frozen(tokens, passed.features, backbone.class_attention(passed))
 
 
 def solve(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], stack: int) -> list[list[Outcome]]:
@@ -123,54 +128,85 @@ def _steered(setting: Setting) -> bool:
     return setting.solver in STEERED and setting.alpha > 0
 
 
-def prompts_of_all(
-    backbone: Backbone, episodes: Episodes, settings: Sequence[Setting]
-) -> list[Bool[Tensor, "episodes support patches"]]:
-    """Prompts of every setting; all False for one that takes none. The evidence of an episode is gathered once."""
-    shape = (*episodes.labels.shape, backbone.patches)
-    device = episodes.labels.device
-    evidence: dict[tuple[str, float, int, int], Evidence] = {}
+@dataclass(frozen=True)
+class Prompted:
+    """Prompts of all support images under one setting: `mask`, true for prompt patches (no patches, for a pyramid);
+    `targets` of the loss, one tensor for each scale.
+    """
+
+    mask: Bool[Tensor, "episodes support patches"]
+    targets: Sequence[Float[Tensor, "episodes support ..."]]
+
+
+def prompts_of_all(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting]) -> list[Prompted]:
+    """Prompts of every setting, empty for one that takes none. The evidence of an episode is gathered once."""
+    gathered: dict[tuple[Any, ...], Any] = {}
     prompts = []
     for setting in settings:
         if not _steered(setting):
-            prompts.append(torch.zeros(shape, dtype=torch.bool, device=device))
+            prompts.append(_no_prompts(backbone, episodes))
         elif setting.prompts == "masks":
             assert episodes.support_key is not None
-            prompts.append(episodes.support_key)
+            mask = episodes.support_key
+            prompts.append(Prompted(mask, [uniform_target(episodes.support.features, mask)]))
         else:
-            key = (setting.training.head, setting.training.temperature, setting.training.way, setting.seed)
-            if key not in evidence:
-                evidence[key] = episode_evidence(backbone, episodes, setting.training, setting.seed)
-            prompts.append(estimated_prompts(evidence[key], setting).view(shape))
+            key = _evidence_key(backbone, setting)
+            if key not in gathered:
+                gathered[key] = episode_evidence(backbone, episodes, setting)
+            prompts.append(_estimated(backbone, episodes, gathered[key], setting))
     return prompts
 
 
-def estimated_prompts(evidence: Evidence, setting: Setting) -> Bool[Tensor, "images patches"]:
-    """The position prompt of each image under a setting."""
-    component = VARIANTS[setting.prompts](evidence.gradient)
-    return top_patches(importance(evidence.maps, component, setting.lambda_, setting.order), setting.patches)
+def _no_prompts(backbone: Backbone, episodes: Episodes) -> Prompted:
+    lead, like = episodes.labels.shape, episodes.support.features
+    mask = torch.zeros(*lead, backbone.patches, dtype=torch.bool, device=like.device)
+    return Prompted(mask, [like.new_zeros(*lead, *shape) for shape in backbone.target_shapes])
 
 
-def episode_evidence(backbone: Backbone, episodes: Episodes, training: Settings, seed: int) -> Evidence:
+def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
+    """Settings of one key share their evidence."""
+    how, training = VARIANTS[setting.prompts], setting.training
+    family = (setting.prompts == "official", setting.lambda_ > 0) if backbone.pyramid else (how.heads, how.centred)
+    return training.head, training.temperature, training.way, setting.seed, *family
+
+
+def episode_evidence(backbone: Backbone, episodes: Episodes, setting: Setting) -> Evidence | list[StageEvidence]:
     """Evidence of all support images, episode by episode, under each episode's own initial head."""
-    seeds = [(seed, episode) for episode in episodes.indices]
+    training = setting.training
+    seeds = [(setting.seed, episode) for episode in episodes.indices]
     head = named_head(
         training.head, episodes.support.features, episodes.labels, training.way, training.temperature, seeds
     )
     count, support = episodes.labels.shape
     problem_of = torch.arange(count, device=episodes.labels.device).repeat_interleave(support)
-    return gather_evidence(backbone, episodes.support_images.flatten(0, 1), episodes.labels.flatten(), head, problem_of)
+    images, labels = episodes.support_images.flatten(0, 1), episodes.labels.flatten()
+    if not backbone.pyramid:
+        return gather_evidence(backbone, images, labels, head, problem_of, setting.prompts)
+    with_gradient = setting.prompts != "official" and setting.lambda_ > 0
+    return gather_stage_evidence(backbone, images, labels, head, problem_of, setting.prompts, with_gradient)
+
+
+def _estimated(
+    backbone: Backbone, episodes: Episodes, evidence: Evidence | list[StageEvidence], setting: Setting
+) -> Prompted:
+    lead = episodes.labels.shape
+    if isinstance(evidence, Evidence):
+        found = prompts_from(evidence, setting.prompts, setting.lambda_, setting.patches, setting.order)
+        return Prompted(found.mask.unflatten(0, lead), [found.target.unflatten(0, lead)])
+    stages = [stage_prompts(stage, setting.prompts, setting.lambda_, setting.patches) for stage in evidence]
+    none = _no_prompts(backbone, episodes)
+    return Prompted(none.mask, [stage.target.unflatten(0, lead) for stage in stages])
 
 
 def stack_of(
-    episodes: Episodes, settings: Sequence[Setting], prompts: Sequence[Tensor], members: Sequence[tuple[int, int]]
+    episodes: Episodes, settings: Sequence[Setting], prompts: Sequence[Prompted], members: Sequence[tuple[int, int]]
 ) -> Stack:
     """The problems `members`, (setting, episode) pairs, as a solver takes them."""
     chosen = [settings[i] for i, _ in members]
     rows = torch.tensor([episode for _, episode in members], device=episodes.labels.device)
 
     def per_problem(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=rows.device)
+        return torch.tensor(values, dtype=episodes.support.features.dtype, device=rows.device)
 
     return Stack(
         support_tokens=episodes.support.tokens[rows],
@@ -179,7 +215,10 @@ def stack_of(
         query_tokens=episodes.query.tokens[rows],
         query_features=episodes.query.features[rows],
         query_attention=episodes.query.attention[rows],
-        prompts=torch.stack([prompts[i][episode] for i, episode in members]),
+        targets=[
+            torch.stack([prompts[i].targets[scale][episode] for i, episode in members])
+            for scale in range(len(prompts[0].targets))
+        ],
         alpha=per_problem([setting.alpha if _steered(setting) else 0.0 for setting in chosen]),
         tau=per_problem([setting.tau for setting in chosen]),
         rate=per_problem([setting.rate for setting in chosen]),
@@ -193,7 +232,7 @@ def _solve_stack(
     backbone: Backbone,
     episodes: Episodes,
     settings: Sequence[Setting],
-    prompts: Sequence[Tensor],
+    prompts: Sequence[Prompted],
     members: Sequence[tuple[int, int]],
 ) -> list[Outcome]:
     first = settings[members[0][0]]
@@ -206,7 +245,7 @@ def _solve_stack(
     outcomes = []
     for problem, (i, episode) in enumerate(members):
         hits = np.bincount(labels_SQ[problem][right_SQ[problem]], minlength=first.training.way)
-        prompted, key = prompts[i][episode], episodes.support_key
+        prompted, key = prompts[i].mask[episode], episodes.support_key
         located = key is not None and bool(prompted.any())
         outcomes.append(
             Outcome(
@@ -218,6 +257,7 @@ def _solve_stack(
                 prompt_chance=chance(key[episode]) if key is not None and located else None,
                 attention_on_key_before=_on_key(episodes, episode, episodes.query.attention[episode]),
                 attention_on_key_after=_on_key(episodes, episode, solution.query_attention[problem]),
+                logits=solution.scores[problem],
             )
         )
     return outcomes

@@ -1,6 +1,8 @@
 """What can be known to be wrong before anything is packed, started or written."""
 
 from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
 
 from fpt.backbones import load_backbone
 from fpt.glyphs.characters import characters
@@ -29,14 +31,31 @@ def check_run(run: Run, split_field: str = "episodes.split") -> None:
             f"episodes.shot + episodes.query must be at most {available}, which is dataset.images_per_class, "
             f"but got {episodes.shot} + {episodes.query}"
         )
-    backbone = load_backbone(run.backbone.name, pretrained=False, device="cpu")
-    if run.prompts.patches > backbone.patches:
+    limits = backbone_limits(run.backbone.name, run.backbone.image_size)
+    if run.prompts.alpha > 0 and run.prompts.patches > limits.patches:
         raise ValueError(
-            f"prompts.patches must be at most {backbone.patches}, the patches of {run.backbone.name}, "
+            f"prompts.patches must be at most {limits.patches}, the patches of {run.backbone.name}, "
             f"but got {run.prompts.patches}"
         )
-    if run.solver.blocks > backbone.depth:
+    if run.solver.blocks > limits.depth:
         raise ValueError(
-            f"solver.blocks must be at most {backbone.depth}, the blocks of {run.backbone.name}, "
+            f"solver.blocks must be at most {limits.depth}, the blocks of {run.backbone.name}, "
             f"but got {run.solver.blocks}"
         )
+    if run.prompts.alpha > 0 and run.prompts.rows == "class" and not limits.has_class_token:
+        raise ValueError(f"prompts.rows must be patches or all, as {run.backbone.name} has no [CLS], but got 'class'")
+
+
+class Limits(NamedTuple):
+    """What a backbone's shape allows."""
+
+    patches: int
+    depth: int
+    has_class_token: bool
+
+
+@cache
+def backbone_limits(name: str, image_size: int | None) -> Limits:
+    """Of a timm model, whatever its weights. Raises ValueError for one that cannot work."""
+    backbone = load_backbone(name, image_size=image_size)
+    return Limits(backbone.most_patches, backbone.depth, backbone.has_class_token)

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Raise it when the method changes results: rows of another version are never reused.
-METHOD_VERSION = 1
+METHOD_VERSION = 2
+# Solvers that take position prompts, as fpt.solvers.STEERED, and fields that are one solver's alone.
+STEERED = frozenset({"full", "vpt", "lora", "ssf"})
+OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
@@ -32,8 +35,14 @@ class Dataset(Section):
 
 
 class BackboneName(Section):
+    """A timm model. `weights`: true for timm's pre-trained ones, a path to a local file, false for random ones.
+
+    `image_size` null is the pre-training's.
+    """
+
     name: str = "vit_micro_glyphs"
-    pretrained: bool = True
+    weights: bool | str = True
+    image_size: Positive | None = None
 
 
 class Episodes(Section):
@@ -50,7 +59,9 @@ class Episodes(Section):
 class Solver(Section):
     """`batch` 0 takes the whole support set in every step; `blocks` is how many of the last blocks are adapted."""
 
-    name: Literal["knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet", "linear_probe", "lora"] = "lora"
+    name: Literal[
+        "knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet", "linear_probe", "full", "vpt", "lora", "ssf"
+    ] = "lora"
     head: Literal["protonet", "r2d2", "metaoptnet", "zero", "random"] = "protonet"
     temperature: Rate = 1.0
     head_multiplier: Rate = 20.0
@@ -58,14 +69,20 @@ class Solver(Section):
     epochs: Annotated[int, Field(ge=0)] = 10
     batch: Annotated[int, Field(ge=0)] = 0
     blocks: Positive = 1
-    rank: Positive = 4
+    rank: Positive = 4  # LoRA's
+    tokens: Positive = 10  # VPT's: in every adapted block if `deep`, else in the first
+    deep: bool = True
 
 
 class Prompts(Section):
-    """Position prompts; `alpha` 0 means none, and then nothing else here matters."""
+    """Position prompts; `alpha` 0 means none, and then nothing else here matters.
 
-    variant: Literal["paper", "scaled", "masks"] = "scaled"
-    order: Literal["paper", "rollout"] = "paper"
+    alpha of `paper` and `scaled` is about `patches` times that of `official`, the released code's. `order` of the
+    product of layers: null for the variant's own.
+    """
+
+    variant: Literal["paper", "scaled", "official", "masks"] = "scaled"
+    order: Literal["paper", "rollout"] | None = None
     lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 1.0
     alpha: Annotated[float, Field(ge=0)] = 1.0
     tau: Rate = 1.0
@@ -139,15 +156,21 @@ def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str) -> d
     if run.solver.name in FROZEN:
         solver = {"name": run.solver.name}
     elif run.solver.name == "linear_probe":
-        solver = {key: value for key, value in solver.items() if key not in ("blocks", "rank")}
-    steered = run.solver.name == "lora" and run.prompts.alpha > 0
+        solver = {key: value for key, value in solver.items() if key not in ("blocks", *OWN)}
+    else:
+        solver = {key: value for key, value in solver.items() if OWN.get(key, run.solver.name) == run.solver.name}
+    steered = run.solver.name in STEERED and run.prompts.alpha > 0
     prompts = run.prompts.model_dump(by_alias=True) if steered else None
     if prompts and run.prompts.variant == "masks":
         prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
     return {
         "method": METHOD_VERSION,
         "dataset": dataset_fingerprint,
-        "backbone": {"name": run.backbone.name, "fingerprint": backbone_fingerprint},
+        "backbone": {
+            "name": run.backbone.name,
+            "image_size": run.backbone.image_size,
+            "fingerprint": backbone_fingerprint,
+        },
         "episodes": episodes,
         "solver": solver,
         "prompts": prompts,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpt.backbones import Backbone, load_backbone
+from fpt.backbones import Backbone, best_device, load_backbone
 from fpt.localisation import key_patches
 from fpt.problems import Episodes as EpisodeTensors
 from fpt.problems import Outcome, Setting, solve
@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute = name, run.compute
-        self.backbone = load_backbone(run.backbone.name, run.backbone.pretrained)
+        self.backbone = backbone_of(run, best_device())
         self.store = ImageStore(store)
         if self.store.side != (self.backbone.image_size, self.backbone.image_size):
             raise ValueError(
@@ -53,9 +53,9 @@ class Worker:
         return {
             "dataset_fingerprint": self.store.fingerprint,
             "backbone_fingerprint": backbone_fingerprint(self.backbone),
-            "patches": self.backbone.patches,
+            "patches": self.backbone.most_patches,
             "depth": self.backbone.depth,
-            "masks": self.store.has_masks,
+            "masks": self.store.has_masks and not self.backbone.pyramid,
             "classes": {split: len(self.store.classes(split)) for split in self.store.splits},
         }
 
@@ -95,6 +95,17 @@ class Worker:
         return episode_tensors(self.backbone, self.store, self.frozen, [sampler[index] for index in indices], blocks)
 
 
+def backbone_of(run: config.Run, device: str) -> Backbone:
+    """The backbone that a run names."""
+    named = run.backbone
+    return load_backbone(
+        named.name,
+        weights=None if named.weights is False else named.weights,
+        image_size=named.image_size,
+        device=device,
+    )
+
+
 def episode_tensors(
     backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int
 ) -> EpisodeTensors:
@@ -107,7 +118,7 @@ def episode_tensors(
         return type(flat)(*(part.unflatten(0, rows.shape) for part in (flat.tokens, flat.features, flat.attention)))
 
     def key(rows: np.ndarray) -> torch.Tensor | None:
-        masks = store.masks(rows.ravel())
+        masks = None if backbone.pyramid else store.masks(rows.ravel())
         if masks is None:
             return None
         return key_patches(torch.from_numpy(masks).view(*rows.shape, *store.side), backbone.grid).to(backbone.device)
@@ -139,6 +150,8 @@ def setting(run: config.Run) -> Setting:
             temperature=solver.temperature,
             head_multiplier=solver.head_multiplier,
             rank=solver.rank,
+            tokens=solver.tokens,
+            deep=solver.deep,
             layers=prompts.layers,
             rows=prompts.rows,
             heads=prompts.heads,

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fpt.backbones import load_backbone
 from fpt.figures import draw_episode
 from fpt.problems import prompts_of_all, stack_of
 from fpt.solvers import SOLVERS
@@ -11,14 +10,14 @@ from pipeline.config import Run
 from pipeline.episodes import EpisodeSampler
 from pipeline.features import FrozenImages
 from pipeline.images import ImageStore
-from pipeline.worker import episode_tensors, setting
+from pipeline.worker import backbone_of, episode_tensors, setting
 
 SHOWN_OF_EACH_CLASS = 2
 
 
 def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Path:
     """Fine-tunes on one episode and draws support images of each class: prompts, [CLS] attention before and after."""
-    backbone = load_backbone(run.backbone.name, run.backbone.pretrained)
+    backbone = backbone_of(run, "cpu")
     store, wanted, chosen = ImageStore(store_path), run.episodes, setting(run)
     classes = store.classes(wanted.split)
     episode = EpisodeSampler(classes, wanted.way, wanted.shot, wanted.query, wanted.seed)[index]
@@ -34,7 +33,7 @@ def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Pa
     return draw_episode(
         episodes.support_images[0, shown].numpy(),
         [_printable(class_of[int(episode.support[i])]) for i in shown],
-        prompts[0][0, shown].cpu().numpy(),
+        prompts[0].mask[0, shown].cpu().numpy(),
         None if episodes.support_key is None else episodes.support_key[0, shown].cpu().numpy(),
         episodes.support.attention[0, shown].cpu().numpy(),
         after[shown].cpu().numpy(),

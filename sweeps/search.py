@@ -6,7 +6,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from pipeline.config import Run, plain_run, with_hyper_parameters
+from pipeline.config import FROZEN, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from sweeps.config import Search, Sweep
 from sweeps.progress import Progress
@@ -67,7 +67,7 @@ def search_settings(
 def setting_name(run: Run) -> str:
     """A setting in a line that reads and sorts: `lora · lambda 1 · alpha 7 · tau 1 · P 6 · lr 0.005`."""
     prompts, solver = run.prompts, run.solver
-    if solver.name == "protonet":
+    if solver.name in FROZEN:
         return f"{solver.name} · frozen features"
     parts: list[str] = [solver.name]
     if prompts.alpha == 0:

@@ -41,7 +41,7 @@ def backbone() -> Backbone:
     """The embedded architecture with random weights: what is tested must not hang on how well it was trained."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return load_backbone("vit_micro_glyphs", pretrained=False, device="cpu")
+        return load_backbone("vit_micro_glyphs")
 
 
 @pytest.fixture(scope="session")

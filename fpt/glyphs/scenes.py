@@ -10,9 +10,9 @@ from jaxtyping import Bool, Int, UInt8
 
 from fpt.glyphs.characters import characters, faces_of, glyph
 
-VERSION = 2  # raise it when scenes change: packed ones are drawn again
+VERSION = 3  # raise it when scenes change: packed ones are drawn again
 SIDE = 64  # pixels
-CONTEXT_SHARE = 0.6  # how often a distractor comes from the context that all classes share
+CONTEXT_SHARE = 0.9  # how often a distractor comes from the context that all classes share
 PLACEMENTS = 8  # random places tried for each glyph; the one that overlaps least is taken
 SPLIT_CODES = {"base": 0, "validation": 1, "novel": 2}
 

@@ -3,11 +3,11 @@
 # S problems, B support images, Q queries, T tokens, N patches, D dimensions, W ways
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fpt.heads import Head, named_head, scores
@@ -19,16 +19,17 @@ class Stack:
     """S problems of one shape, with what the frozen backbone made of their images.
 
     `tokens` enter the first adapted block; `features` and `query_attention` ([CLS] attention to the patches, summing
-    to 1) are those of the whole frozen backbone. `prompts` is all False where a problem has none (alpha 0).
+    to 1) are those of the whole frozen backbone. `targets` are what attention is trained towards, one tensor for each
+    scale of the backbone (each window's own, for a pyramid); all zero where a problem has no prompts (alpha 0).
     """
 
-    support_tokens: Float[Tensor, "stack support tokens dim"]
+    support_tokens: Float[Tensor, "stack support ..."]
     support_features: Float[Tensor, "stack support dim"]
     labels: Int[Tensor, "stack support"]
-    query_tokens: Float[Tensor, "stack query tokens dim"]
+    query_tokens: Float[Tensor, "stack query ..."]
     query_features: Float[Tensor, "stack query dim"]
     query_attention: Float[Tensor, "stack query patches"]
-    prompts: Bool[Tensor, "stack support patches"]
+    targets: Sequence[Float[Tensor, "stack support ..."]]
     alpha: Float[Tensor, " stack"]
     tau: Float[Tensor, " stack"]
     rate: Float[Tensor, " stack"]
@@ -52,7 +53,9 @@ class Settings:
     head: str = "protonet"
     temperature: float = 1.0
     head_multiplier: float = 20.0
-    rank: int = 4
+    rank: int = 4  # of LoRA's updates
+    tokens: int = 10  # that VPT adds, to every adapted block if `deep`, else to the first
+    deep: bool = True
     layers: int = 1  # steered, from the top
     rows: str = "patches"
     heads: str = "mean"
@@ -64,6 +67,13 @@ class Solution:
 
     scores: Float[Tensor, "stack query way"]
     query_attention: Float[Tensor, "stack query patches"]
+
+
+def part(stack: Stack, problems: slice) -> Stack:
+    """Some of a stack's problems."""
+    values = {field.name: getattr(stack, field.name) for field in fields(stack)}
+    targets = [target[problems] for target in stack.targets]
+    return Stack(**{name: value[problems] for name, value in values.items() if name != "targets"}, targets=targets)
 
 
 def initial_head(stack: Stack, settings: Settings) -> Head:

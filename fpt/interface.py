@@ -1,0 +1,178 @@
+"""What other programs call: prompts of some images, and episodes solved, on tensors of their own."""
+
+# B images, N patches, D dimensions, W ways
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fpt.backbones import Backbone, Images
+from fpt.problems import Episodes, Frozen, Setting, freeze
+from fpt.problems import solve as solve_problems
+from fpt.prompts import VARIANTS, PositionPrompts, gather_evidence, prompts_from
+from fpt.pyramids import gather_stage_evidence, stage_prompts
+from fpt.solvers import Settings
+
+NAMES = {"lam": "lambda_", "lr": "rate", "variant": "prompts"}  # of hyper-parameters here and in Setting
+AT_ONCE = 32  # images frozen together
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Images are uint8, images x height x width x 3, or normalised already, images x 3 x height x width.
+
+    Labels are 0 to way - 1. `index` is what the episode's randomness comes from, with the seed.
+    """
+
+    support_images: Images
+    support_labels: Int[Tensor, " support"]
+    query_images: Images
+    query_labels: Int[Tensor, " query"]
+    index: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One episode's result. `accuracy` is None where the logits are not finite."""
+
+    index: int
+    accuracy: float | None
+    predictions: Int[Tensor, " query"]
+    logits: Float[Tensor, "query way"]
+
+
+@dataclass(frozen=True)
+class PyramidPrompts:
+    """Position prompts of a pyramid: each field a list, one tensor a stage, images x windows x patches of a window."""
+
+    importance: list[Tensor]
+    mask: list[Tensor]
+    target: list[Tensor]
+    gradient_term: list[Tensor]
+
+
+def position_prompts(
+    backbone: Backbone,
+    images: Images,
+    labels: Int[Tensor, " images"],
+    head_weight: Float[Tensor, "way dim"],
+    head_bias: Float[Tensor, " way"],
+    *,
+    lam: float = 1.0,
+    patches: int = 14,
+    variant: str = "paper",
+    order: str | None = None,
+) -> PositionPrompts | PyramidPrompts:
+    """The key patches of labelled images under a linear classifier of the backbone's features.
+
+    `patches` of each image, or of each window of a pyramid (which has no `order`; its gradient term is added where
+    `lam` is not 0, but never for `official`). Raises ValueError for a variant, order or number that there is not.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(VARIANTS)} but got {variant!r}")
+    labels = labels.to(backbone.device)
+    head = tuple(part.to(backbone.device, backbone.dtype)[None] for part in (head_weight, head_bias))
+    one_problem = torch.zeros_like(labels)
+    if not backbone.pyramid:
+        evidence = gather_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant)
+        return prompts_from(evidence, variant, lam, patches, order)
+    with_gradient = variant != "official" and lam > 0
+    stages = gather_stage_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant, with_gradient)
+    found = [stage_prompts(stage, variant, lam, patches) for stage in stages]
+    return PyramidPrompts(*([getattr(stage, field.name) for stage in found] for field in fields(PyramidPrompts)))
+
+
+def solve(
+    backbone: Backbone,
+    episodes: Sequence[Episode],
+    *,
+    solver: str,
+    seed: int,
+    stack: int = 8,
+    **hyper_parameters: Any,
+) -> list[Record]:
+    """Solves episodes, those of one shape in stacks of `stack`; one record each, in order.
+
+    Hyper-parameters: lam, alpha, tau, patches, variant, order; lr, epochs, batch, blocks (all by default), head,
+    temperature, head_multiplier, rank, tokens, deep; layers, rows, heads. A solver ignores what it has no use for.
+    Raises ValueError for an unknown one, an unknown solver, or labels that are not 0 to way - 1.
+    """
+    hyper_parameters = {"blocks": backbone.depth, **hyper_parameters}
+    records: dict[int, Record] = {}
+    places = sorted(range(len(episodes)), key=lambda i: _shape(episodes[i]))
+    for _, group in groupby(places, key=lambda i: _shape(episodes[i])):
+        members = list(group)
+        for first in range(0, len(members), stack):
+            chosen = members[first : first + stack]
+            together = [episodes[i] for i in chosen]
+            setting = _setting(solver, _way(together), seed, hyper_parameters)
+            held = _stacked(backbone, together, setting.training.blocks)
+            for place, outcome in zip(chosen, solve_problems(backbone, held, [setting], stack)[0], strict=True):
+                predictions = outcome.logits.argmax(-1)
+                records[place] = Record(outcome.episode, outcome.accuracy, predictions, outcome.logits)
+    return [records[place] for place in range(len(episodes))]
+
+
+def _shape(episode: Episode) -> tuple[int, ...]:
+    return int(episode.support_labels.max()) + 1, len(episode.support_labels), len(episode.query_labels)
+
+
+def _way(episodes: Sequence[Episode]) -> int:
+    way, _, _ = _shape(episodes[0])
+    for episode in episodes:
+        present, asked = episode.support_labels.unique(), episode.query_labels
+        if len(present) != way or int(present[0]) != 0 or not 0 <= int(asked.min()) <= int(asked.max()) < way:
+            raise ValueError(
+                f"support_labels must hold every number from 0 to way - 1, and query_labels none else, but episode "
+                f"{episode.index} has {present.tolist()} and {asked.unique().tolist()}"
+            )
+    return way
+
+
+def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, Any]) -> Setting:
+    of_training = {field.name for field in fields(Settings)} - {"way"}
+    of_setting = {field.name for field in fields(Setting)} - {"solver", "training", "seed"}
+    training: dict[str, Any] = {}
+    setting: dict[str, Any] = {}
+    for name, value in hyper_parameters.items():
+        known = NAMES.get(name, name)
+        if known not in of_training | of_setting or name in NAMES.values():
+            here = {own: public for public, own in NAMES.items()}
+            allowed = sorted(here.get(own, own) for own in of_training | of_setting)
+            raise ValueError(f"hyper-parameters must be among {', '.join(allowed)} but got {name!r}")
+        (training if known in of_training else setting)[known] = value
+    return Setting(solver, Settings(way=way, **training), seed=seed, **setting)
+
+
+def _stacked(backbone: Backbone, episodes: Sequence[Episode], blocks: int) -> Episodes:
+    def frozen(images: Tensor) -> Frozen:
+        flat = images.flatten(0, 1)
+        parts = [freeze(backbone, flat[i : i + AT_ONCE], blocks) for i in range(0, len(flat), AT_ONCE)]
+        lead = images.shape[:2]
+        return Frozen(
+            *(
+                torch.cat([getattr(part, name) for part in parts]).unflatten(0, lead)
+                for name in ("tokens", "features", "attention")
+            )
+        )
+
+    support, query = (
+        torch.stack([getattr(episode, name) for episode in episodes]) for name in ("support_images", "query_images")
+    )
+    labels, query_labels = (
+        torch.stack([getattr(episode, name) for episode in episodes]).to(backbone.device)
+        for name in ("support_labels", "query_labels")
+    )
+    return Episodes(
+        indices=[episode.index for episode in episodes],
+        support_images=support,
+        support=frozen(support),
+        labels=labels,
+        query=frozen(query),
+        query_labels=query_labels,
+    )

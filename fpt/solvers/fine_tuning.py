@@ -1,0 +1,127 @@
+"""What all solvers that train the transformer share: the loss, the steps, the prediction."""
+
+# S problems, B support images, Q queries, W ways
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fpt.backbones import Backbone
+from fpt.enhancement import concentration
+from fpt.heads import Head
+from fpt.optimisers import AdamW, Sgd
+from fpt.solvers.contract import Settings, Solution, Stack, head_scores, initial_head, mini_batches, take
+
+Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
+
+
+def fine_tune(
+    backbone: Backbone,
+    stack: Stack,
+    settings: Settings,
+    adapter: Sequence[Tensor],
+    applied: AbstractContextManager[None],
+    optimiser: Optimiser = AdamW,
+    added_tokens: int = 0,
+) -> Solution:
+    """Trains an adapter and the head with the mean of cross-entropy - alpha R, and classifies the queries.
+
+    `adapter` are tensors with a leading S that take effect inside `applied`; `added_tokens` is how many tokens it puts
+    before the patches. Nothing else gets a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
+    """
+    start = backbone.depth - settings.blocks
+    head = starting_head(stack, settings)
+    leaves = [leaf.requires_grad_() for leaf in (*adapter, *head)]
+    stepper = optimiser(leaves, stack.rate)
+    steered = is_steered(stack)
+    with applied:
+        for chosen in mini_batches(stack, settings):
+            loss_S = losses(
+                backbone,
+                settings,
+                head,
+                take(stack.support_tokens, chosen),
+                take(stack.labels, chosen),
+                [take(target, chosen) for target in stack.targets] if steered else [],
+                stack.alpha,
+                stack.tau,
+                backbone.prefix + added_tokens,
+            )
+            stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
+        return predict(backbone, stack, start, head, settings, backbone.prefix + added_tokens)
+
+
+def starting_head(stack: Stack, settings: Settings) -> Head:
+    """The initial head, `head_multiplier` times itself."""
+    weight, bias = initial_head(stack, settings)
+    return weight * settings.head_multiplier, bias * settings.head_multiplier
+
+
+def is_steered(stack: Stack) -> bool:
+    """Whether any problem of the stack takes prompts."""
+    return bool((stack.alpha > 0).any())
+
+
+def losses(
+    backbone: Backbone,
+    settings: Settings,
+    head: Head,
+    tokens: Float[Tensor, "stack batch ..."],
+    labels: Int[Tensor, "stack batch"],
+    targets: Sequence[Float[Tensor, "stack batch ..."]],
+    alpha: Float[Tensor, " stack"],
+    tau: Float[Tensor, " stack"],
+    prefix: int,
+) -> Float[Tensor, " stack"]:
+    """Mean over a mini-batch of cross-entropy - alpha R, of each problem. No `targets`: cross-entropy alone."""
+    start = backbone.depth - settings.blocks
+    size, images = labels.shape
+    watched, chosen, prefixes = _steered_layers(backbone, settings, prefix) if targets else (0, [], [])
+    passed = backbone.upper(
+        tokens.flatten(0, 1), start, watched=watched, class_row_only=settings.rows == "class" or not targets
+    )
+    logits_SBW = head_scores(passed.features.unflatten(0, (size, images)), head, settings.head_multiplier)
+    loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels, reduction="none")
+    if targets:
+        per_call = list(targets[-len(chosen) :]) if backbone.pyramid else list(targets) * len(chosen)
+        pulled_SB = concentration(
+            [passed.calls[i] for i in chosen],
+            [target.flatten(0, 1) for target in per_call],
+            tau.repeat_interleave(images),
+            prefixes,
+            settings.rows,
+            settings.heads,
+        ).unflatten(0, (size, images))
+        share = 1 if backbone.pyramid else 1 / len(chosen)  # stages add up, layers are averaged
+        loss_SB = loss_SB - alpha[:, None] * share * pulled_SB
+    return loss_SB.mean(1)
+
+
+def _steered_layers(backbone: Backbone, settings: Settings, prefix: int) -> tuple[int, list[int], list[int]]:
+    """How many layers to watch, which of those are pulled, and the tokens before the patches in each.
+
+    Of a pyramid, the last layer of every stage that is adapted; else the last `layers`.
+    """
+    if settings.rows == "class" and not backbone.has_class_token:
+        raise ValueError("rows must be patches or all for a backbone without a [CLS] token but got 'class'")
+    if not backbone.pyramid:
+        return settings.layers, list(range(settings.layers)), [prefix] * settings.layers
+    start = backbone.depth - settings.blocks
+    ends = [(stage[-1], before) for stage, before in zip(backbone.stages, backbone.stage_prefixes, strict=True)]
+    adapted = [(last - start, before) for last, before in ends if last >= start]
+    return settings.blocks, [last for last, _ in adapted], [before for _, before in adapted]
+
+
+@torch.no_grad()
+def predict(backbone: Backbone, stack: Stack, start: int, head: Head, settings: Settings, prefix: int) -> Solution:
+    """Scores of the queries by the adapted backbone, and its [CLS] attention."""
+    passed = backbone.upper(stack.query_tokens.flatten(0, 1), start, watched=1, class_row_only=True)
+    shape = stack.query_features.shape[:2]
+    return Solution(
+        head_scores(passed.features.unflatten(0, shape), head, settings.head_multiplier),
+        backbone.class_attention(passed, prefix).unflatten(0, shape),
+    )

@@ -1,0 +1,94 @@
+"""Fine-tunes every weight of the adapted blocks, and the head, steered by position prompts."""
+
+# S problems, B support images
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from fpt.backbones import Backbone
+from fpt.heads import Head
+from fpt.optimisers import AdamW
+from fpt.solvers.contract import Settings, Solution, Stack, mini_batches, part, take
+from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
+
+COPIES = 6  # of the weights: themselves, their gradient, two moments, and two while a step is taken
+CPU_BUDGET = 4 * 2**30  # bytes
+
+
+def full(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+    """Full fine-tuning of the last `blocks` blocks and the norm above them; AdamW.
+
+    As many problems at once as there is memory for weights of their own (down to one after the other): each problem's
+    result is the same.
+    """
+    weights = {name: weight.detach() for name, weight in backbone.parameters_of_blocks(settings.blocks).items()}
+    each = COPIES * sum(weight.nbytes for weight in weights.values())
+    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET
+    together = max(1, free // each)
+    solved = [
+        _together(backbone, part(stack, slice(first, first + together)), settings, weights)
+        for first in range(0, stack.size, together)
+    ]
+    return Solution(
+        torch.cat([solution.scores for solution in solved]),
+        torch.cat([solution.query_attention for solution in solved]),
+    )
+
+
+def _together(backbone: Backbone, stack: Stack, settings: Settings, weights: dict[str, Tensor]) -> Solution:
+    names, count = list(weights), len(weights)
+    leaves = [weight.expand(stack.size, *weight.shape).clone() for weight in weights.values()]
+    leaves += starting_head(stack, settings)
+    optimiser, steered = AdamW(leaves, stack.rate), is_steered(stack)
+
+    def loss(
+        own: Sequence[Tensor], tokens: Tensor, labels: Tensor, targets: list[Tensor], alpha: Tensor, tau: Tensor
+    ) -> Tensor:
+        batch = (tokens[None], labels[None], [target[None] for target in targets], alpha[None], tau[None])
+        loss_1: Tensor = _with_weights(
+            backbone, names, own[:count], losses, settings, _head(own[count:]), *batch, backbone.prefix
+        )
+        return loss_1[0]
+
+    gradients = torch.vmap(grad(loss), randomness="error")
+    for chosen in mini_batches(stack, settings):
+        targets = [take(target, chosen) for target in stack.targets] if steered else []
+        batch = (take(stack.support_tokens, chosen), take(stack.labels, chosen), targets, stack.alpha, stack.tau)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule
+            optimiser.step(gradients(leaves, *batch))
+    start = backbone.depth - settings.blocks
+    solved = []
+    for problem in range(stack.size):
+        own = [leaf[problem] for leaf in leaves]
+        one = part(stack, slice(problem, problem + 1))
+        head = _head(own[count:])
+        solved.append(_with_weights(backbone, names, own[:count], predict, one, start, head, settings, backbone.prefix))
+    return Solution(torch.cat([one.scores for one in solved]), torch.cat([one.query_attention for one in solved]))
+
+
+def _head(own: Sequence[Tensor]) -> Head:
+    return own[0][None], own[1][None]
+
+
+class _Exchanged(nn.Module):
+    """Runs a function of a backbone; functional_call exchanges weights of its `model`."""
+
+    def __init__(self, backbone: Backbone, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.model, self.backbone, self.function = backbone.model, backbone, function
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.function(self.backbone, *arguments)
+
+
+def _with_weights(
+    backbone: Backbone, names: Sequence[str], weights: Sequence[Tensor], function: Callable[..., Any], *arguments: Any
+) -> Any:
+    """`function(backbone, *arguments)`, run with weights of the backbone exchanged."""
+    exchanged = {f"model.{name}": weight for name, weight in zip(names, weights, strict=True)}
+    return functional_call(_Exchanged(backbone, function), exchanged, arguments)

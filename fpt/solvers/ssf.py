@@ -1,0 +1,17 @@
+"""Fine-tunes a scale and a shift after every linear layer and norm, and the head."""
+
+from fpt.adapters import scale_and_shift_start, scaled_and_shifted
+from fpt.backbones import Backbone
+from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.fine_tuning import fine_tune
+
+
+def ssf(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+    """SSF, Lian et al., NeurIPS 2022 (arXiv:2210.08823), Eq. 3, from scale 1 and shift 0. AdamW on both and the head.
+
+    After the linear layers and norms of the adapted blocks, and the norm above them.
+    """
+    modules = backbone.modules_of_blocks(backbone.depth - settings.blocks, ("linear", "norm"))
+    pairs = scale_and_shift_start(modules, stack.size, stack.support_features)
+    leaves = [part for pair in pairs for part in pair]
+    return fine_tune(backbone, stack, settings, leaves, scaled_and_shifted(modules, pairs))

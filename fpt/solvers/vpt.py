@@ -1,0 +1,46 @@
+"""Fine-tunes tokens put before the patches, and the head."""
+
+from math import sqrt
+
+import numpy as np
+import torch
+
+from fpt.adapters import tokens_inserted
+from fpt.backbones import Backbone
+from fpt.optimisers import Sgd
+from fpt.randomness import generator
+from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.fine_tuning import fine_tune
+
+
+def vpt(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+    """Visual prompt tuning, Jia et al., ECCV 2022 (arXiv:2203.12119). SGD on tokens and head.
+
+    Deep: every adapted block has its own `tokens`, dropped behind it (Eq. 5 to 7). Shallow: the first adapted block has
+    them, and they go on to the top (Eq. 4). Started as there, uniformly within sqrt(6 / (3 patch^2 + dim)).
+    Raises ValueError for a backbone that takes no further tokens.
+    """
+    if backbone.pyramid or not backbone.has_class_token:
+        raise ValueError("solver vpt must have a columnar backbone with a [CLS] token to put its tokens behind")
+    start = backbone.depth - settings.blocks
+    groups = settings.blocks if settings.deep else 1
+    patch = backbone.image_size // backbone.grid[0]
+    dim = stack.support_tokens.shape[-1]
+    bound = sqrt(6 / (3 * patch**2 + dim))
+    drawn = np.stack(
+        [
+            generator(seed, episode, "adapter").uniform(-bound, bound, (groups, settings.tokens, dim))
+            for seed, episode in stack.seeds
+        ]
+    )
+    tokens_SGPD = torch.from_numpy(drawn).to(stack.support_features)
+    inserted = tokens_inserted(backbone.blocks[start:], tokens_SGPD, backbone.prefix, settings.deep)
+    try:
+        return fine_tune(backbone, stack, settings, [tokens_SGPD], inserted, Sgd, settings.tokens)
+    except RuntimeError as error:
+        if "size" not in str(error) and "shape" not in str(error):
+            raise
+        raise ValueError(
+            "solver vpt must have a backbone that takes any number of tokens; this one's position bias or rotary "
+            "embedding does not"
+        ) from error
