@@ -49,10 +49,10 @@ class Backbone:
 
     `layers` are all of them, lowest first; `stages` the indices of the layers of each scale (one scale: a columnar
     transformer, whose T tokens are `prefix` ones and `patches`). Raises ValueError, saying why, for a model that
-    cannot work.
+    cannot work. `image_size` in pixels is what the model says where it is left out.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, image_size: int | None = None) -> None:
         name = type(model).__name__
         for part in ("forward_features", "forward_head", "pretrained_cfg"):
             if not hasattr(model, part):
@@ -61,12 +61,17 @@ class Backbone:
         first = next(model.parameters())
         self.device, self.dtype = first.device, first.dtype
         config = model.pretrained_cfg
-        self.image_size: int = _image_size(model)
+        self.image_size: int = image_size or _image_size(model)
         self._mean, self._std = (
             torch.tensor(config[key], device=self.device, dtype=self.dtype).view(1, 3, 1, 1) for key in ("mean", "std")
         )
         self._noise = _unlike_images(self.image_size).to(first)
-        self.layers: list[Layer] = attention_layers(model, self._noise)
+        try:
+            self.layers: list[Layer] = attention_layers(model, self._noise)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"backbone must take images of {self.image_size} x {self.image_size} pixels but {name} fails: {error}"
+            ) from error
         self.blocks: list[nn.Module] = [layer.block for layer in self.layers]
         self.depth = len(self.layers)
         self.stages: list[list[int]] = [
@@ -317,7 +322,7 @@ def load_backbone(
         ) from error
     if isinstance(weights, (str, Path)):
         load_weights(model, read_weights(Path(weights)), str(weights))
-    return Backbone(model.to(device=device, dtype=dtype))
+    return Backbone(model.to(device=device, dtype=dtype), image_size)
 
 
 def best_device() -> str:

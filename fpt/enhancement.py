@@ -46,7 +46,7 @@ def focus_loss(
 
 def concentration(
     calls: Sequence[AttentionCall],
-    targets: Sequence[Float[Tensor, "images *windows patches"]],
+    targets: Sequence[Float[Tensor, "images ..."]],
     tau: Float[Tensor, " images"],
     prefixes: Sequence[int],
     rows: str = "patches",

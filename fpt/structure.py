@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import ceil, isqrt, sqrt
 from typing import Any
 
 import torch
@@ -50,14 +51,14 @@ class _Recorder(Listener):
 
 @contextmanager
 def _path_of(model: nn.Module) -> Iterator[tuple[list[str], dict[str, int]]]:
-    """Yields the names of the modules that are running, outermost first, and how many tokens last entered each."""
+    """Yields the names of the modules that run, outermost first, and how many tokens last entered each, in all."""
     path: list[str] = []
     entered: dict[str, int] = {}
 
     def enter(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
         path.append(name)
         if inputs and isinstance(inputs[0], Tensor):
-            entered[name] = tokens_first(inputs[0]).shape[1] if inputs[0].ndim in (3, 4) else 0
+            entered[name] = tokens_first(inputs[0])[..., 0].numel() if inputs[0].ndim in (3, 4) else 0
 
     handles = []
     for name, module in model.named_modules():
@@ -103,13 +104,21 @@ def attention_layers(model: Any, inputs: Tensor) -> list[Layer]:
         windows, tokens = call.size
         if windows % batch:
             raise ValueError(f"backbone must split each image into whole windows but {kind} does not")
-        if windows * tokens < batch * entered.get(block, 0):
+        if not _all_tokens(windows // batch, tokens, entered.get(block, 0) // batch):
             raise ValueError(f"backbone must let tokens look at each other but {kind} has attention of another kind")
         attention = next(name for name in reversed(names) if next(modules[name].parameters(), None) is not None)
         layers.append(Layer(block, modules[block], modules[attention], windows // batch, tokens))
     if not layers:
         raise ValueError(f"backbone must have layers of softmax attention but {kind} has none that can be watched")
     return layers
+
+
+def _all_tokens(windows: int, tokens: int, entered: int) -> bool:
+    """Whether an image's windows hold each token that entered once, and at most padding beside it."""
+    if windows * tokens == entered or not entered:
+        return True
+    side, window = ceil(sqrt(entered)), isqrt(tokens)
+    return windows > 1 and windows * tokens == (ceil(side / window) * window) ** 2
 
 
 def per_image_modules(model: Any, inputs: Tensor) -> set[nn.Module]:

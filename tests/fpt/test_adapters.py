@@ -8,6 +8,7 @@ from fpt.adapters import attention_projections, lora_applied, lora_start
 from fpt.backbones import Backbone
 
 RANK = 3
+LIKE = torch.zeros(0)
 
 
 def generators(count):
@@ -16,7 +17,7 @@ def generators(count):
 
 def trained(projections, stack):
     """Adapters as after some steps: both factors far from zero."""
-    adapters = lora_start(projections, RANK, generators(stack), torch.device("cpu"))
+    adapters = lora_start(projections, RANK, generators(stack), LIKE)
     random = torch.Generator().manual_seed(0)
     return [(down, torch.randn(up.shape, generator=random) / 4) for down, up in adapters]
 
@@ -82,9 +83,7 @@ def test_only_queries_keys_values_and_output_are_adapted(kind, small_model):
 def test_adapters_start_as_lora_says(backbone):
     """Down uniform within 1 / sqrt(inputs), so of variance 1 / (3 inputs); up zero, so that nothing changes yet."""
     projections = attention_projections(backbone, 5)
-    for linear, (down, up) in zip(
-        projections, lora_start(projections, 16, generators(4), torch.device("cpu")), strict=True
-    ):
+    for linear, (down, up) in zip(projections, lora_start(projections, 16, generators(4), LIKE), strict=True):
         assert down.shape == (4, 16, linear.in_features)
         assert down.dtype == torch.float32
         bound = linear.in_features**-0.5
@@ -95,9 +94,8 @@ def test_adapters_start_as_lora_says(backbone):
 
 def test_a_problem_starts_alike_whoever_shares_its_stack(backbone):
     projections = attention_projections(backbone, 5)
-    cpu = torch.device("cpu")
-    together = lora_start(projections, RANK, generators(3), cpu)
-    alone = lora_start(projections, RANK, generators(3)[2:], cpu)
+    together = lora_start(projections, RANK, generators(3), LIKE)
+    alone = lora_start(projections, RANK, generators(3)[2:], LIKE)
     for (down, _), (own, _) in zip(together, alone, strict=True):
         assert torch.equal(down[2], own[0])
         assert not torch.equal(down[1], down[2])

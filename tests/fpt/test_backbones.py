@@ -1,7 +1,5 @@
 import pytest
-import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 
 from fpt.attention import class_attention, listen
 from fpt.backbones import Backbone, load_backbone
@@ -141,36 +139,55 @@ def test_lower_leaves_no_hook_behind(backbone):
 @pytest.mark.parametrize("name", ["vit_small_patch8_glyphs", "rubbish"])
 def test_an_unknown_backbone_is_named(name):
     with pytest.raises(ValueError, match=rf"backbone.name must be a timm model .* but got '{name}'"):
-        load_backbone(name, pretrained=False, device="cpu")
+        load_backbone(name)
 
 
 def test_an_unknown_tag_is_named():
     with pytest.raises(ValueError, match=r"backbone.name .*vit_tiny_patch16_224\.rubbish"):
-        load_backbone("vit_tiny_patch16_224.rubbish", pretrained=False, device="cpu")
+        load_backbone("vit_tiny_patch16_224.rubbish")
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("test_resnet", "must be a columnar vision transformer but ResNet has no blocks"),
-        ("test_mambaout", "must be a columnar vision transformer but MambaOut has no blocks"),
-        ("test_vit2", "must pool its .CLS. token but VisionTransformer pools 'avg'"),
-        ("test_vit3", "must pool its .CLS. token but VisionTransformer pools 'map'"),
-        ("tnt_s_patch16_224", "must be a columnar vision transformer but TNT has no patch_embed"),
-    ],
-)
-def test_an_unsuitable_architecture_is_refused(name, reason):
-    model = timm.create_model(name, num_classes=0)
-    with pytest.raises(ValueError, match=f"backbone {reason}"):
-        Backbone(model)
+def test_random_weights_are_always_the_same_and_leave_the_global_generator_alone(backbone):
+    before = torch.random.get_rng_state()
+    again = load_backbone("vit_micro_glyphs")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    ours, theirs = backbone.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
-def test_a_model_that_runs_no_blocks_says_so(backbone):
-    class Lazy(VisionTransformer):
-        def forward_features(self, x):
-            return self.patch_embed(x)
+def test_weights_come_from_a_local_file(tmp_path, backbone):
+    state = {name: value + 1 for name, value in backbone.model.state_dict().items()}
+    torch.save(state, tmp_path / "weights.pth")
+    for weights in (tmp_path / "weights.pth", str(tmp_path / "weights.pth")):
+        loaded = load_backbone("vit_micro_glyphs", weights=weights).model.state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in loaded.items())
 
-    lazy = Lazy(img_size=16, patch_size=8, embed_dim=8, depth=1, num_heads=1, num_classes=0)
-    lazy.pretrained_cfg = backbone.model.pretrained_cfg
-    with pytest.raises(ValueError, match="captured 0 of 1 layers"):
-        Backbone(lazy)
+
+@pytest.mark.parametrize("side", [32, 96])
+def test_the_size_of_images_may_be_another(side):
+    backbone = load_backbone("test_vit", image_size=side)
+    assert backbone.image_size == side
+    assert backbone.grid == (side // 16, side // 16)
+    assert_cut_anywhere_it_is_the_model(backbone)
+
+
+def test_an_image_size_that_a_model_does_not_take_is_refused():
+    with pytest.raises(ValueError, match=r"backbone.image_size must be left out for test_resnet but got 32"):
+        load_backbone("test_resnet", image_size=32)
+
+
+def test_a_model_that_does_not_run_at_its_own_size_is_refused(small_model):
+    """Twice the size that its position embedding is for."""
+    with pytest.raises(ValueError, match="backbone must take images of 64 x 64 pixels but VisionTransformer fails: "):
+        Backbone(small_model("vit"), image_size=64)
+
+
+def test_a_type_is_kept():
+    backbone = load_backbone("test_vit", dtype=torch.float64, image_size=32)
+    passed = backbone.upper(backbone.lower(images_for(backbone), 1), 1, watched=1)
+    assert passed.features.dtype == passed.calls[0].logits(slice(None)).dtype == torch.float64
+
+
+def test_a_model_without_timms_parts_is_refused():
+    with pytest.raises(ValueError, match="backbone must be a timm model with forward_features but Linear has none"):
+        Backbone(torch.nn.Linear(2, 2))

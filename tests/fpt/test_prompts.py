@@ -122,7 +122,7 @@ def test_a_large_lambda_leaves_the_patches_with_a_positive_gradient(maps, compon
 
 
 def test_importance_refuses_an_unknown_order(maps, component):
-    with pytest.raises(ValueError, match="order must be paper or rollout but got 'forwards'"):
+    with pytest.raises(ValueError, match="order must be one of paper, rollout but got 'forwards'"):
         importance(maps, component, 1.0, "forwards")
 
 

@@ -3,6 +3,8 @@ import pytest
 from pipeline.checks import check_run
 from pipeline.config import Run
 
+SWIN = {"name": "swin_tiny_patch4_window7_224"}
+
 
 def made(**sections):
     return Run.model_validate(sections)
@@ -16,6 +18,8 @@ def made(**sections):
         {"episodes": {"way": 262, "shot": 20, "query": 10}},
         {"prompts": {"patches": 64}},
         {"solver": {"blocks": 6}, "prompts": {"layers": 6}},
+        {"backbone": SWIN, "prompts": {"rows": "all", "patches": 49}},
+        {"backbone": SWIN, "prompts": {"rows": "class", "patches": 50, "alpha": 0}},
     ],
     ids=repr,
 )
@@ -42,7 +46,22 @@ def test_what_can_be_served_passes(sections):
         ),
         ({"solver": {"blocks": 7}}, "solver.blocks must be at most 6, the blocks of vit_micro_glyphs, but got 7"),
         ({"backbone": {"name": "vit_of_nowhere"}}, "backbone.name must be a timm model .* but got 'vit_of_nowhere'"),
-        ({"backbone": {"name": "resnet18"}}, "backbone must be a columnar vision transformer but ResNet has no blocks"),
+        (
+            {"backbone": {"name": "resnet18"}},
+            "backbone must have layers of softmax attention but ResNet has none that can be watched",
+        ),
+        (
+            {"backbone": {"name": "test_vit2", "image_size": 32}, "prompts": {"patches": 5}},
+            "prompts.patches must be at most 4, the patches of test_vit2, but got 5",
+        ),
+        (
+            {"backbone": SWIN, "prompts": {"rows": "class"}},
+            "prompts.rows must be patches or all, as swin_tiny_patch4_window7_224 has no .CLS., but got 'class'",
+        ),
+        (
+            {"backbone": SWIN, "prompts": {"patches": 50}},
+            "prompts.patches must be at most 49, the patches of swin_tiny_patch4_window7_224, but got 50",
+        ),
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
 )

@@ -21,6 +21,8 @@ OTHERS = {
         "batch": 5,
         "blocks": 3,
         "rank": 8,
+        "tokens": 5,
+        "deep": False,
     },
     "prompts": {
         "variant": "paper",
@@ -34,6 +36,7 @@ OTHERS = {
         "heads": "each",
     },
 }
+OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}  # fields that one solver reads
 FIELDS = [(section, field) for section, fields in OTHERS.items() for field in fields]
 OF_PROMPTS = [("prompts", field) for field in OTHERS["prompts"]]
 
@@ -67,14 +70,16 @@ def test_the_hash_is_twelve_digits_and_the_same_again():
 
 @pytest.mark.parametrize(("section", "field"), FIELDS)
 def test_the_hash_changes_with_every_field_that_can_change_a_result(section, field):
-    assert hash_with(section, field) != hash_of(made())
+    solver = {"name": OWN.get(field, "lora")}
+    assert hash_with(section, field, solver=solver) != hash_of(made(solver=solver))
 
 
 def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
     hashes = {hash_of(made()), hash_of(made(), images="others"), hash_of(made(), weights="others")}
     hashes.add(hash_of(made(backbone={"name": "vit_tiny_patch16_224"})))
+    hashes.add(hash_of(made(backbone={"image_size": 96})))
     monkeypatch.setattr(config, "METHOD_VERSION", config.METHOD_VERSION + 1)
-    assert len(hashes | {hash_of(made())}) == 5
+    assert len(hashes | {hash_of(made())}) == 6
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
     [
         {"name": "other"},
         {"episodes": {"count": 7}},
-        {"backbone": {"pretrained": False}},  # the weights' fingerprint tells
+        {"backbone": {"weights": False}},  # the weights' fingerprint tells
         {"dataset": {"images_per_class": 29, "distractors": 3}},  # and the images'
         *({"compute": {field: 3}} for field in Compute.model_fields),
     ],
@@ -112,12 +117,15 @@ def test_true_masks_hang_on_nothing_that_estimates_them(section, field):
     assert same == (field in ("order", "lambda", "patches"))
 
 
-@pytest.mark.parametrize(
-    ("solver", "matter"), [*((solver, set()) for solver in sorted(FROZEN)), ("linear_probe", None)]
-)
-def test_other_solvers_hang_on_what_they_read(solver, matter):
-    matter = set(OTHERS["solver"]) - {"name", "blocks", "rank"} if matter is None else matter
-    for field in set(OTHERS["solver"]) - {"name"}:
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_solvers_hang_on_what_they_read(solver):
+    fields = set(OTHERS["solver"]) - {"name"}
+    matter = {field for field in fields if OWN.get(field, solver) == solver}
+    if solver in FROZEN:
+        matter = set()
+    elif solver == "linear_probe":
+        matter -= {"blocks"}
+    for field in fields:
         same = hash_with("solver", field, solver={"name": solver}) == hash_of(made(solver={"name": solver}))
         assert same == (field not in matter), field
 
@@ -127,6 +135,7 @@ def test_solvers_and_heads_are_those_of_the_method():
     assert set(get_args(fields["name"].annotation)) == set(SOLVERS)
     assert set(get_args(fields["head"].annotation)) == set(HEAD_NAMES)
     assert config.FROZEN == FROZEN
+    assert config.STEERED == STEERED
 
 
 def test_hyper_parameters_go_where_they_belong():

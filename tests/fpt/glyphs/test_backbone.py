@@ -11,7 +11,7 @@ from fpt.glyphs.backbone import WEIGHTS, ConvolutionalStem, normalise
 
 @pytest.fixture(scope="module")
 def packaged():
-    return load_backbone("vit_micro_glyphs", device="cpu")
+    return load_backbone("vit_micro_glyphs", weights=True)
 
 
 def test_timm_knows_the_backbone(backbone):
