@@ -20,8 +20,9 @@ def test_predictions_are_those_of_scikit_learn(solver, reference, way, backbone,
     training = Settings(way=3)
     stack = stack_for("ridge", training)
     chosen = slice(2 * way)
-    parts = ("support_tokens", "support_features", "labels", "prompts")
-    stack = replace(stack, **{part: getattr(stack, part)[:, chosen] for part in parts})
+    parts = ("support_tokens", "support_features", "labels")
+    targets = [target[:, chosen] for target in stack.targets]
+    stack = replace(stack, targets=targets, **{part: getattr(stack, part)[:, chosen] for part in parts})
     found = solver(backbone, stack, replace(training, way=way)).scores.numpy()
     assert found.shape == (8, 12, way)
     for problem in range(stack.size):

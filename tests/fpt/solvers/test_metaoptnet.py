@@ -12,4 +12,4 @@ def test_scores_are_those_of_the_support_vectors_of_a_general_solver(backbone, s
     for problem in range(stack.size):
         support, query = (part[problem].double().numpy() for part in (stack.support_features, stack.query_features))
         dual = by_sequential_programming(support @ support.T, stack.labels[problem].numpy(), 3)
-        np.testing.assert_allclose(found[problem].numpy(), query @ support.T @ dual, atol=1e-4)
+        np.testing.assert_allclose(found[problem].numpy(), query @ support.T @ dual, atol=3e-4)
