@@ -87,6 +87,28 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
 
 @app.command()
+def table(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
+    """The table of a data set: solvers x shots, without and with prompts, on the terminal and in files.
+
+    Cells that the ledger holds are read. Example: fpt table sweeps/configs/glyphs-table.yaml
+    """
+    with _one_sentence_for_mistakes():
+        wanted = load(config, overrides)
+        _say("fpt: starting (images, Ray, backbone)")
+        from rich.console import Console
+
+        from sweeps.layouts import as_records, as_table
+        from sweeps.table import make_table
+
+        cells, files = make_table(wanted, address)
+        console = Console(stderr=as_json, width=100 if not sys.stdout.isatty() else None)
+        console.print(as_table(cells, wanted))
+        console.print(f"Files: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+        if as_json:
+            print(json.dumps({"rows": as_records(cells), "files": [str(file) for file in files]}))
+
+
+@app.command()
 def ui(config: Config, overrides: Set = [], port: int = 5000) -> None:  # noqa: B006
     """Open MLflow on a sweep's results, on this machine only. Example: fpt ui sweeps/configs/glyphs.yaml"""
     with _one_sentence_for_mistakes():

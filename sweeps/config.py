@@ -1,6 +1,7 @@
 """A sweep's configuration: a run, what to search, how to judge the winner, where to record it."""
 
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -65,6 +66,55 @@ class Final(Section):
     masks: bool = False
 
 
+class TableEpisodes(Section):
+    """Of each cell: `closed_form` for solvers that read frozen features alone, `fine_tuned` for the others."""
+
+    closed_form: Positive = 400
+    fine_tuned: Positive = 200
+
+
+class Table(Section):
+    """Solvers x shots, with and without prompts. A solver is a label and fields of `solver` and `prompts`.
+
+    What it leaves out is as in the run; `name` is the label, with `_` for spaces, unless given; a value like
+    `{1: 0.01, 5: 0.03}` is one for each shot. `without_prompts`: what a solver changes there, for a fair comparison has
+    its rate chosen on both sides. `at_shot`: what all solvers change there.
+    """
+
+    shots: tuple[Positive, ...] = (1, 5)
+    episodes: TableEpisodes = TableEpisodes()
+    solvers: dict[str, dict[str, Any]]
+    without_prompts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    at_shot: dict[int, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_what_it_has(self) -> "Table":
+        if not self.solvers:
+            raise ValueError("solvers must name at least one but got {}")
+        if not self.shots or len(set(self.shots)) < len(self.shots):
+            raise ValueError(f"shots must hold different numbers but got {list(self.shots)}")
+        for label in self.without_prompts:
+            if label not in self.solvers:
+                raise ValueError(f"without_prompts must name one of {', '.join(self.solvers)} but got {label!r}")
+        return self
+
+    def run(self, run: Run, label: str, shot: int, prompts: bool) -> Run:
+        """The run of one cell. Raises ValueError for fields or values that there are not."""
+        values = {"name": label.replace(" ", "_"), **self.at_shot.get(shot, {}), **self.solvers[label]}
+        if not prompts:
+            values |= {**self.without_prompts.get(label, {}), "alpha": 0}
+        own = with_hyper_parameters(run, {name: _at_shot(name, value, shot) for name, value in values.items()})
+        return own.model_copy(update={"episodes": own.episodes.model_copy(update={"shot": shot})})
+
+
+def _at_shot(name: str, value: Any, shot: int) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if shot not in value:
+        raise ValueError(f"{name} must have a value for shot {shot} but has {value}")
+    return value[shot]
+
+
 class Sweep(Run):
     """`home` is the folder for images, ledger, studies and, unless `tracking_uri` says otherwise, MLflow's database."""
 
@@ -72,6 +122,7 @@ class Sweep(Run):
     tracking_uri: str | None = None
     search: Search | None = None
     final: Final = Final()
+    table: Table | None = None
 
     @model_validator(mode="after")
     def _first_and_space_fit_the_run(self) -> "Sweep":
@@ -87,6 +138,18 @@ class Sweep(Run):
                     with_hyper_parameters(run, values)
                 except ValidationError as error:
                     raise ValueError(f"search.first.{name}: {_one_sentence(error)}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _solvers_of_the_table_fit_the_run(self) -> "Sweep":
+        if self.table is None:
+            return self
+        for label, shot, prompts in product(self.table.solvers, self.table.shots, (True, False)):
+            try:
+                self.table.run(plain_run(self), label, shot, prompts)
+            except ValueError as error:
+                said = _one_sentence(error) if isinstance(error, ValidationError) else str(error)
+                raise ValueError(f"table.solvers.{label}: {said}") from error
         return self
 
 

@@ -1,5 +1,6 @@
 """A sweep from end to end: checks, search, final evaluation, report."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sweeps.progress import Progress, shown
 from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
 from sweeps.tracking import Tracker, check_tracking
+
+BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
 
 
 def check_sweep(sweep: Sweep) -> Search:
@@ -55,9 +58,9 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
     return total + search.rungs[-1] + (3 + named + sweep.final.masks) * sweep.final.episodes
 
 
-def sweep_identity(sweep: Sweep, limits: dict[str, Any]) -> str:
-    """Tells one sweep from another: all that can change its course, and nothing else."""
-    described = sweep.model_dump(by_alias=True, exclude={"compute", "home", "tracking_uri"}, mode="json")
+def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> str:
+    """Tells one sweep or table from another: all that can change its course, and nothing else, so no `beside`."""
+    described = sweep.model_dump(by_alias=True, exclude={"compute", "home", "tracking_uri", *beside}, mode="json")
     fingerprints = {key: limits[key] for key in ("dataset_fingerprint", "backbone_fingerprint")}
     return configuration_hash({**described, **fingerprints})
 
@@ -73,7 +76,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
         tracker = Tracker(tracking_uri(sweep), sweep.name)
         identity = sweep_identity(sweep, session.limits)
         tracker.start(
-            f"sweep {identity}", f"{sweep.name} {identity}", _parameters(sweep, session.limits), {"fpt.kind": "sweep"}
+            f"sweep {identity}", f"{sweep.name} {identity}", parameters(sweep, session.limits), {"fpt.kind": "sweep"}
         )
         try:
             progress = Progress(planned_problems(sweep, search))
@@ -106,10 +109,10 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
     tracker.summarise(metrics, sweep.final.episodes, as_markdown(finding, sweep), files)
 
 
-def _parameters(sweep: Sweep, limits: dict[str, Any]) -> dict[str, Any]:
-    """The configuration, flat, with the fingerprints of images and weights."""
+def parameters(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> dict[str, Any]:
+    """The configuration, flat and without `beside`, with the fingerprints of images and weights."""
     flat: dict[str, Any] = {"torch": torch.__version__}
-    for key, value in sweep.model_dump(by_alias=True, mode="json", exclude={"home", "tracking_uri"}).items():
+    for key, value in sweep.model_dump(by_alias=True, mode="json", exclude={"home", "tracking_uri", *beside}).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
