@@ -196,7 +196,7 @@ class Backbone:
         tolerance = 1e-3 * float((whole[0] - whole[1]).abs().max()) + 1e-5 * float(whole.abs().max())
         return cut.shape == whole.shape and float((cut - whole).abs().max()) < tolerance
 
-    def features(self, inputs: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+    def features(self, inputs: Float[Tensor, "_ 3 height width"]) -> Float[Tensor, "batch dim"]:
         """Of normalised images, by the whole model."""
         features: Tensor = self.model.forward_head(self.model.forward_features(inputs), pre_logits=True)
         return features

@@ -47,7 +47,7 @@ def r2d2(
     gram_SBB = features @ features.transpose(1, 2) + RIDGE * torch.eye(features.shape[1], device=features.device)
     weights_SDW = features.transpose(1, 2) @ torch.linalg.solve(gram_SBB, targets_SBW)
     weights_SWD = weights_SDW.transpose(1, 2) / temperature
-    return weights_SWD, torch.zeros(weights_SWD.shape[:2], device=features.device)
+    return weights_SWD, features.new_zeros(weights_SWD.shape[:2])
 
 
 def metaoptnet(
@@ -60,7 +60,7 @@ def metaoptnet(
     exact_SBD = features.double()
     dual_SBW = dual_variables(exact_SBD @ exact_SBD.transpose(1, 2), labels, way)
     weights_SWD = (dual_SBW.transpose(1, 2) @ exact_SBD / temperature).to(features.dtype)
-    return weights_SWD, torch.zeros(weights_SWD.shape[:2], device=features.device)
+    return weights_SWD, features.new_zeros(weights_SWD.shape[:2])
 
 
 def zero(
@@ -68,14 +68,14 @@ def zero(
 ) -> Head:
     """All weights zero: no opinion, and so no gradient for position prompts."""
     stack, _, dim = features.shape
-    return torch.zeros(stack, way, dim, device=features.device), torch.zeros(stack, way, device=features.device)
+    return features.new_zeros(stack, way, dim), features.new_zeros(stack, way)
 
 
-def random(seeds: Sequence[tuple[int, int]], way: int, dim: int, temperature: float, device: torch.device) -> Head:
-    """Uniform up to 1 / sqrt(dim), as torch.nn.Linear starts, over `temperature`: the same for a (seed, episode)."""
+def random(seeds: Sequence[tuple[int, int]], way: int, dim: int, temperature: float, like: Tensor) -> Head:
+    """Uniform up to 1 / sqrt(dim), as torch.nn.Linear starts, over `temperature`: one for each (seed, episode)."""
     bound = dim**-0.5
     drawn = np.stack([generator(*own, "head").uniform(-bound, bound, (way, dim + 1)) for own in seeds])
-    head_SWD = torch.from_numpy(drawn).float().to(device) / temperature
+    head_SWD = torch.from_numpy(drawn).to(like) / temperature
     return head_SWD[..., :-1], head_SWD[..., -1]
 
 
@@ -100,7 +100,7 @@ def named_head(
     if name not in HEAD_NAMES:
         raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {name!r}")
     if name == "random":
-        return random(seeds, way, features.shape[2], temperature, features.device)
+        return random(seeds, way, features.shape[2], temperature, features)
     return HEADS[name](features, labels, way, temperature)
 
 

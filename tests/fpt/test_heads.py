@@ -72,7 +72,7 @@ def test_metaoptnet_is_the_support_vector_machine_of_a_general_solver(support):
 
 def test_random_is_drawn_as_torchs_linear_layer_for_each_seed_and_episode():
     seeds = [(0, 5), (0, 6), (1, 5), (0, 5)]
-    weight, bias = random(seeds, 50, 400, 1.0, torch.device("cpu"))
+    weight, bias = random(seeds, 50, 400, 1.0, torch.zeros(0))
     assert torch.equal(weight[0], weight[3])
     assert torch.equal(bias[0], bias[3])
     correlations = np.corrcoef(weight[:3].flatten(1).numpy()) - np.eye(3)
@@ -89,7 +89,7 @@ def test_heads_by_their_names(support):
         assert all(map(torch.equal, named_head(name, *support, WAY, TEMPERATURE, [(0, 0)] * STACK), expected))
     seeds = [(0, 1), (0, 2), (3, 1)]
     weight, bias = named_head("random", *support, WAY, TEMPERATURE, seeds)
-    expected_weight, expected_bias = random(seeds, WAY, DIM, 1.0, torch.device("cpu"))
+    expected_weight, expected_bias = random(seeds, WAY, DIM, 1.0, torch.zeros(0))
     torch.testing.assert_close((weight, bias), (expected_weight / TEMPERATURE, expected_bias / TEMPERATURE))
     with pytest.raises(ValueError, match="head must be one of protonet, r2d2, metaoptnet, zero, random but got 'tail'"):
         named_head("tail", *support, WAY, TEMPERATURE, seeds)
