@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fpt.backbones import Backbone, Images
@@ -29,9 +29,9 @@ class Episode:
     Labels are 0 to way - 1. `index` is what the episode's randomness comes from, with the seed.
     """
 
-    support_images: Images
+    support_images: UInt8[Tensor, "support height width 3"] | Float[Tensor, "support 3 height width"]
     support_labels: Int[Tensor, " support"]
-    query_images: Images
+    query_images: UInt8[Tensor, "query height width 3"] | Float[Tensor, "query 3 height width"]
     query_labels: Int[Tensor, " query"]
     index: int
 
