@@ -93,8 +93,9 @@ def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, t
     def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         rows = inputs[0].reshape(stack, -1, inputs[0].shape[-1])
         low = rows @ down_SRI.transpose(1, 2)
-        flat = output.reshape(stack, -1, output.shape[-1])
-        return torch.baddbmm(flat, low, up_SOR.transpose(1, 2), alpha=1 / rank).view_as(output)
+        flat = output.view(stack, -1, output.shape[-1])
+        flat.baddbmm_(low, up_SOR.transpose(1, 2), alpha=1 / rank)  # nothing else reads the projection's output
+        return output
 
     return hook
 

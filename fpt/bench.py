@@ -1,115 +1,211 @@
 """Episodes a second on this machine, beside what its matrix-product rate would allow: `python -m fpt.bench`.
 
-Episodes are made of random pixels: speed does not depend on what is seen. The floor counts multiply-adds of the frozen
-pass, the prompts, fine-tuning (forward and gradient to the inputs; none for frozen weights) and queries.
+The floor is the time that the matrix products of an episode take at the machine's own rate, measured beside it: prompts
+(one forward pass, one backward to the input of the top layer), fine-tuning (forward and gradient to the inputs, none
+for frozen weights), queries (one forward). They are counted while one problem is solved; what the frozen lower blocks
+make of an image is counted too, as if no image had been seen before. Episodes are made of random pixels: speed does
+not depend on what is seen.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-from fpt.backbones import Backbone, load_backbone
-from fpt.problems import Episodes, Setting, freeze, solve
-from fpt.solvers import Settings
+from fpt.backbones import Backbone, best_device, load_backbone
+from fpt.phases import measured, phase
+from fpt.problems import Episodes, Frozen, Setting, freeze, solve
+from fpt.solvers import SOLVERS, STEERED, Settings
+
+SECONDS_OF_RATE = 0.3
 
 
-def matrix_product_rate(size: int = 1024, seconds: float = 1.0) -> float:
-    """Operations a second of a float32 product of square matrices: the best of many, for the machine is shared."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    best, ended = 0.0, time.monotonic() + seconds
-    while time.monotonic() < ended:
+class _Counter(TorchDispatchMode):
+    """Adds up the operations of matrix products and convolutions, by torch's own formulas."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.operations += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of an episode: classes, support images and queries of each."""
+
+    way: int
+    shot: int
+    query: int
+
+
+def matrix_product_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
+    """Operations a second of a product of square matrices: the best of many, for the machine is shared."""
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best, ended = 0.0, time.perf_counter() + SECONDS_OF_RATE
+    while time.perf_counter() < ended:
         started = time.perf_counter()
         left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         best = max(best, 2 * size**3 / (time.perf_counter() - started))
     return best
 
 
-def block_operations(backbone: Backbone, rows: int | None = None) -> float:
-    """Of one block's forward pass on one image, where only `rows` outputs are needed (all by default).
-
-    Queries, keys and values 3 D^2, projection D^2, MLP 8 D^2 multiply-adds a token; logits and their use 2 T D a row.
-    """
-    tokens, dim = backbone.patches + backbone.prefix, backbone.dim
-    rows = tokens if rows is None else rows
-    return 2.0 * (3 * tokens * dim**2 + 9 * rows * dim**2 + 2 * rows * tokens * dim)
-
-
-def problem_operations(backbone: Backbone, training: Settings, support: int, query: int) -> float:
-    """Of one problem beyond the frozen pass, which is shared: adapted blocks forward and back, queries forward."""
-    upper = (training.blocks - 1) * block_operations(backbone) + block_operations(backbone, rows=1)
-    return training.epochs * support * 2 * upper + query * upper
-
-
-def random_episodes(backbone: Backbone, count: int, way: int, shot: int, query: int, blocks: int) -> Episodes:
-    """Episodes of noise."""
+def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor, Tensor]:
+    """Support and query images of `count` episodes of noise, uint8."""
     generator = torch.Generator().manual_seed(0)
     side = backbone.image_size
-
-    def images(each: int) -> torch.Tensor:
-        return torch.randint(0, 256, (count, way * each, side, side, 3), generator=generator, dtype=torch.uint8)
-
-    def frozen(pixels: torch.Tensor) -> object:
-        flat = freeze(backbone, pixels.flatten(0, 1), blocks)
-        parts = (flat.tokens, flat.features, flat.attention)
-        return type(flat)(*(part.unflatten(0, pixels.shape[:2]) for part in parts))
-
-    support, queries = images(shot), images(query)
-    labels = torch.arange(way).repeat(count, 1)
-    return Episodes(
-        indices=list(range(count)),
-        support_images=support,
-        support=frozen(support),  # type: ignore[arg-type]
-        labels=labels.repeat_interleave(shot, 1),
-        query=frozen(queries),  # type: ignore[arg-type]
-        query_labels=labels.repeat_interleave(query, 1),
+    support, query = (
+        torch.randint(0, 256, (count, shape.way * each, side, side, 3), generator=generator, dtype=torch.uint8)
+        for each in (shape.shot, shape.query)
     )
+    return support, query
+
+
+def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, blocks: int) -> Episodes:
+    """Episodes of these images, after the frozen pass."""
+    labels = torch.arange(shape.way, device=backbone.device).repeat(len(support), 1)
+
+    def frozen(pixels: Tensor) -> Frozen:
+        flat = freeze(backbone, pixels.flatten(0, 1), blocks)
+        parts = (part.unflatten(0, pixels.shape[:2]) for part in (flat.tokens, flat.features, flat.attention))
+        return Frozen(*parts)
+
+    with phase("load"):
+        return Episodes(
+            indices=list(range(len(support))),
+            support_images=support,
+            support=frozen(support),
+            labels=labels.repeat_interleave(shape.shot, 1),
+            query=frozen(query),
+            query_labels=labels.repeat_interleave(shape.query, 1),
+        )
+
+
+def operations(backbone: Backbone, shape: Shape, setting: Setting) -> float:
+    """Of the matrix products and convolutions of one episode, the frozen pass included."""
+    support, query = random_pixels(backbone, shape, 1)
+    backbone.cut(backbone.depth - setting.training.blocks)  # tried now, and not counted
+    with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
+        solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [setting], 1)
+    return counter.operations
+
+
+def measure(
+    backbone: Backbone, shape: Shape, setting: Setting, episodes: int, stacks: Sequence[int], repeats: int
+) -> dict[str, Any]:
+    """The best of `stacks` (each the median of `repeats`), the floor, the time of each phase. See the README."""
+    support, query = random_pixels(backbone, shape, episodes)
+    needed = operations(backbone, shape, setting)
+    results = []
+    for stack in stacks:
+        rounds = [_round(backbone, shape, setting, support, query, stack, needed) for _ in range(repeats)]
+        rounds.sort(key=lambda one: one["share_of_floor"])
+        results.append({"stack": stack, **rounds[len(rounds) // 2]})
+    best = max(results, key=lambda result: result["share_of_floor"])
+    return {
+        **best,
+        "operations_per_episode": needed,
+        "peak_memory_bytes": _peak_memory(backbone.device),
+        "precision": str(backbone.dtype).removeprefix("torch."),
+        "device": _device_name(backbone.device),
+        "stacks": results,
+    }
+
+
+def _round(
+    backbone: Backbone, shape: Shape, setting: Setting, support: Tensor, query: Tensor, stack: int, needed: float
+) -> dict[str, Any]:
+    """One timing, the machine's rate measured before and after it."""
+    rates = [matrix_product_rate(backbone.device, backbone.dtype)]
+    started = time.perf_counter()
+    with measured() as seconds:
+        solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [setting], stack)
+    taken = time.perf_counter() - started
+    rates.append(matrix_product_rate(backbone.device, backbone.dtype))
+    count = len(support)
+    floor = statistics.mean(rates) / needed
+    phases = {name: spent / count for name, spent in seconds.items()}
+    phases["overhead"] = taken / count - sum(phases.values())
+    return {
+        "episodes_per_second": count / taken,
+        "floor_episodes_per_second": floor,
+        "share_of_floor": count / taken / floor,
+        "phases": phases,
+    }
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """The result of `measure` for a terminal."""
+    lines = [
+        f"stack {one['stack']:3d}  {one['episodes_per_second']:8.2f} episodes/s  {100 * one['share_of_floor']:5.1f} % "
+        f"of the floor's {one['floor_episodes_per_second']:.1f}"
+        for one in result["stacks"]
+    ]
+    lines.append(
+        "of an episode, at the best stack: "
+        + " · ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in result["phases"].items())
+    )
+    lines.append(
+        f"{result['operations_per_episode'] / 1e9:.2f} GFLOP an episode · {result['precision']}, {result['device']} · "
+        f"peak memory {result['peak_memory_bytes'] / 2**20:.0f} MiB"
+    )
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="vit_micro_glyphs")
-    parser.add_argument("--way", type=int, default=5)
+    parser.add_argument("--solver", default="lora", choices=SOLVERS)
+    parser.add_argument("--way", type=int, default=20)
     parser.add_argument("--shot", type=int, default=1)
-    parser.add_argument("--query", type=int, default=10)
+    parser.add_argument("--query", type=int, default=5)
     parser.add_argument("--blocks", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--episodes", type=int, default=16)
-    parser.add_argument("--stacks", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--episodes", type=int, default=8)
+    parser.add_argument("--stacks", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default=best_device())
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    backbone = load_backbone(arguments.backbone)
-    training = Settings(
-        way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs, layers=arguments.blocks, rows="class"
-    )
-    setting = Setting("lora", training, prompts="scaled", alpha=1.0, patches=max(1, backbone.patches // 14))
-    sizes = (arguments.way, arguments.shot, arguments.query)
-    episodes = random_episodes(backbone, arguments.episodes, *sizes, arguments.blocks)
-    operations = problem_operations(
-        backbone, training, arguments.way * arguments.shot, arguments.way * arguments.query
-    ) + arguments.way * arguments.shot * backbone.depth * block_operations(backbone)
-    results = []
-    for stack in arguments.stacks:
-        shares, speeds = [], []
-        for _ in range(arguments.repeats):
-            rate = matrix_product_rate(seconds=0.3)
-            started = time.perf_counter()
-            solve(backbone, episodes, [setting], stack)
-            speeds.append(arguments.episodes / (time.perf_counter() - started))
-            shares.append(speeds[-1] * operations / rate)
-        speed, share = statistics.median(speeds), statistics.median(shares)
-        results.append({"stack": stack, "episodes_per_second": speed, "share_of_floor": share})
-        print(f"stack {stack:3d}  {speed:7.2f} episodes/s  {100 * share:5.1f} % of the floor")
-    best = max(results, key=lambda result: result["episodes_per_second"])
-    floor = best["episodes_per_second"] / best["share_of_floor"]
-    print(f"{operations / 1e9:.2f} GFLOP an episode; the floor is {floor:.1f} episodes/s (float32)")
+    backbone = load_backbone(arguments.backbone, device=arguments.device)
+    training = Settings(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
+    alpha = 1.0 if arguments.solver in STEERED else 0.0
+    patches = max(1, backbone.most_patches // 14)
+    setting = Setting(arguments.solver, training, prompts="scaled", alpha=alpha, patches=patches)
+    shape = Shape(arguments.way, arguments.shot, arguments.query)
+    result = measure(backbone, shape, setting, arguments.episodes, arguments.stacks, arguments.repeats)
+    print(as_text(result))
     if arguments.json:
-        print(json.dumps({**best, "floor_episodes_per_second": floor, "precision": "float32", "device": "cpu"}))
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

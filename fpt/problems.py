@@ -15,6 +15,7 @@ from torch import Tensor
 from fpt.backbones import Backbone, Images
 from fpt.heads import HEAD_NAMES, named_head
 from fpt.localisation import attention_on_key, chance, precision
+from fpt.phases import phase
 from fpt.prompts import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
 from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts
 from fpt.solvers import SOLVERS, STEERED
@@ -93,14 +94,26 @@ def freeze(backbone: Backbone, images: Images, blocks: int) -> Frozen:
     return Frozen(tokens, passed.features, backbone.class_attention(passed))
 
 
-def solve(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], stack: int) -> list[list[Outcome]]:
+# Evidence of a batch of episodes, by what it depends on beside them: another lambda or number of patches reuses it.
+Gathered = dict[tuple[Any, ...], Evidence | list[StageEvidence]]
+
+
+def solve(
+    backbone: Backbone,
+    episodes: Episodes,
+    settings: Sequence[Setting],
+    stack: int,
+    gathered: Gathered | None = None,
+) -> list[list[Outcome]]:
     """Outcomes of each setting (outer) on each episode (inner). Settings of one solver and shape share stacks.
 
+    `gathered` is filled, and used where it has been filled for the same episodes before.
     Raises ValueError for an unknown solver or kind of prompts, or masks that the data does not have.
     """
     for setting in settings:
         _check(setting, episodes)
-    prompts = prompts_of_all(backbone, episodes, settings)
+    with phase("prompts"):
+        prompts = prompts_of_all(backbone, episodes, settings, gathered)
     count = len(episodes.indices)
     outcomes: dict[tuple[int, int], Outcome] = {}
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
@@ -138,9 +151,11 @@ class Prompted:
     targets: Sequence[Float[Tensor, "episodes support ..."]]
 
 
-def prompts_of_all(backbone: Backbone, episodes: Episodes, settings: Sequence[Setting]) -> list[Prompted]:
+def prompts_of_all(
+    backbone: Backbone, episodes: Episodes, settings: Sequence[Setting], gathered: Gathered | None = None
+) -> list[Prompted]:
     """Prompts of every setting, empty for one that takes none. The evidence of an episode is gathered once."""
-    gathered: dict[tuple[Any, ...], Any] = {}
+    gathered = {} if gathered is None else gathered
     prompts = []
     for setting in settings:
         if not _steered(setting):

@@ -1,18 +1,40 @@
 """What the frozen backbone makes of an image, computed once and kept within a memory budget."""
 
 from collections import OrderedDict
+from collections.abc import Hashable
 
 import numpy as np
 import torch
 from jaxtyping import Int
 
 from fpt.backbones import Backbone
-from fpt.problems import Frozen, freeze
+from fpt.problems import Frozen, Gathered, freeze
 from pipeline.images import ImageStore
 
 # Always this many images at once, the last batch filled up with black ones: what an image gives does not depend on
 # which others were missing from the cache with it.
 BATCH = 64
+
+
+class KeptEvidence:
+    """What prompts are made from, of the shards of episodes that were asked for last."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.budget = megabytes * 2**20
+        self.kept: OrderedDict[Hashable, Gathered] = OrderedDict()
+
+    def of(self, *shard: Hashable) -> Gathered:
+        """The shard's own, to be filled and used; the least recently used go where all take too much memory."""
+        while len(self.kept) > 1 and sum(map(_bytes_of, self.kept.values())) > self.budget:
+            self.kept.popitem(last=False)
+        gathered = self.kept.setdefault(shard, {})
+        self.kept.move_to_end(shard)
+        return gathered
+
+
+def _bytes_of(gathered: Gathered) -> int:
+    parts = [part for held in gathered.values() for part in (held if isinstance(held, list) else [held])]
+    return sum(value.nbytes for part in parts for value in vars(part).values() if isinstance(value, torch.Tensor))
 
 
 class FrozenImages:

@@ -17,7 +17,7 @@ from fpt.problems import Outcome, Setting, solve
 from fpt.solvers import STEERED, Settings
 from pipeline import config
 from pipeline.episodes import EpisodeSampler
-from pipeline.features import FrozenImages
+from pipeline.features import FrozenImages, KeptEvidence
 from pipeline.images import ImageStore
 from pipeline.ledger import Ledger
 
@@ -46,6 +46,7 @@ class Worker:
             )
         self.ledger = Ledger(home)
         self.frozen = FrozenImages(self.backbone, self.store, run.compute.cache_megabytes)
+        self.evidence = KeptEvidence(run.compute.cache_megabytes)
         self.samplers: dict[config.Episodes, EpisodeSampler] = {}
 
     def limits(self) -> dict[str, Any]:
@@ -67,7 +68,8 @@ class Worker:
         if any(run.solver.blocks != blocks for run in runs):
             raise ValueError("configurations of one order must adapt the same blocks")
         episodes = self._tensors(runs[0].episodes, order.episodes, blocks)
-        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack)
+        gathered = self.evidence.of(runs[0].episodes, order.episodes)
+        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered)
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
         rows = [
             {

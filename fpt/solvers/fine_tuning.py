@@ -14,6 +14,7 @@ from fpt.backbones import Backbone
 from fpt.enhancement import concentration
 from fpt.heads import Head
 from fpt.optimisers import AdamW, Sgd
+from fpt.phases import phase
 from fpt.solvers.contract import Settings, Solution, Stack, head_scores, initial_head, mini_batches, take
 
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
@@ -34,25 +35,28 @@ def fine_tune(
     before the patches. Nothing else gets a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
     """
     start = backbone.depth - settings.blocks
-    head = starting_head(stack, settings)
+    with phase("head"):
+        head = starting_head(stack, settings)
     leaves = [leaf.requires_grad_() for leaf in (*adapter, *head)]
     stepper = optimiser(leaves, stack.rate)
     steered = is_steered(stack)
     with applied:
-        for chosen in mini_batches(stack, settings):
-            loss_S = losses(
-                backbone,
-                settings,
-                head,
-                take(stack.support_tokens, chosen),
-                take(stack.labels, chosen),
-                [take(target, chosen) for target in stack.targets] if steered else [],
-                stack.alpha,
-                stack.tau,
-                backbone.prefix + added_tokens,
-            )
-            stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
-        return predict(backbone, stack, start, head, settings, backbone.prefix + added_tokens)
+        with phase("fit"):
+            for chosen in mini_batches(stack, settings):
+                loss_S = losses(
+                    backbone,
+                    settings,
+                    head,
+                    take(stack.support_tokens, chosen),
+                    take(stack.labels, chosen),
+                    [take(target, chosen) for target in stack.targets] if steered else [],
+                    stack.alpha,
+                    stack.tau,
+                    backbone.prefix + added_tokens,
+                )
+                stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
+        with phase("queries"):
+            return predict(backbone, stack, start, head, settings, backbone.prefix + added_tokens)
 
 
 def starting_head(stack: Stack, settings: Settings) -> Head:

@@ -6,7 +6,8 @@ import torch
 
 from fpt.problems import freeze
 from pipeline import features
-from pipeline.features import BATCH, FrozenImages
+from fpt.prompts import Evidence
+from pipeline.features import BATCH, FrozenImages, KeptEvidence
 
 BLOCKS = 2
 
@@ -110,3 +111,18 @@ def test_what_is_asked_for_at_once_may_exceed_the_budget(backbone, store, monkey
     assert len(whole.tokens) == 64
     assert whole.tokens.nbytes > frozen.budget
     assert same(row_of(whole, [5]), frozen(np.array([5]), BLOCKS))
+
+
+def test_evidence_of_the_shards_asked_for_last_is_kept():
+    def evidence(megabytes):
+        side = int((megabytes * 2**20 / 4) ** 0.5)
+        return Evidence(torch.zeros(1, 1, side, side), torch.zeros(1, side))
+
+    kept = KeptEvidence(megabytes=5)
+    kept.of("episodes", (0, 1))["key",] = evidence(2)
+    kept.of("episodes", (2, 3))["key",] = evidence(2)
+    assert ("key",) in kept.of("episodes", (0, 1))
+    kept.of("episodes", (4, 5))["key",] = evidence(2)
+    assert kept.of("episodes", (6, 7)) == {}  # more than five are held: the least recently used goes
+    assert kept.of("episodes", (2, 3)) == {}
+    assert ("key",) in kept.of("episodes", (0, 1))

@@ -1,0 +1,60 @@
+import time
+
+import pytest
+import torch
+
+from fpt.backbones import Backbone
+from fpt.bench import Shape, as_text, measure, operations
+from fpt.phases import measured, phase
+from fpt.problems import Setting
+from fpt.solvers import Settings
+
+SHAPE = Shape(way=2, shot=1, query=2)
+
+
+def forward_by_hand(backbone: Backbone, dim: int, tokens: int, patch: int) -> int:
+    """Multiply-adds of a plain ViT whose top block computes [CLS] alone, times two."""
+    embedding = backbone.patches * 3 * patch**2 * dim
+    full = 12 * tokens * dim**2 + 2 * tokens**2 * dim
+    top = 3 * tokens * dim**2 + 9 * dim**2 + 2 * tokens * dim
+    return 2 * (embedding + (backbone.depth - 1) * full + top)
+
+
+def test_operations_of_frozen_features_are_those_of_a_forward_pass(small_model):
+    backbone = Backbone(small_model("vit"))
+    found = operations(backbone, SHAPE, Setting("knn", Settings(way=2)))
+    images = SHAPE.way * (SHAPE.shot + SHAPE.query)
+    assert found == pytest.approx(images * forward_by_hand(backbone, 48, 5, 16), rel=5e-3)
+
+
+def test_operations_grow_with_every_step_by_the_same(backbone):
+    def after(epochs):
+        return operations(backbone, SHAPE, Setting("lora", Settings(way=2, blocks=2, epochs=epochs), alpha=1.0))
+
+    first, second, third = (after(epochs) for epochs in (1, 2, 3))
+    assert third - second == second - first > 0
+
+
+def test_a_measurement_adds_up(backbone):
+    setting = Setting("lora", Settings(way=2, blocks=1, epochs=1), alpha=1.0)
+    result = measure(backbone, SHAPE, setting, episodes=2, stacks=[1, 2], repeats=1)
+    assert set(result["phases"]) == {"load", "prompts", "head", "fit", "queries", "overhead"}
+    assert all(result["phases"][name] > 0 for name in ("load", "prompts", "head", "fit", "queries"))
+    assert sum(result["phases"].values()) == pytest.approx(1 / result["episodes_per_second"])
+    assert result["share_of_floor"] == result["episodes_per_second"] / result["floor_episodes_per_second"]
+    assert result["stack"] in (1, 2)
+    assert [one["stack"] for one in result["stacks"]] == [1, 2]
+    assert result["peak_memory_bytes"] > 2**20
+    assert (result["precision"], result["device"]) == ("float32", f"cpu, {torch.get_num_threads()} threads")
+    assert "GFLOP an episode" in as_text(result)
+
+
+def test_phases_note_themselves_only_while_measured():
+    with phase("fit"):
+        time.sleep(0.01)
+    with measured() as seconds:
+        assert seconds["fit"] == 0
+        with phase("fit"):
+            time.sleep(0.01)
+    assert seconds["fit"] >= 0.01
+    assert seconds["queries"] == 0
