@@ -43,14 +43,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class PositionPrompts:
-    """Prompts of some images, each field images x patches: `mask`, true for the prompt patches; `target`, what the
-    loss uses; `gradient_term`, G.
+    """Prompts of some images, each field images x patches (images x windows x patches for a stage of a pyramid):
+    `mask`, true for the prompt patches; `target`, what the loss uses; `gradient_term`, G.
     """
 
-    importance: Float[Tensor, "images patches"]
-    mask: Bool[Tensor, "images patches"]
-    target: Float[Tensor, "images patches"]
-    gradient_term: Float[Tensor, "images patches"]
+    importance: Float[Tensor, "*images patches"]
+    mask: Bool[Tensor, "*images patches"]
+    target: Float[Tensor, "*images patches"]
+    gradient_term: Float[Tensor, "*images patches"]
 
 
 @dataclass(frozen=True)
