@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fpt.problems import freeze
-from pipeline import features
 from fpt.prompts import Evidence
+from pipeline import features
 from pipeline.features import BATCH, FrozenImages, KeptEvidence
 
 BLOCKS = 2
