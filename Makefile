@@ -35,8 +35,8 @@ check: $(READY) ## lint, format, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## episodes a second on this machine, and the share of its matrix-product rate
-	$(BIN)/python -m fpt.bench
+bench: $(READY) ## episodes a second on one worker, and the share of what matrix products alone would allow
+	$(BIN)/fpt bench $(CONFIG)
 
 constraints: $(READY) ## pin the newest versions that pyproject allows
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --no-header --no-annotate --no-emit-index-url -o constraints.txt

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from fpt.backbones import Backbone, best_device, load_backbone
 from fpt.phases import measured, phase
-from fpt.problems import Episodes, Frozen, Setting, freeze, solve
+from fpt.problems import Episodes, Setting, freeze_episodes, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
 
 SECONDS_OF_RATE = 0.3
@@ -34,7 +34,7 @@ class _Counter(TorchDispatchMode):
     """Adds up the operations of matrix products and convolutions, by torch's own formulas."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -57,14 +57,15 @@ class Shape:
 def matrix_product_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
     """Operations a second of a product of square matrices: the best of many, for the machine is shared."""
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best, ended = 0.0, time.perf_counter() + SECONDS_OF_RATE
+    best: float = 0.0
+    ended = time.perf_counter() + SECONDS_OF_RATE
     while time.perf_counter() < ended:
         started = time.perf_counter()
         left @ right
         if device.type == "cuda":
             torch.cuda.synchronize()
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
-    return best
+        best = max(best, 2.0 * size**3 / (time.perf_counter() - started))
+    return float(best)
 
 
 def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor, Tensor]:
@@ -82,18 +83,13 @@ def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Te
     """Episodes of these images, after the frozen pass."""
     labels = torch.arange(shape.way, device=backbone.device).repeat(len(support), 1)
 
-    def frozen(pixels: Tensor) -> Frozen:
-        flat = freeze(backbone, pixels.flatten(0, 1), blocks)
-        parts = (part.unflatten(0, pixels.shape[:2]) for part in (flat.tokens, flat.features, flat.attention))
-        return Frozen(*parts)
-
     with phase("load"):
         return Episodes(
             indices=list(range(len(support))),
             support_images=support,
-            support=frozen(support),
+            support=freeze_episodes(backbone, support, blocks),
             labels=labels.repeat_interleave(shape.shot, 1),
-            query=frozen(query),
+            query=freeze_episodes(backbone, query, blocks),
             query_labels=labels.repeat_interleave(shape.query, 1),
         )
 
@@ -106,7 +102,7 @@ def operations(backbone: Backbone, shape: Shape, setting: Setting) -> float:
     solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [first], 1)
     with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
         solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [setting], 1)
-    return counter.operations
+    return float(counter.operations)
 
 
 def measure(

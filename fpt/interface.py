@@ -12,14 +12,13 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fpt.backbones import Backbone, Images
-from fpt.problems import Episodes, Frozen, Setting, freeze
+from fpt.problems import Episodes, Setting, freeze_episodes
 from fpt.problems import solve as solve_problems
 from fpt.prompts import VARIANTS, PositionPrompts, gather_evidence, prompts_from
 from fpt.pyramids import gather_stage_evidence, stage_prompts
 from fpt.solvers import Settings
 
 NAMES = {"lam": "lambda_", "lr": "rate", "variant": "prompts"}  # of hyper-parameters here and in Setting
-AT_ONCE = 32  # images frozen together
 
 
 @dataclass(frozen=True)
@@ -150,17 +149,6 @@ def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, An
 
 
 def _stacked(backbone: Backbone, episodes: Sequence[Episode], blocks: int) -> Episodes:
-    def frozen(images: Tensor) -> Frozen:
-        flat = images.flatten(0, 1)
-        parts = [freeze(backbone, flat[i : i + AT_ONCE], blocks) for i in range(0, len(flat), AT_ONCE)]
-        lead = images.shape[:2]
-        return Frozen(
-            *(
-                torch.cat([getattr(part, name) for part in parts]).unflatten(0, lead)
-                for name in ("tokens", "features", "attention")
-            )
-        )
-
     support, query = (
         torch.stack([getattr(episode, name) for episode in episodes]) for name in ("support_images", "query_images")
     )
@@ -171,8 +159,8 @@ def _stacked(backbone: Backbone, episodes: Sequence[Episode], blocks: int) -> Ep
     return Episodes(
         indices=[episode.index for episode in episodes],
         support_images=support,
-        support=frozen(support),
+        support=freeze_episodes(backbone, support, blocks),
         labels=labels,
-        query=frozen(query),
+        query=freeze_episodes(backbone, query, blocks),
         query_labels=query_labels,
     )

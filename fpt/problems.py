@@ -21,6 +21,7 @@ from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts
 from fpt.solvers import SOLVERS, STEERED
 from fpt.solvers.contract import Settings, Stack
 
+AT_ONCE = 32  # images in the frozen pass
 PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick where the data has them
 
 
@@ -92,6 +93,18 @@ def freeze(backbone: Backbone, images: Images, blocks: int) -> Frozen:
     tokens = backbone.lower(images, start)
     passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
     return Frozen(tokens, passed.features, backbone.class_attention(passed))
+
+
+def freeze_episodes(
+    backbone: Backbone,
+    images: UInt8[Tensor, "episodes images height width 3"] | Float[Tensor, "episodes images 3 height width"],
+    blocks: int,
+) -> Frozen:
+    """The same for images of episodes, AT_ONCE of them at a time: more do not fit a processor's caches."""
+    flat, lead = images.flatten(0, 1), images.shape[:2]
+    parts = [freeze(backbone, flat[first : first + AT_ONCE], blocks) for first in range(0, len(flat), AT_ONCE)]
+    names = ("tokens", "features", "attention")
+    return Frozen(*(torch.cat([getattr(part, name) for part in parts]).unflatten(0, lead) for name in names))
 
 
 # Evidence of a batch of episodes, by what it depends on beside them: another lambda or number of patches reuses it.

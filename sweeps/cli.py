@@ -22,6 +22,7 @@ app = typer.Typer(
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field: --set solver.lr=0.01", metavar="a.b=c")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+Stacks = Annotated[list[int], typer.Option("--stack", help="Problems solved together; may be given again.")]
 Address = Annotated[
     str | None, typer.Option(help="A Ray cluster, e.g. auto or ray://host:10001; this machine by default.")
 ]
@@ -106,6 +107,28 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         console.print(f"Files: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
         if as_json:
             print(json.dumps({"rows": as_records(cells), "files": [str(file) for file in files]}))
+
+
+@app.command()
+def bench(
+    config: Config,
+    overrides: Set = [],  # noqa: B006
+    as_json: AsJson = False,
+    stacks: Stacks = [1, 8],  # noqa: B006
+    repeats: Annotated[int, typer.Option(help="Timings of each stack; the median is told.")] = 5,
+) -> None:
+    """Episodes a second of a configuration on one worker, and the share of what matrix products alone would allow.
+
+    Example: fpt bench sweeps/configs/glyphs.yaml --stack 1 --stack 8
+    """
+    with _one_sentence_for_mistakes():
+        wanted = load(config, overrides)
+        from sweeps.evaluate import speed
+
+        text, result = speed(wanted, stacks, repeats)
+        print(text, file=sys.stderr if as_json else sys.stdout)
+        if as_json:
+            print(json.dumps(result))
 
 
 @app.command()

@@ -1,13 +1,18 @@
-"""One configuration over many episodes: what `fpt run` does."""
+"""One configuration: its accuracy over many episodes (`fpt run`), its speed on one worker (`fpt bench`)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 
+from fpt.backbones import best_device
+from fpt.bench import Shape, as_text, measure
 from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.session import open_session
+from pipeline.worker import backbone_of, setting
 from sweeps.config import Sweep
 from sweeps.progress import Progress, shown
 from sweeps.search import setting_name
@@ -32,3 +37,16 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
         "config_hash": config_hash,
         **{key: value for key, value in metrics.items() if key not in ("failed", "seconds_per_episode")},
     }
+
+
+def speed(sweep: Sweep, stacks: Sequence[int], repeats: int) -> tuple[str, dict[str, Any]]:
+    """Text and figures of a configuration's speed on random pixels. Raises ValueError for bad input."""
+    run = plain_run(sweep)
+    check_run(run)
+    for name, least in (("--stack", min(stacks)), ("--repeats", repeats)):
+        if least < 1:
+            raise ValueError(f"{name} must be at least 1 but got {least}")
+    torch.set_num_threads(run.compute.threads_per_worker)
+    shape = Shape(run.episodes.way, run.episodes.shot, run.episodes.query)
+    result = measure(backbone_of(run, best_device()), shape, setting(run), max(stacks), stacks, repeats)
+    return as_text(result), result
