@@ -13,10 +13,11 @@ from pipeline.images import ImageStore
 from pipeline.worker import backbone_of, episode_tensors, setting
 
 SHOWN_OF_EACH_CLASS = 2
+SHOWN_CLASSES = 8
 
 
 def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Path:
-    """Fine-tunes on one episode and draws support images of each class: prompts, [CLS] attention before and after."""
+    """Fine-tunes on one episode and draws support images: prompts, [CLS] attention before and after."""
     backbone = backbone_of(run, "cpu")
     store, wanted, chosen = ImageStore(store_path), run.episodes, setting(run)
     classes = store.classes(wanted.split)
@@ -28,7 +29,11 @@ def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Pa
     prompts = prompts_of_all(backbone, episodes, [chosen])
     stack = stack_of(episodes, [chosen], prompts, [(0, 0)])
     after = SOLVERS[chosen.solver](backbone, stack, chosen.training).query_attention[0]
-    shown = [way * wanted.shot + i for way in range(wanted.way) for i in range(min(SHOWN_OF_EACH_CLASS, wanted.shot))]
+    shown = [
+        way * wanted.shot + i
+        for way in range(min(wanted.way, SHOWN_CLASSES))
+        for i in range(min(SHOWN_OF_EACH_CLASS, wanted.shot))
+    ]
     class_of = {int(row): name for name, rows in classes.items() for row in rows}
     return draw_episode(
         episodes.support_images[0, shown].numpy(),
