@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.config import FROZEN, HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from sweeps.config import Search, Sweep
 from sweeps.progress import Progress
@@ -79,7 +79,8 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     }
     if sweep.final.masks and best.prompts.alpha > 0:
         settings["true masks"] = with_hyper_parameters(best, {"variant": "masks"})
-    settings["frozen features"] = with_hyper_parameters(best, {"name": "protonet"})
+    head = best.solver.head  # what fine-tuning starts from is the yardstick for it
+    settings["frozen features"] = with_hyper_parameters(best, {"name": head if head in FROZEN else "protonet"})
     progress.note = f"final evaluation: {len(settings)} settings on {sweep.final.episodes} unseen episodes"
     rows = _solve(session, list(settings.values()), sweep.final.episodes)
     hashes = ray.get(session.dispatcher.hashes_of.remote([*settings.values(), *tried]))
