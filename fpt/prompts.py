@@ -70,24 +70,29 @@ def first_component(
 ) -> Float[Tensor, "images patches"]:
     """G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance.
 
-    G is the first left singular vector times its singular value, so the patches' Gram matrix is enough: it is squared
-    until only its first eigenvector is left. A gradient of zero gives G = 0.
+    G is the first left singular vector times its singular value, too: the Gram matrix of patches or of dimensions,
+    whichever are fewer, is squared until only its first eigenvector is left. A gradient of zero gives G = 0.
     """
-    gram_BNN = gradient @ gradient.transpose(1, 2)
-    power_BNN = gram_BNN
+    few_patches = gradient.shape[1] <= gradient.shape[2]
+    rows_BKM = gradient if few_patches else gradient.transpose(1, 2)
+    gram_BKK = rows_BKM @ rows_BKM.transpose(1, 2)
+    power_BKK = gram_BKK
     tiny = torch.finfo(gradient.dtype).tiny
     for _ in range(SQUARINGS):
-        power_BNN = power_BNN / power_BNN.diagonal(dim1=1, dim2=2).sum(-1).clamp_min(tiny)[:, None, None]
-        power_BNN = power_BNN @ power_BNN
-    largest_B = power_BNN.diagonal(dim1=1, dim2=2).argmax(-1)
-    column_BN = power_BNN[torch.arange(len(largest_B), device=largest_B.device), :, largest_B]
-    direction_BN = (gram_BNN @ column_BN[..., None])[..., 0]
-    norm_B1 = direction_BN.norm(dim=1, keepdim=True)
-    unit_BN = torch.where(norm_B1 > 0, direction_BN / norm_B1.clamp_min(tiny), 0)
-    singular_B1 = (unit_BN[:, None] @ gradient).norm(dim=2)
+        power_BKK = power_BKK / power_BKK.diagonal(dim1=1, dim2=2).sum(-1).clamp_min(tiny)[:, None, None]
+        power_BKK = power_BKK @ power_BKK
+    largest_B = power_BKK.diagonal(dim1=1, dim2=2).argmax(-1)
+    column_BK = power_BKK[torch.arange(len(largest_B), device=largest_B.device), :, largest_B]
+    direction_BK = (gram_BKK @ column_BK[..., None])[..., 0]
+    norm_B1 = direction_BK.norm(dim=1, keepdim=True)
+    unit_BK = torch.where(norm_B1 > 0, direction_BK / norm_B1.clamp_min(tiny), 0)
+    if few_patches:
+        component_BN = (unit_BK[:, None] @ gradient).norm(dim=2) * unit_BK
+    else:
+        component_BN = (gradient @ unit_BK[..., None])[..., 0]
     relevance_BN = (gradient * tokens).sum(-1)
-    agrees_B1 = (unit_BN * relevance_BN).sum(1, keepdim=True) >= 0
-    return torch.where(agrees_B1, singular_B1, -singular_B1) * unit_BN
+    agrees_B1 = (component_BN * relevance_BN).sum(1, keepdim=True) >= 0
+    return torch.where(agrees_B1, component_BN, -component_BN)
 
 
 def unscaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:

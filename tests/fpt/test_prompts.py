@@ -57,10 +57,12 @@ def gradient_with(singular_values, seed):
     return torch.from_numpy(left @ np.diag(singular_values) @ right.T).float()
 
 
+@pytest.mark.parametrize("tall", [False, True], ids=["few patches", "few dimensions"])
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e5])
-def test_first_component_is_that_of_the_svd(size):
+def test_first_component_is_that_of_the_svd(size, tall):
     spectra = [(1.0,), (1.0, 0.98, 0.5), (5.0, 4.0, 3.0, 2.0, 1.0), (1.0, 1e-4)]
     gradient = size * torch.stack([gradient_with(spectrum, seed) for seed, spectrum in enumerate(spectra)])
+    gradient = gradient.transpose(1, 2) if tall else gradient
     tokens = torch.randn(gradient.shape, generator=torch.Generator().manual_seed(2))
     expected = first_component_by_svd(gradient, tokens)
     np.testing.assert_allclose(first_component(gradient, tokens).numpy() / size, expected / size, atol=2e-5)
@@ -75,9 +77,10 @@ def test_sign_of_the_first_component_is_that_of_the_relevance():
     torch.testing.assert_close(first_component(gradient, -tokens), -component, rtol=0, atol=0)
 
 
-def test_a_gradient_of_zero_gives_no_component_and_does_not_touch_its_neighbours():
+@pytest.mark.parametrize("dim", [DIM, PATCHES // 2])
+def test_a_gradient_of_zero_gives_no_component_and_does_not_touch_its_neighbours(dim):
     random = torch.Generator().manual_seed(4)
-    gradient, tokens = (torch.randn(3, PATCHES, DIM, generator=random) for _ in range(2))
+    gradient, tokens = (torch.randn(3, PATCHES, dim, generator=random) for _ in range(2))
     gradient[1] = 0
     component = first_component(gradient, tokens)
     assert torch.equal(component[1], torch.zeros(PATCHES))
