@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks import reference
-from fpt.backbones import Backbone, load_backbone
+from fpt.backbones import Backbone
 from fpt.bench import Shape, frozen_episodes, matrix_product_rate, operations, random_pixels
+from fpt.loading import load_backbone
 from fpt.problems import Outcome, Setting, solve
 from fpt.solvers import Settings
 

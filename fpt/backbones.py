@@ -7,10 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from math import isqrt
-from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -18,10 +16,9 @@ from timm.layers import Attention, RmsNorm
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-import fpt.glyphs.backbone  # noqa: F401  (registers the embedded backbone with timm)
 from fpt.attention import AttentionCall, class_attention, listen
 from fpt.structure import Layer, attention_layers, per_image_modules, tokens_first
-from fpt.weights import load_weights, read_weights
+from fpt.weights import Matched
 
 CLASS_ROW = slice(0, 1)
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {"linear": (nn.Linear,), "norm": (nn.LayerNorm, RmsNorm)}
@@ -87,6 +84,7 @@ class Backbone:
         ]
         self.prefix, self.grid = (0, (0, 0)) if self.pyramid else _tokens_of(model, self.layers[-1])
         self.patches = self.grid[0] * self.grid[1]
+        self.weights: Matched | None = None  # how a local file's met the model's
         self._per_image: set[nn.Module] | None = None
         self._cuts: dict[int, str] = {}
         self._extras: dict[int, dict[str, Any]] = {}
@@ -290,44 +288,6 @@ def _entered_at(blocks: list[nn.Module], start: int, tokens: Tensor) -> Iterator
         handle.remove()
         for block in blocks[:start]:
             del block.forward
-
-
-def load_backbone(
-    name: str,
-    *,
-    weights: bool | str | Path | None = None,
-    image_size: int | None = None,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Backbone:
-    """A backbone by its timm name, e.g. `vit_micro_glyphs` (embedded) or `vit_small_patch16_224.dino`.
-
-    `weights`: True for timm's pre-trained ones, a path to a local file, None for random ones (always the same).
-    `image_size` (pixels) may differ from the pre-training's: position embeddings are resampled by timm.
-    Raises ValueError for an unknown name, weights that do not fit or an architecture that cannot work.
-    """
-    if not timm.is_model(name.split(".")[0]):
-        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:3])
-        raise ValueError(f"backbone.name must be a timm model (like {near}) but got {name!r}")
-    options: dict[str, Any] = {} if image_size is None else {"img_size": image_size}
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = timm.create_model(name, pretrained=weights is True, num_classes=0, **options)
-    except TypeError as error:
-        raise ValueError(f"backbone.image_size must be left out for {name} but got {image_size}: {error}") from error
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"backbone.name must have a tag and a size that timm knows but got {name!r}: {error}"
-        ) from error
-    if isinstance(weights, (str, Path)):
-        load_weights(model, read_weights(Path(weights)), str(weights))
-    return Backbone(model.to(device=device, dtype=dtype), image_size)
-
-
-def best_device() -> str:
-    """A GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _unlike_images(side: int) -> Tensor:

@@ -22,7 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fpt.backbones import Backbone, best_device, load_backbone
+from fpt.backbones import Backbone
+from fpt.loading import best_device, load_backbone
 from fpt.phases import measured, phase
 from fpt.problems import Episodes, Setting, freeze_episodes, solve
 from fpt.solvers import SOLVERS, STEERED, Settings

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from fpt.backbones import load_backbone
 from fpt.glyphs.characters import characters
+from fpt.loading import load_backbone
 from pipeline.config import Run
 
 GLYPH_SPLITS = ("validation", "novel")

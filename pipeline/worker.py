@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpt.backbones import Backbone, best_device, load_backbone
+from fpt.backbones import Backbone
+from fpt.loading import best_device, load_backbone
 from fpt.localisation import key_patches
 from fpt.problems import Episodes as EpisodeTensors
 from fpt.problems import Outcome, Setting, solve

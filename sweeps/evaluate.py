@@ -7,8 +7,8 @@ from typing import Any
 import ray
 import torch
 
-from fpt.backbones import best_device
 from fpt.bench import Shape, as_text, measure
+from fpt.loading import best_device
 from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.session import open_session

@@ -12,8 +12,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["fpt", "pipeline"], "beartype.beartype")  # before either is imported
 
-from fpt.backbones import Backbone, load_backbone  # noqa: E402
+from fpt.backbones import Backbone  # noqa: E402
 from fpt.glyphs.scenes import scene  # noqa: E402
+from fpt.loading import load_backbone  # noqa: E402
 from fpt.localisation import key_patches  # noqa: E402
 from fpt.problems import Episodes, Frozen, freeze  # noqa: E402
 

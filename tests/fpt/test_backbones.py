@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from fpt.attention import class_attention, listen
-from fpt.backbones import Backbone, load_backbone
+from fpt.backbones import Backbone
+from fpt.loading import load_backbone
 
 WORKING = (
     "vit",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpt.backbones import load_backbone
+from fpt.loading import load_backbone
 from fpt.problems import solve
 from pipeline.config import Run, with_hyper_parameters
 from pipeline.episodes import EpisodeSampler
