@@ -30,8 +30,11 @@ class Case:
 
 CASES = {
     "ViT-S/16": Case("vit_small_patch16_224", Shape(5, 1, 15), 12, 10, 14, 1),
+    "ViT-S/16, last 4 blocks": Case("vit_small_patch16_224", Shape(5, 1, 15), 4, 10, 14, 1),
     "embedded": Case("vit_micro_glyphs", Shape(5, 1, 15), 6, 10, 4, 8),
+    "embedded, last 2 blocks": Case("vit_micro_glyphs", Shape(5, 1, 15), 2, 10, 4, 8),
 }
+EMBEDDED = ("vit_micro_glyphs",)  # with its own weights; the others have random ones
 LR, ALPHA, TAU = 5e-3, 0.5, 1.0
 
 
@@ -58,7 +61,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name in arguments.cases:
         case = CASES[name]
-        backbone = load_backbone(case.backbone)
+        backbone = load_backbone(case.backbone, weights=case.backbone in EMBEDDED or None)
         ratios, shares, same, total = [], [], 0, 0
         for _ in range(arguments.repeats):
             support, query = random_pixels(backbone, case.shape, case.stack)

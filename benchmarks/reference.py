@@ -128,6 +128,9 @@ def prompts(model: nn.Module, images: Tensor, labels: Tensor, weight: Tensor, pa
     gradient = gradient - gradient.mean(1, keepdim=True)
     _, _, basis = torch.linalg.svd(gradient, full_matrices=True)  # all D x D of it, for one vector
     component = (gradient @ basis[:, :1].transpose(1, 2))[..., 0].nan_to_num()
+    # The sign of a singular vector is arbitrary: fpt's rule, so that predictions can be compared.
+    relevance = (gradient * entered[0].detach()[:, prefix:]).sum(-1)
+    component = component * torch.where((component * relevance).sum(1, keepdim=True) >= 0, 1.0, -1.0)
     count = gradient.shape[1]
     rolled = torch.eye(count).expand(len(images), count, count)
     for attention in watched.maps:
