@@ -31,7 +31,8 @@ def check_run(run: Run, split_field: str = "episodes.split") -> None:
             f"episodes.shot + episodes.query must be at most {available}, which is dataset.images_per_class, "
             f"but got {episodes.shot} + {episodes.query}"
         )
-    limits = backbone_limits(run.backbone.name, run.backbone.image_size)
+    named = run.backbone
+    limits = backbone_limits(named.name, named.image_size, named.weights if isinstance(named.weights, str) else None)
     if run.prompts.alpha > 0 and run.prompts.patches > limits.patches:
         raise ValueError(
             f"prompts.patches must be at most {limits.patches}, the patches of {run.backbone.name}, "
@@ -55,7 +56,7 @@ class Limits(NamedTuple):
 
 
 @cache
-def backbone_limits(name: str, image_size: int | None) -> Limits:
-    """Of a timm model, whatever its weights. Raises ValueError for one that cannot work."""
-    backbone = load_backbone(name, image_size=image_size)
+def backbone_limits(name: str, image_size: int | None, weights: str | None) -> Limits:
+    """Of a timm model. Raises ValueError for one that cannot work, or a local file of weights that does not fit."""
+    backbone = load_backbone(name, image_size=image_size, weights=weights)
     return Limits(backbone.most_patches, backbone.depth, backbone.has_class_token)

@@ -55,6 +55,10 @@ def test_what_can_be_served_passes(sections):
             "prompts.patches must be at most 4, the patches of test_vit2, but got 5",
         ),
         (
+            {"backbone": {"name": "vit_micro_glyphs", "weights": "/nowhere/weights.pth"}},
+            "weights must be an existing file but got /nowhere/weights.pth",
+        ),
+        (
             {"backbone": SWIN, "prompts": {"rows": "class"}},
             "prompts.rows must be patches or all, as swin_tiny_patch4_window7_224 has no .CLS., but got 'class'",
         ),
