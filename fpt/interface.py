@@ -15,7 +15,7 @@ from fpt.backbones import Backbone, Images
 from fpt.problems import Episodes, Setting, freeze_episodes
 from fpt.problems import solve as solve_problems
 from fpt.prompts import VARIANTS, PositionPrompts, gather_evidence, prompts_from
-from fpt.pyramids import gather_stage_evidence, stage_prompts
+from fpt.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
 from fpt.solvers import Settings
 
 NAMES = {"lam": "lambda_", "lr": "rate", "variant": "prompts"}  # of hyper-parameters here and in Setting
@@ -80,7 +80,7 @@ def position_prompts(
     if not backbone.pyramid:
         evidence = gather_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant)
         return prompts_from(evidence, variant, lam, patches, order)
-    with_gradient = variant != "official" and lam > 0
+    with_gradient = takes_gradient(variant, lam)
     stages = gather_stage_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant, with_gradient)
     found = [stage_prompts(stage, variant, lam, patches) for stage in stages]
     return PyramidPrompts(*([getattr(stage, field.name) for stage in found] for field in fields(PyramidPrompts)))

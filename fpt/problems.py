@@ -17,7 +17,7 @@ from fpt.heads import HEAD_NAMES, named_head
 from fpt.localisation import attention_on_key, chance, precision
 from fpt.phases import phase
 from fpt.prompts import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
-from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts
+from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts, takes_gradient
 from fpt.solvers import SOLVERS, STEERED
 from fpt.solvers.contract import Settings, Stack
 
@@ -194,7 +194,8 @@ def _no_prompts(backbone: Backbone, episodes: Episodes) -> Prompted:
 def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
     """Settings of one key share their evidence."""
     how, training = VARIANTS[setting.prompts], setting.training
-    family = (setting.prompts == "official", setting.lambda_ > 0) if backbone.pyramid else (how.heads, how.centred)
+    of_stages = setting.prompts == "official", takes_gradient(setting.prompts, setting.lambda_)
+    family = of_stages if backbone.pyramid else (how.heads, how.centred)
     return training.head, training.temperature, training.way, setting.seed, *family
 
 
@@ -210,7 +211,7 @@ def episode_evidence(backbone: Backbone, episodes: Episodes, setting: Setting) -
     images, labels = episodes.support_images.flatten(0, 1), episodes.labels.flatten()
     if not backbone.pyramid:
         return gather_evidence(backbone, images, labels, head, problem_of, setting.prompts)
-    with_gradient = setting.prompts != "official" and setting.lambda_ > 0
+    with_gradient = takes_gradient(setting.prompts, setting.lambda_)
     return gather_stage_evidence(backbone, images, labels, head, problem_of, setting.prompts, with_gradient)
 
 

@@ -29,6 +29,11 @@ class StageEvidence:
     gradient: Float[Tensor, "images windows patches"] | None
 
 
+def takes_gradient(variant: str, lambda_: float) -> bool:
+    """Whether a pyramid's prompts have a gradient term: the released code's never do."""
+    return variant != "official" and lambda_ > 0
+
+
 def gather_stage_evidence(
     backbone: Backbone,
     images: Images,
