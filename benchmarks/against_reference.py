@@ -48,7 +48,7 @@ def ours(backbone: Backbone, case: Case, support: torch.Tensor, query: torch.Ten
         rows="all",
     )
     setting = Setting("lora", training, prompts="official", alpha=ALPHA, tau=TAU, patches=case.patches, rate=LR)
-    episodes = frozen_episodes(backbone, case.shape, support, query, case.blocks)
+    episodes = frozen_episodes(backbone, case.shape, support, query, setting)
     return solve(backbone, episodes, [setting], case.stack)[0]
 
 

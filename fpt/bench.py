@@ -25,7 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from fpt.backbones import Backbone
 from fpt.loading import best_device, load_backbone
 from fpt.phases import measured, phase
-from fpt.problems import Episodes, Setting, freeze_episodes, solve
+from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
 
 SECONDS_OF_RATE = 0.3
@@ -80,8 +80,9 @@ def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor,
     return support, query
 
 
-def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, blocks: int) -> Episodes:
+def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, setting: Setting) -> Episodes:
     """Episodes of these images, after the frozen pass."""
+    blocks, solver = setting.training.blocks, setting.solver
     labels = torch.arange(shape.way, device=backbone.device).repeat(len(support), 1)
 
     with phase("load"):
@@ -90,7 +91,7 @@ def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Te
             support_images=support,
             support=freeze_episodes(backbone, support, blocks),
             labels=labels.repeat_interleave(shape.shot, 1),
-            query=freeze_episodes(backbone, query, blocks),
+            query=freeze_episodes(backbone, query, blocks, whole=reads_frozen_queries(solver, masks=False)),
             query_labels=labels.repeat_interleave(shape.query, 1),
         )
 
@@ -100,9 +101,9 @@ def operations(backbone: Backbone, shape: Shape, setting: Setting) -> float:
     support, query = random_pixels(backbone, shape, 1)
     # What a backbone finds out about itself when it is first used is not counted.
     first = replace(setting, training=replace(setting.training, epochs=0))
-    solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [first], 1)
+    solve(backbone, frozen_episodes(backbone, shape, support, query, setting), [first], 1)
     with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
-        solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [setting], 1)
+        solve(backbone, frozen_episodes(backbone, shape, support, query, setting), [setting], 1)
     return float(counter.operations)
 
 
@@ -135,7 +136,7 @@ def _round(
     rates = [matrix_product_rate(backbone.device, backbone.dtype)]
     started = time.perf_counter()
     with measured() as seconds:
-        solve(backbone, frozen_episodes(backbone, shape, support, query, setting.training.blocks), [setting], stack)
+        solve(backbone, frozen_episodes(backbone, shape, support, query, setting), [setting], stack)
     taken = time.perf_counter() - started
     rates.append(matrix_product_rate(backbone.device, backbone.dtype))
     count = len(support)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fpt.backbones import Backbone, Images
-from fpt.problems import Episodes, Setting, freeze_episodes
+from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries
 from fpt.problems import solve as solve_problems
 from fpt.prompts import VARIANTS, PositionPrompts, gather_evidence, prompts_from
 from fpt.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
@@ -110,7 +110,7 @@ def solve(
             chosen = members[first : first + stack]
             together = [episodes[i] for i in chosen]
             setting = _setting(solver, _way(together), seed, hyper_parameters)
-            held = _stacked(backbone, together, setting.training.blocks)
+            held = _stacked(backbone, together, setting)
             for place, outcome in zip(chosen, solve_problems(backbone, held, [setting], stack)[0], strict=True):
                 predictions = outcome.logits.argmax(-1)
                 records[place] = Record(outcome.episode, outcome.accuracy, predictions, outcome.logits)
@@ -148,7 +148,7 @@ def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, An
     return Setting(solver, Settings(way=way, **training), seed=seed, **setting)
 
 
-def _stacked(backbone: Backbone, episodes: Sequence[Episode], blocks: int) -> Episodes:
+def _stacked(backbone: Backbone, episodes: Sequence[Episode], setting: Setting) -> Episodes:
     support, query = (
         torch.stack([getattr(episode, name) for episode in episodes]) for name in ("support_images", "query_images")
     )
@@ -159,8 +159,10 @@ def _stacked(backbone: Backbone, episodes: Sequence[Episode], blocks: int) -> Ep
     return Episodes(
         indices=[episode.index for episode in episodes],
         support_images=support,
-        support=freeze_episodes(backbone, support, blocks),
+        support=freeze_episodes(backbone, support, setting.training.blocks),
         labels=labels,
-        query=freeze_episodes(backbone, query, blocks),
+        query=freeze_episodes(
+            backbone, query, setting.training.blocks, reads_frozen_queries(setting.solver, masks=False)
+        ),
         query_labels=query_labels,
     )

@@ -2,7 +2,7 @@
 
 # E episodes, S problems of a stack, B support images, Q queries, T tokens, N patches, D dimensions, W ways
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -19,22 +19,52 @@ from fpt.phases import phase
 from fpt.prompts import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
 from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts, takes_gradient
 from fpt.solvers import SOLVERS, STEERED
-from fpt.solvers.contract import Settings, Stack
+from fpt.solvers.contract import AT_ONCE, Settings, Stack
 
-AT_ONCE = 32  # images in the frozen pass
 PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick where the data has them
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """What the frozen backbone makes of images: tokens entering the first adapted block, features, [CLS] attention.
+class Seen:
+    """What the whole frozen backbone makes of images: features, and [CLS] attention to the patches, summing to 1."""
 
-    Each leads with the same dimensions, those of images.
+    features: Float[Tensor, "*images dim"]
+    attention: Float[Tensor, "*images patches"]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Images as they enter the first adapted block, and after the whole frozen backbone, where that was asked for.
+
+    All lead with the same dimensions, those of images.
     """
 
     tokens: Float[Tensor, "..."]
-    features: Float[Tensor, "*images dim"]
-    attention: Float[Tensor, "*images patches"]
+    seen: Seen | None = None
+
+    @property
+    def features(self) -> Float[Tensor, "*images dim"]:
+        assert self.seen is not None, "the whole backbone has not seen these images"
+        return self.seen.features
+
+    @property
+    def attention(self) -> Float[Tensor, "*images patches"]:
+        assert self.seen is not None, "the whole backbone has not seen these images"
+        return self.seen.attention
+
+    def change(self, each: Callable[[Tensor], Tensor]) -> "Frozen":
+        """With `each` done to every tensor."""
+        return joined([self], lambda parts: each(parts[0]))
+
+
+def joined(parts: Sequence[Frozen], join: Callable[[list[Tensor]], Tensor]) -> Frozen:
+    """One from several, by `join` (torch.cat, torch.stack)."""
+    seen = [part.seen for part in parts if part.seen is not None]
+    assert len(seen) in (0, len(parts))
+    return Frozen(
+        join([part.tokens for part in parts]),
+        Seen(join([one.features for one in seen]), join([one.attention for one in seen])) if seen else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -86,25 +116,34 @@ class Outcome:
         return None if self.failed else sum(self.hits) / self.queries
 
 
+def reads_frozen_queries(solver: str, masks: bool) -> bool:
+    """Whether the whole frozen backbone must see queries: for a solver that leaves it frozen, and where masks tell how
+    much of its attention was on the key entity before. Else they need not go further than the adapted blocks.
+    """
+    return solver not in STEERED or masks
+
+
 @torch.no_grad()
-def freeze(backbone: Backbone, images: Images, blocks: int) -> Frozen:
-    """Runs images through the frozen backbone once; `blocks` is how many of the last blocks will be adapted."""
+def freeze(backbone: Backbone, images: Images, blocks: int, whole: bool = True) -> Frozen:
+    """Runs images through the frozen backbone, once: up to the last `blocks` blocks, or through them too (`whole`)."""
     start = backbone.depth - blocks
     tokens = backbone.lower(images, start)
+    if not whole:
+        return Frozen(tokens)
     passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
-    return Frozen(tokens, passed.features, backbone.class_attention(passed))
+    return Frozen(tokens, Seen(passed.features, backbone.class_attention(passed)))
 
 
 def freeze_episodes(
     backbone: Backbone,
     images: UInt8[Tensor, "episodes images height width 3"] | Float[Tensor, "episodes images 3 height width"],
     blocks: int,
+    whole: bool = True,
 ) -> Frozen:
-    """The same for images of episodes, AT_ONCE of them at a time: more do not fit a processor's caches."""
+    """The same for images of episodes, AT_ONCE of them at a time."""
     flat, lead = images.flatten(0, 1), images.shape[:2]
-    parts = [freeze(backbone, flat[first : first + AT_ONCE], blocks) for first in range(0, len(flat), AT_ONCE)]
-    names = ("tokens", "features", "attention")
-    return Frozen(*(torch.cat([getattr(part, name) for part in parts]).unflatten(0, lead) for name in names))
+    parts = [freeze(backbone, flat[first : first + AT_ONCE], blocks, whole) for first in range(0, len(flat), AT_ONCE)]
+    return joined(parts, torch.cat).change(lambda part: part.unflatten(0, lead))
 
 
 # Evidence of a batch of episodes, by what it depends on beside them: another lambda or number of patches reuses it.
@@ -146,6 +185,8 @@ def _check(setting: Setting, episodes: Episodes) -> None:
         raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {setting.training.head!r}")
     if setting.prompts not in PROMPTS:
         raise ValueError(f"prompts must be one of {', '.join(PROMPTS)} but got {setting.prompts!r}")
+    masks = episodes.query_key is not None
+    assert episodes.query.seen is not None or not reads_frozen_queries(setting.solver, masks), "queries were not frozen"
     if setting.prompts == "masks" and episodes.support_key is None:
         raise ValueError("prompts must not be masks for data without masks of its key entities")
 
@@ -231,7 +272,7 @@ def stack_of(
     episodes: Episodes, settings: Sequence[Setting], prompts: Sequence[Prompted], members: Sequence[tuple[int, int]]
 ) -> Stack:
     """The problems `members`, (setting, episode) pairs, as a solver takes them."""
-    chosen = [settings[i] for i, _ in members]
+    chosen, queries = [settings[i] for i, _ in members], episodes.query.seen
     rows = torch.tensor([episode for _, episode in members], device=episodes.labels.device)
 
     def per_problem(values: Sequence[float]) -> Tensor:
@@ -242,8 +283,8 @@ def stack_of(
         support_features=episodes.support.features[rows],
         labels=episodes.labels[rows],
         query_tokens=episodes.query.tokens[rows],
-        query_features=episodes.query.features[rows],
-        query_attention=episodes.query.attention[rows],
+        query_features=None if queries is None else queries.features[rows],
+        query_attention=None if queries is None else queries.attention[rows],
         targets=[
             torch.stack([prompts[i].targets[scale][episode] for i, episode in members])
             for scale in range(len(prompts[0].targets))
@@ -271,7 +312,7 @@ def _solve_stack(
     right_SQ = (solution.scores.argmax(-1) == labels).cpu().numpy()
     finite_S = solution.scores.isfinite().all(-1).all(-1).tolist()
     labels_SQ = labels.cpu().numpy()
-    outcomes = []
+    outcomes, before = [], episodes.query.seen
     for problem, (i, episode) in enumerate(members):
         hits = np.bincount(labels_SQ[problem][right_SQ[problem]], minlength=first.training.way)
         prompted, key = prompts[i].mask[episode], episodes.support_key
@@ -284,7 +325,9 @@ def _solve_stack(
                 failed=not finite_S[problem],
                 prompt_precision=precision(prompted, key[episode]) if key is not None and located else None,
                 prompt_chance=chance(key[episode]) if key is not None and located else None,
-                attention_on_key_before=_on_key(episodes, episode, episodes.query.attention[episode]),
+                attention_on_key_before=_on_key(
+                    episodes, episode, None if before is None else before.attention[episode]
+                ),
                 attention_on_key_after=_on_key(episodes, episode, solution.query_attention[problem]),
                 logits=solution.scores[problem],
             )
@@ -292,7 +335,7 @@ def _solve_stack(
     return outcomes
 
 
-def _on_key(episodes: Episodes, episode: int, attention_QN: Tensor) -> float | None:
-    if episodes.query_key is None:
+def _on_key(episodes: Episodes, episode: int, attention_QN: Tensor | None) -> float | None:
+    if episodes.query_key is None or attention_QN is None:
         return None
     return float(attention_on_key(attention_QN, episodes.query_key[episode]))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 
 from fpt.backbones import Backbone
-from fpt.problems import Frozen, Gathered, freeze
+from fpt.problems import Frozen, Gathered, freeze, joined
 from pipeline.images import ImageStore
 
 # Always this many images at once, the last batch filled up with black ones: what an image gives does not depend on
@@ -43,31 +43,37 @@ class FrozenImages:
     def __init__(self, backbone: Backbone, store: ImageStore, megabytes: int) -> None:
         self.backbone, self.store, self.budget = backbone, store, megabytes * 2**20
         self.kept: OrderedDict[tuple[int, int], Frozen] = OrderedDict()
-        self.bytes_each = 0
+        self.held = 0  # bytes
 
-    def __call__(self, rows: Int[np.ndarray, " images"], blocks: int) -> Frozen:
-        """Frozen images of store rows, for solvers that adapt the last `blocks` blocks."""
+    def __call__(self, rows: Int[np.ndarray, " images"], blocks: int, whole: bool = True) -> Frozen:
+        """Frozen images of store rows, for solvers that adapt the last `blocks` blocks; `whole`: with features."""
         wanted = [(int(row), blocks) for row in rows]
-        here = {key: self.kept[key] for key in wanted if key in self.kept}
+        here = {key: self.kept[key] for key in wanted if key in self.kept and (self.kept[key].seen or not whole)}
         missing = sorted(set(wanted) - set(here))
         for first in range(0, len(missing), BATCH):
-            here.update(self._compute(missing[first : first + BATCH], blocks))
+            here.update(self._compute(missing[first : first + BATCH], blocks, whole))
         for key in wanted:
-            self.kept[key] = here[key]
-            self.kept.move_to_end(key)
-        while len(self.kept) * self.bytes_each > self.budget and len(self.kept) > len(wanted):
-            self.kept.popitem(last=False)
+            self._keep(key, here[key])
+        while self.held > self.budget and len(self.kept) > len(wanted):
+            self.held -= _size(self.kept.popitem(last=False)[1])
         chosen = [here[key] for key in wanted]
-        return Frozen(
-            torch.stack([image.tokens for image in chosen]),
-            torch.stack([image.features for image in chosen]),
-            torch.stack([image.attention for image in chosen]),
-        )
+        return joined(chosen if whole else [Frozen(image.tokens) for image in chosen], torch.stack)
 
-    def _compute(self, keys: list[tuple[int, int]], blocks: int) -> dict[tuple[int, int], Frozen]:
+    def _keep(self, key: tuple[int, int], image: Frozen) -> None:
+        self.held += _size(image) - (_size(self.kept[key]) if key in self.kept else 0)
+        self.kept[key] = image
+        self.kept.move_to_end(key)
+
+    def _compute(self, keys: list[tuple[int, int]], blocks: int, whole: bool) -> dict[tuple[int, int], Frozen]:
         pixels = np.zeros((BATCH, *self.store.side, 3), np.uint8)
         pixels[: len(keys)] = self.store.images(np.array([row for row, _ in keys]))
-        frozen = freeze(self.backbone, torch.from_numpy(pixels), blocks)
-        parts = (frozen.tokens, frozen.features, frozen.attention)
-        self.bytes_each = sum(part[0].nbytes for part in parts)
-        return {key: Frozen(*(part[i].clone() for part in parts)) for i, key in enumerate(keys)}
+        frozen = freeze(self.backbone, torch.from_numpy(pixels), blocks, whole)
+        return {key: _row(frozen, i) for i, key in enumerate(keys)}
+
+
+def _row(frozen: Frozen, i: int) -> Frozen:
+    return frozen.change(lambda part: part[i].clone())
+
+
+def _size(image: Frozen) -> int:
+    return image.tokens.nbytes + (0 if image.seen is None else image.seen.features.nbytes + image.seen.attention.nbytes)

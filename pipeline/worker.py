@@ -14,7 +14,7 @@ from fpt.backbones import Backbone
 from fpt.loading import best_device, load_backbone
 from fpt.localisation import key_patches
 from fpt.problems import Episodes as EpisodeTensors
-from fpt.problems import Outcome, Setting, solve
+from fpt.problems import Frozen, Outcome, Setting, reads_frozen_queries, solve
 from fpt.solvers import STEERED, Settings
 from pipeline import config
 from pipeline.episodes import EpisodeSampler
@@ -68,7 +68,8 @@ class Worker:
         blocks = max(run.solver.blocks for run in runs)
         if any(run.solver.blocks != blocks for run in runs):
             raise ValueError("configurations of one order must adapt the same blocks")
-        episodes = self._tensors(runs[0].episodes, order.episodes, blocks)
+        whole = any(reads_frozen_queries(run.solver.name, self.store.has_masks) for run in runs)
+        episodes = self._tensors(runs[0].episodes, order.episodes, blocks, whole)
         gathered = self.evidence.of(runs[0].episodes, order.episodes)
         outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered)
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
@@ -89,13 +90,14 @@ class Worker:
     def process_id(self) -> int:
         return os.getpid()
 
-    def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int) -> EpisodeTensors:
+    def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
         sampler = self.samplers.get(wanted)
         if sampler is None:
             classes = self.store.classes(wanted.split)
             sampler = EpisodeSampler(classes, wanted.way, wanted.shot, wanted.query, wanted.seed)
             self.samplers[wanted] = sampler
-        return episode_tensors(self.backbone, self.store, self.frozen, [sampler[index] for index in indices], blocks)
+        drawn = [sampler[index] for index in indices]
+        return episode_tensors(self.backbone, self.store, self.frozen, drawn, blocks, whole)
 
 
 def backbone_of(run: config.Run, device: str) -> Backbone:
@@ -110,15 +112,14 @@ def backbone_of(run: config.Run, device: str) -> Backbone:
 
 
 def episode_tensors(
-    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int
+    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int, whole: bool = True
 ) -> EpisodeTensors:
-    """Images, frozen features, labels and masks of some episodes, stacked."""
+    """Images, frozen features, labels and masks of some episodes, stacked. `whole`: features of queries too."""
     support = np.stack([episode.support for episode in episodes])
     query = np.stack([episode.query for episode in episodes])
 
-    def stacked(rows: np.ndarray) -> Any:
-        flat = frozen(rows.ravel(), blocks)
-        return type(flat)(*(part.unflatten(0, rows.shape) for part in (flat.tokens, flat.features, flat.attention)))
+    def stacked(rows: np.ndarray, whole: bool) -> Frozen:
+        return frozen(rows.ravel(), blocks, whole).change(lambda part: part.unflatten(0, rows.shape))
 
     def key(rows: np.ndarray) -> torch.Tensor | None:
         masks = None if backbone.pyramid else store.masks(rows.ravel())
@@ -130,9 +131,9 @@ def episode_tensors(
     return EpisodeTensors(
         indices=[episode.index for episode in episodes],
         support_images=pixels,
-        support=stacked(support),
+        support=stacked(support, True),
         labels=torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(backbone.device),
-        query=stacked(query),
+        query=stacked(query, whole),
         query_labels=torch.from_numpy(np.stack([episode.query_labels for episode in episodes])).to(backbone.device),
         support_key=key(support),
         query_key=key(query),

@@ -16,7 +16,7 @@ from fpt.backbones import Backbone  # noqa: E402
 from fpt.glyphs.scenes import scene  # noqa: E402
 from fpt.loading import load_backbone  # noqa: E402
 from fpt.localisation import key_patches  # noqa: E402
-from fpt.problems import Episodes, Frozen, freeze  # noqa: E402
+from fpt.problems import Episodes, freeze  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -67,15 +67,15 @@ def episodes(backbone: Backbone) -> Episodes:
     images = torch.from_numpy(np.stack([[one.image for one in row] for row in drawn]))
     keys = key_patches(torch.from_numpy(np.stack([[one.mask for one in row] for row in drawn])), backbone.grid)
     flat = freeze(backbone, images.flatten(0, 1), blocks=2)
-    parts = [part.unflatten(0, (4, 18)) for part in (flat.tokens, flat.features, flat.attention)]
+    frozen = flat.change(lambda part: part.unflatten(0, (4, 18)))
     support = torch.arange(18) % 6 < 2
     labels = torch.arange(3).repeat_interleave(6).expand(4, 18)
     return Episodes(
         indices=[10, 11, 12, 2**33],
         support_images=images[:, support],
-        support=Frozen(*(part[:, support] for part in parts)),
+        support=frozen.change(lambda part: part[:, support]),
         labels=labels[:, support],
-        query=Frozen(*(part[:, ~support] for part in parts)),
+        query=frozen.change(lambda part: part[:, ~support]),
         query_labels=labels[:, ~support],
         support_key=keys[:, support],
         query_key=keys[:, ~support],

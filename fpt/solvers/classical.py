@@ -6,19 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpt.solvers.contract import Solution, Stack
+from fpt.solvers.contract import Solution, Stack, frozen_queries
 
 
 def classified(stack: Stack, classifier: Callable[[], Any]) -> Solution:
     """Scores by the decision function of a classifier fitted to each problem, in float64."""
-    support_SBD, query_SQD = (
-        features.double().cpu().numpy() for features in (stack.support_features, stack.query_features)
-    )
+    features, attention = frozen_queries(stack)
+    support_SBD, query_SQD = (part.double().cpu().numpy() for part in (stack.support_features, features))
     problems = zip(support_SBD, stack.labels.cpu().numpy(), query_SQD, strict=True)
     scores_SQW = np.stack(
         [_by_class(classifier().fit(support, labels).decision_function(query)) for support, labels, query in problems]
     )
-    return Solution(torch.from_numpy(scores_SQW).to(stack.labels.device), stack.query_attention)
+    return Solution(torch.from_numpy(scores_SQW).to(stack.labels.device), attention)
 
 
 def _by_class(scores: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from fpt.heads import Head, named_head, scores
 from fpt.randomness import generator
 
+AT_ONCE = 32  # images in a pass without gradients: more do not fit a processor's caches
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -20,15 +23,16 @@ class Stack:
 
     `tokens` enter the first adapted block; `features` and `query_attention` ([CLS] attention to the patches, summing
     to 1) are those of the whole frozen backbone. `targets` are what attention is trained towards, one tensor for each
-    scale of the backbone (each window's own, for a pyramid); all zero where a problem has no prompts (alpha 0).
+    scale of the backbone (each window's own, for a pyramid); all zero where a problem has no prompts (alpha 0). The
+    last two of queries are None where the solver does not read them.
     """
 
     support_tokens: Float[Tensor, "stack support ..."]
     support_features: Float[Tensor, "stack support dim"]
     labels: Int[Tensor, "stack support"]
     query_tokens: Float[Tensor, "stack query ..."]
-    query_features: Float[Tensor, "stack query dim"]
-    query_attention: Float[Tensor, "stack query patches"]
+    query_features: Float[Tensor, "stack query dim"] | None
+    query_attention: Float[Tensor, "stack query patches"] | None
     targets: Sequence[Float[Tensor, "stack support ..."]]
     alpha: Float[Tensor, " stack"]
     tau: Float[Tensor, " stack"]
@@ -69,11 +73,21 @@ class Solution:
     query_attention: Float[Tensor, "stack query patches"]
 
 
+def frozen_queries(stack: Stack) -> tuple[Float[Tensor, "stack query dim"], Float[Tensor, "stack query patches"]]:
+    """Features and attention of a stack's queries, for a solver that leaves the backbone as it is."""
+    assert stack.query_features is not None
+    assert stack.query_attention is not None
+    return stack.query_features, stack.query_attention
+
+
 def part(stack: Stack, problems: slice) -> Stack:
     """Some of a stack's problems."""
-    values = {field.name: getattr(stack, field.name) for field in fields(stack)}
-    targets = [target[problems] for target in stack.targets]
-    return Stack(**{name: value[problems] for name, value in values.items() if name != "targets"}, targets=targets)
+
+    def of(value: Any) -> Any:
+        return value if value is None else value[problems]
+
+    values = {field.name: of(getattr(stack, field.name)) for field in fields(stack) if field.name != "targets"}
+    return Stack(**values, targets=[target[problems] for target in stack.targets])
 
 
 def initial_head(stack: Stack, settings: Settings) -> Head:

@@ -15,7 +15,16 @@ from fpt.enhancement import concentration
 from fpt.heads import Head
 from fpt.optimisers import AdamW, Sgd
 from fpt.phases import phase
-from fpt.solvers.contract import Settings, Solution, Stack, head_scores, initial_head, mini_batches, take
+from fpt.solvers.contract import (
+    AT_ONCE,
+    Settings,
+    Solution,
+    Stack,
+    head_scores,
+    initial_head,
+    mini_batches,
+    take,
+)
 
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
 
@@ -122,10 +131,11 @@ def _steered_layers(backbone: Backbone, settings: Settings, prefix: int) -> tupl
 
 @torch.no_grad()
 def predict(backbone: Backbone, stack: Stack, start: int, head: Head, settings: Settings, prefix: int) -> Solution:
-    """Scores of the queries by the adapted backbone, and its [CLS] attention."""
-    passed = backbone.upper(stack.query_tokens.flatten(0, 1), start, watched=1, class_row_only=True)
-    shape = stack.query_features.shape[:2]
-    return Solution(
-        head_scores(passed.features.unflatten(0, shape), head, settings.head_multiplier),
-        backbone.class_attention(passed, prefix).unflatten(0, shape),
-    )
+    """Scores of the queries by the adapted backbone, and its [CLS] attention. Some queries of each problem at a time."""
+    scores, attention = [], []
+    for tokens in stack.query_tokens.split(max(1, AT_ONCE // stack.size), dim=1):
+        passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
+        shape = tokens.shape[:2]
+        scores.append(head_scores(passed.features.unflatten(0, shape), head, settings.head_multiplier))
+        attention.append(backbone.class_attention(passed, prefix).unflatten(0, shape))
+    return Solution(torch.cat(scores, 1), torch.cat(attention, 1))

@@ -4,11 +4,12 @@ import torch
 
 from fpt import heads
 from fpt.backbones import Backbone
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Settings, Solution, Stack, frozen_queries
 
 
 @torch.no_grad()
 def metaoptnet(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     """MetaOptNet, Lee et al., CVPR 2019 (arXiv:1904.03758). Scores of a problem that was not solved are NaN."""
     head = heads.metaoptnet(stack.support_features, stack.labels, settings.way, temperature=1.0)
-    return Solution(heads.scores(stack.query_features, head), stack.query_attention)
+    features, attention = frozen_queries(stack)
+    return Solution(heads.scores(features, head), attention)

@@ -4,11 +4,12 @@ import torch
 
 from fpt import heads
 from fpt.backbones import Backbone
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Settings, Solution, Stack, frozen_queries
 
 
 @torch.no_grad()
 def protonet(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     """Prototypical networks, Snell et al., NeurIPS 2017 (arXiv:1703.05175)."""
     head = heads.protonet(stack.support_features, stack.labels, settings.way, temperature=1.0)
-    return Solution(heads.scores(stack.query_features, head), stack.query_attention)
+    features, attention = frozen_queries(stack)
+    return Solution(heads.scores(features, head), attention)

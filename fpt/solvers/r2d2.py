@@ -4,11 +4,12 @@ import torch
 
 from fpt import heads
 from fpt.backbones import Backbone
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Settings, Solution, Stack, frozen_queries
 
 
 @torch.no_grad()
 def r2d2(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     """R2-D2, Bertinetto et al., ICLR 2019 (arXiv:1805.08136)."""
     head = heads.r2d2(stack.support_features, stack.labels, settings.way, temperature=1.0)
-    return Solution(heads.scores(stack.query_features, head), stack.query_attention)
+    features, attention = frozen_queries(stack)
+    return Solution(heads.scores(features, head), attention)

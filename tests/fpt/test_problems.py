@@ -26,7 +26,7 @@ def only(episodes: Episodes, chosen: list[int]) -> Episodes:
     """Some of the episodes."""
 
     def frozen(part: Frozen) -> Frozen:
-        return Frozen(part.tokens[chosen], part.features[chosen], part.attention[chosen])
+        return part.change(lambda each: each[chosen])
 
     return Episodes(
         indices=[episodes.indices[i] for i in chosen],
@@ -119,7 +119,7 @@ def test_localisation_by_hand(backbone, episodes, outcomes):
             shares = [(own & shown).sum() / own.sum() for own, shown in zip(prompted, key, strict=True)]
             assert outcome.prompt_precision == pytest.approx(np.mean(shares))
             assert outcome.prompt_chance == pytest.approx(key.mean())
-    before = (episodes.query.attention * episodes.query_key).sum(-1).mean(-1)
+    before = (episodes.query.seen.attention * episodes.query_key).sum(-1).mean(-1)
     for of_setting in outcomes:
         assert [outcome.attention_on_key_before for outcome in of_setting] == pytest.approx(before.tolist())
     for unchanged in (outcomes[1], outcomes[4]):

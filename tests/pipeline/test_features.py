@@ -1,5 +1,3 @@
-from dataclasses import astuple
-
 import numpy as np
 import pytest
 import torch
@@ -18,27 +16,31 @@ def computed(monkeypatch):
     counts = []
     compute = FrozenImages._compute
 
-    def counted(self, keys, blocks):
+    def counted(self, keys, blocks, whole):
         counts.append(len(keys))
-        return compute(self, keys, blocks)
+        return compute(self, keys, blocks, whole)
 
     monkeypatch.setattr(FrozenImages, "_compute", counted)
     return counts
 
 
+def parts(frozen):
+    return [frozen.tokens, frozen.features, frozen.attention]
+
+
 def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(astuple(one), astuple(other), strict=True))
+    return all(torch.equal(a, b) for a, b in zip(parts(one), parts(other), strict=True))
 
 
 def row_of(frozen, row):
-    return type(frozen)(*(part[row] for part in astuple(frozen)))
+    return frozen.change(lambda part: part[row])
 
 
 def test_frozen_images_are_those_of_the_backbone(backbone, store):
     rows = np.array([5, 60, 5, 0])
     frozen = FrozenImages(backbone, store, 64)(rows, BLOCKS)
     expected = freeze(backbone, torch.from_numpy(store.images(rows)), BLOCKS)
-    for ours, theirs in zip(astuple(frozen), astuple(expected), strict=True):
+    for ours, theirs in zip(parts(frozen), parts(expected), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert same(row_of(frozen, 0), row_of(frozen, 2))
 
@@ -83,16 +85,32 @@ def test_eviction_keeps_within_the_budget_and_changes_nothing(backbone, store, c
     for _ in range(6):
         rows = random.choice(store.count, 8)
         assert same(tight(rows, BLOCKS), roomy(rows, BLOCKS))
-        held = sum(part.nbytes for image in tight.kept.values() for part in astuple(image))
+        held = sum(part.nbytes for image in tight.kept.values() for part in parts(image))
+        assert tight.held == held
         assert held <= 2**20
     assert len(tight.kept) >= 8
     assert len(tight.kept) < len(roomy.kept)
 
 
+def test_features_are_computed_when_they_are_asked_for(backbone, store, computed):
+    frozen = FrozenImages(backbone, store, 64)
+    entering = frozen(np.array([0, 1]), BLOCKS, whole=False)
+    assert entering.seen is None
+    complete = frozen(np.array([1, 2]), BLOCKS)
+    again = frozen(np.array([0, 1, 2]), BLOCKS, whole=False)
+    assert again.seen is None
+    assert computed == [2, 2]
+    assert torch.equal(again.tokens, torch.cat([entering.tokens[:1], complete.tokens]))
+    assert same(complete, FrozenImages(backbone, store, 64)(np.array([1, 2]), BLOCKS))
+    assert frozen.held == sum(image.tokens.nbytes for image in frozen.kept.values()) + sum(
+        image.features.nbytes + image.attention.nbytes for image in frozen.kept.values() if image.seen
+    )
+
+
 def test_what_was_used_last_is_kept_longest(backbone, store, computed):
     frozen = FrozenImages(backbone, store, 1)
     frozen(np.array([0]), BLOCKS)
-    room = frozen.budget // frozen.bytes_each
+    room = frozen.budget // frozen.held
     frozen(np.arange(1, room), BLOCKS)  # full
     frozen(np.array([0]), BLOCKS)
     frozen(np.array([room]), BLOCKS)  # 1 makes room for it
