@@ -1,12 +1,16 @@
 """The released code's algorithm, re-expressed slowly but faithfully, to be timed against. One episode at a time.
 
-Full SVD of the gradient, full matrix products in the rollout, every step through the whole model from pixels, and
-gradients for the MLPs and norms too, which nothing uses.
+As there: LoRA in the model from the start, head weights times 20 (the prompts' score is theirs, the loss divides by 20),
+unfused attention whose logits are kept, full SVD of the gradient, full matrix products in the rollout, every pass from
+pixels, gradients for whatever LoRA leaves (MLPs, norms, biases, embeddings), which nothing uses and nothing clears.
+Not as there: the sign of G, which is arbitrary there and fpt's rule here, so that predictions can be compared; the
+MetaOptNet solver, which was qpth.
 """
 
 # B support images, N patches, D dimensions
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,19 +39,65 @@ class LoraLinear(nn.Module):
         return self.linear(x) + x @ self.down.T @ self.up.T / RANK
 
 
-class _Maps:
-    """Keeps what every attention layer's softmax takes (fused attention off)."""
+class UnfusedAttention(nn.Module):
+    """timm's attention, its logits and maps kept."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.maps: list[Tensor] = []
-        self.handles = [
-            block.attn.attn_drop.register_forward_pre_hook(lambda _, inputs: self.maps.append(inputs[0]))
-            for block in model.blocks
-        ]
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.qkv, self.proj, self.heads, self.scale = (
+            attention.qkv,
+            attention.proj,
+            attention.num_heads,
+            attention.scale,
+        )
 
-    def close(self) -> None:
-        for handle in self.handles:
-            handle.remove()
+    def forward(self, x: Tensor, **_: Any) -> Tensor:
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        self.logits = q @ k.transpose(-2, -1) * self.scale
+        self.map = self.logits.softmax(-1)
+        return self.proj((self.map @ v).transpose(1, 2).reshape(batch, tokens, dim))
+
+
+class Net(nn.Module):
+    """An episode's own copy of the model: LoRA on qkv and proj of the last `blocks` blocks, and a head."""
+
+    def __init__(self, model: Any, blocks: int, seeds: tuple[int, int], way: int) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).requires_grad_(True)
+        self.head = nn.Linear(self.model.num_features, way)
+        for block in self.model.blocks:
+            for own in (block.attn.qkv, block.attn.proj):  # the only weights that are spared a gradient
+                own.weight.requires_grad_(False)
+        adapted = self.model.blocks[-blocks:]
+        projections = [linear for block in adapted for linear in (block.attn.qkv, block.attn.proj)]
+        # The same random numbers as in fpt, so that predictions can be compared.
+        started = lora_start(projections, RANK, [generator(*seeds, "adapter")], self.head.weight.detach())
+        downs = iter(down[0] for down, _ in started)
+        for block in adapted:
+            block.attn.qkv = LoraLinear(block.attn.qkv, next(downs))
+            block.attn.proj = LoraLinear(block.attn.proj, next(downs))
+        for block in self.model.blocks:
+            block.attn = UnfusedAttention(block.attn)
+
+    def features(self, images: Tensor) -> Tensor:
+        found: Tensor = self.model.forward_head(self.model.forward_features(images), pre_logits=True)
+        return found
+
+    def trained(self) -> list[nn.Parameter]:
+        lora = [own for name, own in self.model.named_parameters() if name.endswith((".down", ".up"))]
+        return [*lora, *self.head.parameters()]
+
+
+def episode_net(
+    backbone: Backbone, support: Tensor, labels: Tensor, *, seeds: tuple[int, int], way: int, blocks: int
+) -> Net:
+    """With the head that fine-tuning starts from. `support` are normalised images."""
+    net = Net(backbone.model, blocks, seeds, way)
+    with torch.no_grad():
+        weight, bias = metaoptnet(net.features(support)[None], labels[None], way, 1.0)
+    net.head.weight.data, net.head.bias.data = weight[0] * MULTIPLIER, bias[0] * MULTIPLIER
+    return net
 
 
 def solve_episode(
@@ -58,83 +108,56 @@ def solve_episode(
     *,
     seeds: tuple[int, int],
     way: int,
+    blocks: int,
     epochs: int,
     rate: float,
     alpha: float,
     tau: float,
     patches: int,
 ) -> Tensor:
-    """Scores of the queries: LoRA on qkv and proj of every block, steered by the released code's prompts."""
-    model = copy.deepcopy(backbone.model)
-    for block in model.blocks:
-        block.attn.fused_attn = False
+    """Scores of the queries: LoRA, steered by the released code's prompts."""
     support, query = backbone.normalise(support), backbone.normalise(query)
-    with torch.no_grad():
-        features = model.forward_head(model.forward_features(support), pre_logits=True)
-        weight, bias = metaoptnet(features[None], labels[None], way, 1.0)
-    target = prompts(model, support, labels, weight[0], patches, backbone.prefix)
-    # The same random numbers as in fpt, so that predictions can be compared.
-    projections = [linear for block in model.blocks for linear in (block.attn.qkv, block.attn.proj)]
-    downs = iter(down[0] for down, _ in lora_start(projections, RANK, [generator(*seeds, "adapter")], features))
+    net = episode_net(backbone, support, labels, seeds=seeds, way=way, blocks=blocks)
+    target = prompts(net, support, labels, patches, backbone.prefix)
     batches = generator(*seeds, "batches")
-    for block in model.blocks:
-        block.attn.qkv, block.attn.proj = (
-            LoraLinear(block.attn.qkv, next(downs)),
-            LoraLinear(block.attn.proj, next(downs)),
-        )
-    model.requires_grad_(True)
-    for block in model.blocks:  # only the projections' own weights are spared in the released code
-        for own in (block.attn.qkv.linear, block.attn.proj.linear):
-            own.requires_grad_(False)
-    head = nn.Linear(features.shape[1], way)
-    head.weight.data, head.bias.data = weight[0] * MULTIPLIER, bias[0] * MULTIPLIER
-    trained = [
-        own for block in model.blocks for lora in (block.attn.qkv, block.attn.proj) for own in (lora.down, lora.up)
-    ]
-    optimiser = torch.optim.AdamW([*trained, *head.parameters()], lr=rate)
-    top = model.blocks[-1].attn
-    keys: list[Tensor] = []
-    handle = top.qkv.register_forward_hook(lambda _, __, output: keys.append(output))
+    optimiser = torch.optim.AdamW(net.trained(), lr=rate)
     for _ in range(epochs):
         for chosen in torch.from_numpy(batches.permutation(len(labels))).split(way):
-            keys.clear()
-            features = model.forward_head(model.forward_features(support[chosen]), pre_logits=True)
-            batch, tokens, _ = keys[0].shape
-            q, k, _ = keys[0].view(batch, tokens, 3, top.num_heads, -1).permute(2, 0, 3, 1, 4)
-            logits = (q * top.scale @ k.transpose(-2, -1)).mean(1)[:, :, backbone.prefix :] / tau
-            pulled = (target[chosen][:, None] * logits.log_softmax(-1)).sum(-1).mean()
-            loss = F.cross_entropy(head(features) / MULTIPLIER, labels[chosen]) - alpha * pulled
-            model.zero_grad()
             optimiser.zero_grad()
+            scores = net.head(net.features(support[chosen]))
+            logits = net.model.blocks[-1].attn.logits.mean(1)[:, :, backbone.prefix :] / tau
+            pulled = (target[chosen][:, None] * logits.log_softmax(-1)).sum(-1).mean()
+            loss = F.cross_entropy(scores / MULTIPLIER, labels[chosen]) - alpha * pulled
             loss.backward()
             optimiser.step()
-    handle.remove()
     with torch.no_grad():
-        return head(model.forward_head(model.forward_features(query), pre_logits=True))
+        found: Tensor = net.head(net.features(query))
+    return found
 
 
-def prompts(model: nn.Module, images: Tensor, labels: Tensor, weight: Tensor, patches: int, prefix: int) -> Tensor:
+def prompts(net: Net, images: Tensor, labels: Tensor, patches: int, prefix: int) -> Tensor:
     """The released code's targets, images x N: importance of the top `patches`, P in all."""
-    watched = _Maps(model)
     entered: list[Tensor] = []
-    handle = model.blocks[-1].register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
-    model.requires_grad_(True)
-    features = model.forward_head(model.forward_features(images), pre_logits=True)
-    score = (features @ weight.T).gather(1, labels[:, None]).mean()
-    (gradient,) = torch.autograd.grad(score, entered[0])
+
+    def keep(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        inputs[0].retain_grad()
+        entered.append(inputs[0])
+
+    handle = net.model.blocks[-1].register_forward_pre_hook(keep)
+    net.head(net.features(images)).gather(1, labels[:, None]).mean().backward()
     handle.remove()
-    watched.close()
-    gradient = gradient[:, prefix:]
+    net.zero_grad()
+    assert entered[0].grad is not None
+    gradient = entered[0].grad[:, prefix:]
     gradient = gradient - gradient.mean(1, keepdim=True)
     _, _, basis = torch.linalg.svd(gradient, full_matrices=True)  # all D x D of it, for one vector
     component = (gradient @ basis[:, :1].transpose(1, 2))[..., 0].nan_to_num()
-    # The sign of a singular vector is arbitrary: fpt's rule, so that predictions can be compared.
     relevance = (gradient * entered[0].detach()[:, prefix:]).sum(-1)
     component = component * torch.where((component * relevance).sum(1, keepdim=True) >= 0, 1.0, -1.0)
     count = gradient.shape[1]
     rolled = torch.eye(count).expand(len(images), count, count)
-    for attention in watched.maps:
-        fused = attention.detach().amin(1)[:, prefix:, prefix:] + component[:, None]
+    for block in net.model.blocks:
+        fused = block.attn.map.detach().amin(1)[:, prefix:, prefix:] + component[:, None]
         fused = fused.scatter(-1, fused.topk(int(count * DROPPED), -1, largest=False).indices, 0)
         fused = (fused + torch.eye(count)) / 2
         rolled = fused / fused.sum(-1, keepdim=True) @ rolled

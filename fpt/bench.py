@@ -24,6 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from fpt.backbones import Backbone
 from fpt.loading import best_device, load_backbone
+from fpt.memory import keep_freed_memory
 from fpt.phases import measured, phase
 from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
@@ -111,6 +112,7 @@ def measure(
     backbone: Backbone, shape: Shape, setting: Setting, episodes: int, stacks: Sequence[int], repeats: int
 ) -> dict[str, Any]:
     """The best of `stacks` (each the median of `repeats`), the floor, the time of each phase. See the README."""
+    keep_freed_memory()
     support, query = random_pixels(backbone, shape, episodes)
     needed = operations(backbone, shape, setting)
     results = []

@@ -237,16 +237,22 @@ def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
     how, training = VARIANTS[setting.prompts], setting.training
     of_stages = setting.prompts == "official", takes_gradient(setting.prompts, setting.lambda_)
     family = of_stages if backbone.pyramid else (how.heads, how.centred)
-    return training.head, training.temperature, training.way, setting.seed, *family
+    return training.head, training.temperature, training.way, setting.seed, _score_multiplier(setting), *family
+
+
+def _score_multiplier(setting: Setting) -> float:
+    """By how much the score of a patch is that of the initial head: the released code takes the head as it is trained."""
+    return setting.training.head_multiplier if setting.prompts == "official" else 1.0
 
 
 def episode_evidence(backbone: Backbone, episodes: Episodes, setting: Setting) -> Evidence | list[StageEvidence]:
     """Evidence of all support images, episode by episode, under each episode's own initial head."""
     training = setting.training
     seeds = [(setting.seed, episode) for episode in episodes.indices]
-    head = named_head(
+    weight, bias = named_head(
         training.head, episodes.support.features, episodes.labels, training.way, training.temperature, seeds
     )
+    head = weight * _score_multiplier(setting), bias * _score_multiplier(setting)
     count, support = episodes.labels.shape
     problem_of = torch.arange(count, device=episodes.labels.device).repeat_interleave(support)
     images, labels = episodes.support_images.flatten(0, 1), episodes.labels.flatten()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Raise it when the method changes results: rows of another version are never reused.
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 # Solvers that take position prompts, as fpt.solvers.STEERED, and fields that are one solver's alone.
 STEERED = frozenset({"full", "vpt", "lora", "ssf"})
 OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}

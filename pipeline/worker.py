@@ -13,6 +13,7 @@ import torch
 from fpt.backbones import Backbone
 from fpt.loading import best_device, load_backbone
 from fpt.localisation import key_patches
+from fpt.memory import keep_freed_memory
 from fpt.problems import Episodes as EpisodeTensors
 from fpt.problems import Frozen, Outcome, Setting, reads_frozen_queries, solve
 from fpt.solvers import STEERED, Settings
@@ -36,6 +37,7 @@ class Worker:
     """Made into an actor by the dispatcher. `home` is the ledger's URI, `store` the packed images on this node."""
 
     def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
+        keep_freed_memory()
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute = name, run.compute
         self.backbone = backbone_of(run, best_device())

@@ -131,7 +131,7 @@ def _steered_layers(backbone: Backbone, settings: Settings, prefix: int) -> tupl
 
 @torch.no_grad()
 def predict(backbone: Backbone, stack: Stack, start: int, head: Head, settings: Settings, prefix: int) -> Solution:
-    """Scores of the queries by the adapted backbone, and its [CLS] attention. Some queries of each problem at a time."""
+    """Scores of the queries by the adapted backbone, and its [CLS] attention. Some queries of each at a time."""
     scores, attention = [], []
     for tokens in stack.query_tokens.split(max(1, AT_ONCE // stack.size), dim=1):
         passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)

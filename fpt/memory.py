@@ -1,0 +1,19 @@
+"""Memory that is freed is kept for the next operation, not handed back to the system."""
+
+import ctypes
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's mallopt parameters
+SIZES = (2**30, 2**25)  # bytes; 2**25 is the most that older versions of glibc take
+
+
+def keep_freed_memory() -> bool:
+    """Makes this process's allocator keep large blocks. Returns whether it could; without glibc nothing happens.
+
+    glibc maps every large block anew and gives it back when it is freed, so that each operation on large tensors waits
+    for the system to clear its pages: a copy of 90 MB takes 30 ms instead of 3. The process stays as large as its peak.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return any(mallopt(MMAP_THRESHOLD, size) and mallopt(TRIM_THRESHOLD, size) for size in SIZES)
