@@ -1,6 +1,6 @@
 """The released code's algorithm, re-expressed slowly but faithfully, to be timed against. One episode at a time.
 
-As there: LoRA in the model from the start, head weights times 20 (the prompts' score is theirs, the loss divides by 20),
+As there: LoRA in the model from the start, head weights times 20 (so is the prompts' score; the loss divides by 20),
 unfused attention whose logits are kept, full SVD of the gradient, full matrix products in the rollout, every pass from
 pixels, gradients for whatever LoRA leaves (MLPs, norms, biases, embeddings), which nothing uses and nothing clears.
 Not as there: the sign of G, which is arbitrary there and fpt's rule here, so that predictions can be compared; the

@@ -241,7 +241,7 @@ def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
 
 
 def _score_multiplier(setting: Setting) -> float:
-    """By how much the score of a patch is that of the initial head: the released code takes the head as it is trained."""
+    """Of the initial head's, for what prompts are made from: the released code takes the head as it is trained."""
     return setting.training.head_multiplier if setting.prompts == "official" else 1.0
 
 
