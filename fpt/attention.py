@@ -60,8 +60,11 @@ class AttentionCall:
 
     def attention(self, rows: slice, heads: str = "mean") -> Float[Tensor, "batch rows tokens"]:
         """Softmaxed attention of the chosen query tokens, the mean or minimum over heads. Rows of the mean sum to 1."""
-        softmaxed_BHRT = self.logits(rows).softmax(-1)
-        return softmaxed_BHRT.amin(1) if heads == "min" else softmaxed_BHRT.mean(1)
+        return _over_heads(self.logits(rows).softmax(-1), heads)
+
+
+def _over_heads(map_BHRT: Tensor, heads: str) -> Float[Tensor, "batch rows tokens"]:
+    return map_BHRT.amin(1) if heads == "min" else map_BHRT.mean(1)
 
 
 def class_attention(call: AttentionCall, prefix: int) -> Float[Tensor, "batch patches"]:
@@ -99,6 +102,28 @@ class Listener(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+class _MapKeeper(Listener):
+    """Keeps every map, mean or minimum over heads. Fused attention is replaced, so that a map is computed only once."""
+
+    def __init__(self, heads: str) -> None:
+        super().__init__([])
+        self.heads = heads
+        self.maps: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            map_BHRT = _from_fused(*args, **kwargs).logits(slice(None)).softmax(-1)
+            result = map_BHRT @ (args[2] if len(args) > 2 else kwargs["value"])
+        elif func in SOFTMAXES and args[0].ndim == 4:
+            map_BHRT = result = func(*args, **kwargs)
+        else:
+            return func(*args, **kwargs)
+        if map_BHRT.shape[-1] == map_BHRT.shape[-2]:
+            self.maps.append(_over_heads(map_BHRT, self.heads))
+        return result
+
+
 def _windows_first(tensor: Tensor) -> Tensor:
     """Batch x heads x windows x ... as (batch windows) x heads x ...; four dimensions stay as they are."""
     return tensor.transpose(1, 2).flatten(0, 1) if tensor.ndim == 5 else tensor
@@ -130,5 +155,20 @@ def listen(layers: int) -> Iterator[list[AttentionCall]]:
     calls: list[AttentionCall] = []
     with Listener(calls):
         yield calls
-    if len(calls) != layers:
-        raise ValueError(f"captured {len(calls)} of {layers} layers; does every block use softmax attention?")
+    _check_count(len(calls), layers)
+
+
+@contextmanager
+def keep_maps(layers: int, heads: str = "mean") -> Iterator[list[Float[Tensor, "images tokens tokens"]]]:
+    """Fills the list it yields with the attention maps of a columnar transformer's layers, mean or minimum over heads.
+
+    Raises ValueError where it caught another number than `layers`.
+    """
+    with _MapKeeper(heads) as keeper:
+        yield keeper.maps
+    _check_count(len(keeper.maps), layers)
+
+
+def _check_count(caught: int, layers: int) -> None:
+    if caught != layers:
+        raise ValueError(f"captured {caught} of {layers} layers; does every block use softmax attention?")

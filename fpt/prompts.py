@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fpt.attention import listen
+from fpt.attention import keep_maps
 from fpt.backbones import Backbone
 from fpt.heads import Head, scores
 
@@ -113,8 +113,9 @@ def rectified(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "
 
 def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
     """The lowest 90 % of every row set to 0, as in the released code."""
-    lowest = fused.topk(int(fused.shape[-1] * DROPPED), dim=-1, largest=False).indices
-    return fused.scatter(-1, lowest, 0)
+    count = fused.shape[-1]
+    kept = fused.topk(count - int(count * DROPPED), dim=-1, sorted=False)  # few, where the dropped are many
+    return torch.zeros_like(fused).scatter_(-1, kept.indices, kept.values)
 
 
 def uniform_target(importance: Tensor, mask: Tensor) -> Tensor:
@@ -149,16 +150,15 @@ def gather_evidence(
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
     prefix, top, how = backbone.prefix, backbone.depth - 1, VARIANTS[variant]
-    with torch.no_grad(), listen(top) as calls:
+    with torch.no_grad(), keep_maps(top, how.heads) as lower_maps:
         tokens = backbone.lower(images, top)
-    rows = slice(prefix, None)
-    maps = [call.attention(rows, how.heads)[:, :, prefix:] for call in calls]
+    maps = [of_layer[:, prefix:, prefix:] for of_layer in lower_maps]
     with torch.enable_grad():
         leaf = tokens.detach().requires_grad_()
         passed = backbone.upper(leaf, top, watched=1)
         (gradient,) = torch.autograd.grad(own_scores(passed.features, labels, head, problem_of).sum(), leaf)
     with torch.no_grad():
-        maps.append(passed.calls[0].attention(rows, how.heads)[:, :, prefix:])
+        maps.append(passed.calls[0].attention(slice(prefix, None), how.heads)[:, :, prefix:])
         gradient, tokens = (backbone.patch_tokens(part) for part in (gradient, tokens))
         if how.centred:
             together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged

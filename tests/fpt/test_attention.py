@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from timm.layers import Attention
 
-from fpt.attention import AttentionCall, class_attention, listen
+from fpt.attention import AttentionCall, class_attention, keep_maps, listen
 
 KINDS = ("vit", "layer scale, registers", "rotary", "rotary, registers", "position bias", "bias beside its projection")
 ALL = slice(None)
@@ -128,3 +128,28 @@ def test_listening_ends_with_its_block():
 def test_an_error_inside_is_not_hidden_by_the_count():
     with pytest.raises(KeyError), listen(3):
         raise KeyError
+
+
+@pytest.mark.parametrize("heads", ["mean", "min"])
+def test_maps_are_those_of_the_calls_and_what_they_gather_is_the_same(heads):
+    query, key, value = (normal(*SIZE, seed=seed) for seed in range(3))
+    bias = normal(1, 3, 5, 5, seed=3)
+    unfused = query @ key.transpose(-2, -1)
+    with listen(3) as calls:
+        expected = [F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=0.3)]
+        expected.append(F.scaled_dot_product_attention(query, key, value=value))
+        unfused.softmax(-1)
+    with keep_maps(3, heads) as maps:
+        gathered = [F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=0.3)]
+        gathered.append(F.scaled_dot_product_attention(query, key, value=value))
+        F.scaled_dot_product_attention(query[:, :, :1], key, value)  # not of all tokens
+        unfused.softmax(-1)
+        normal(2, 5).softmax(-1)
+    for call, of_layer in zip(calls, maps, strict=True):
+        torch.testing.assert_close(call.attention(ALL, heads), of_layer)
+    torch.testing.assert_close(gathered, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_keeping_maps_says_what_it_caught():
+    with pytest.raises(ValueError, match="captured 0 of 2 layers"), keep_maps(2):
+        normal(2, 3, 5, 6).softmax(-1)
