@@ -1,7 +1,7 @@
 """Where the time of an episode goes: phases that note themselves while somebody measures."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -13,9 +13,9 @@ _measured: ContextVar[dict[str, float] | None] = ContextVar("measured", default=
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Adds the seconds spent inside to `name`, if anybody measures; else costs nothing."""
+    """Adds the seconds spent inside to `name`, if anybody measures that; else costs nothing."""
     seconds = _measured.get()
-    if seconds is None:
+    if seconds is None or name not in seconds:
         yield
         return
     _wait_for_device()
@@ -28,9 +28,9 @@ def phase(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def measured() -> Iterator[dict[str, float]]:
-    """Yields seconds of each phase, filled while inside."""
-    seconds = dict.fromkeys(PHASES, 0.0)
+def measured(names: Sequence[str] = PHASES) -> Iterator[dict[str, float]]:
+    """Yields seconds of each of these phases, filled while inside."""
+    seconds = dict.fromkeys(names, 0.0)
     token = _measured.set(seconds)
     try:
         yield seconds
@@ -39,5 +39,5 @@ def measured() -> Iterator[dict[str, float]]:
 
 
 def _wait_for_device() -> None:
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()

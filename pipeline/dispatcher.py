@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline import config
 from pipeline.generations import Generation
 from pipeline.ledger import Ledger
-from pipeline.worker import Order, Worker
+from pipeline.orders import Order, WorkerProcess
 
 ATTEMPTS = 3
 # Of a core. A little less than one, so that trials and the dispatcher, which compute nothing, fit beside the workers.
@@ -48,11 +48,14 @@ class Dispatcher:
         self.rows: dict[str, dict[int, Row]] = {}
         self._remember(self.ledger.read().to_pylist())
         self.generations: dict[int, Generation] = {}
+        self.searched: dict[int, tuple[Mapping[str, config.Run], Sequence[Sequence[int]]]] = {}
         self.queue: deque[_Pending] = deque()
         self.arrived = asyncio.Condition()
         self.limits: dict[str, Any] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.computed, self.reused, self.alive, self.started = 0, 0, 0, time.monotonic()
+        self.first_order: float | None = None  # by the clock
+        self.busy = 0.0  # seconds that workers were at work, all of them together
 
     async def start(self) -> dict[str, Any]:
         """Starts the workers. Returns the limits that only a loaded backbone and its images can tell."""
@@ -65,13 +68,17 @@ class Dispatcher:
         return self.limits
 
     async def status(self) -> dict[str, Any]:
-        """Problems computed and found in the ledger, orders waiting, workers alive, seconds since the start."""
+        """Problems computed and found in the ledger, orders waiting, workers alive, seconds since the start, those that
+        workers were at work (all together), and when the first order was sent, by the clock.
+        """
         return {
             "computed": self.computed,
             "reused": self.reused,
             "waiting": len(self.queue),
             "workers": self.alive,
             "seconds": time.monotonic() - self.started,
+            "busy_seconds": self.busy,
+            "first_order": self.first_order,
         }
 
     async def solve(self, runs: Sequence[config.Run], episodes: Sequence[int]) -> list[list[Row]]:
@@ -82,25 +89,29 @@ class Dispatcher:
         await asyncio.gather(*(self._place(order, shard) for order, shard in self._orders(hashes, runs, episodes)))
         return [[self.rows[config_hash][episode] for episode in episodes] for config_hash in hashes]
 
-    async def next_rung(
-        self, generation: int, size: int, trial: str, rung: int, run: config.Run, episodes: Sequence[Sequence[int]]
-    ) -> list[Row] | None:
+    async def begin(self, generation: int, runs: Mapping[str, config.Run], episodes: Sequence[Sequence[int]]) -> None:
+        """Starts a generation of trials, by name. The first rung is computed whether they have asked for it or not.
+
+        `episodes` are those that each rung adds.
+        """
+        self.searched[generation] = runs, episodes
+        self.generations[generation] = self._generation(runs, episodes)
+        self.generations[generation].begin()
+
+    async def next_rung(self, generation: int, trial: str, rung: int) -> list[Row] | None:
         """All rows of a trial up to the end of a rung; None where the trial was stopped after the rung before.
 
-        `episodes` are those of each rung. Waits until all trials of the generation that are left have asked. Trials are
-        named generation.number, number from 0 to size - 1.
+        Waits until all trials of the generation that are left have asked; for the first rung they need not.
         """
-        if generation not in self.generations:
-            self.generations[generation] = self._generation(generation, size, episodes)
-        if not await self.generations[generation].ask(trial, rung, run):
+        if not await self.generations[generation].ask(trial, rung):
             return None
-        rows = self.rows[self.hash_of(run)]
+        runs, episodes = self.searched[generation]
+        rows = self.rows[self.hash_of(runs[trial])]
         return [rows[episode] for past in episodes[: rung + 1] for episode in past]
 
     async def withdraw(self, generation: int, trial: str) -> None:
         """The trial will ask no more: the others need not wait for it."""
-        if generation in self.generations:
-            self.generations[generation].withdraw(trial)
+        self.generations[generation].withdraw(trial)
 
     def hash_of(self, run: config.Run) -> str:
         """The configuration hash of a run on the images and weights of this session."""
@@ -112,12 +123,9 @@ class Dispatcher:
     def _identity(self, run: config.Run) -> dict[str, Any]:
         return config.identity(run, self.limits["dataset_fingerprint"], self.limits["backbone_fingerprint"])
 
-    def _generation(self, number: int, size: int, episodes: Sequence[Sequence[int]]) -> Generation:
-        runs: dict[str, config.Run] = {}
-
-        async def solve(rung: int, asked: dict[str, config.Run]) -> None:
-            runs.update(asked)
-            await self.solve(list(asked.values()), episodes[rung])
+    def _generation(self, runs: Mapping[str, config.Run], episodes: Sequence[Sequence[int]]) -> Generation:
+        async def solve(rung: int, going: Sequence[str]) -> None:
+            await self.solve([runs[trial] for trial in going], episodes[rung])
 
         def select(rung: int, left: set[str]) -> set[str]:
             past = [episode for part in episodes[:rung] for episode in part]
@@ -125,7 +133,7 @@ class Dispatcher:
             accuracies = {trial: [rows[trial][episode]["accuracy"] for episode in past] for trial in left}
             return self.halve(rung, accuracies) if self.halve else left
 
-        return Generation({f"{number}.{i}" for i in range(size)}, solve, select)
+        return Generation(runs, solve, select)
 
     def _orders(
         self, hashes: Sequence[str], runs: Sequence[config.Run], episodes: Sequence[int]
@@ -168,12 +176,14 @@ class Dispatcher:
         self.alive += 1
         while True:
             pending = await self._take(slot)
+            self.first_order, began = self.first_order or time.time(), time.monotonic()
             try:
                 rows = await asyncio.wait_for(
                     _as_future(worker.solve.remote(pending.order, pending.attempt)), self.run.compute.order_seconds
                 )
                 self._remember(rows)
                 self.computed += len(rows)
+                self.busy += time.monotonic() - began
                 pending.done.set_result(None)
             except RayTaskError as error:
                 pending.done.set_exception(error.as_instanceof_cause())
@@ -195,7 +205,7 @@ class Dispatcher:
                         self.arrived.notify_all()
 
     def _hire(self, slot: int) -> Any:
-        actor = ray.remote(Worker).options(num_cpus=WORKER_CPUS, num_gpus=self.gpus)
+        actor = ray.remote(WorkerProcess).options(num_cpus=WORKER_CPUS, num_gpus=self.gpus)
         return actor.remote(f"worker-{slot}", self.run, self.store, self.home)
 
     def _remember(self, rows: list[Row]) -> None:

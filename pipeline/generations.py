@@ -1,26 +1,33 @@
 """Trials that advance together, rung by rung: what shares an order is decided by who asked, not by when."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from pipeline.config import Run
-
-SolveRung = Callable[[int, dict[str, Run]], Awaitable[None]]
+SolveRung = Callable[[int, Sequence[str]], Awaitable[None]]
 Select = Callable[[int, set[str]], set[str]]
 
 
 class Generation:
-    """A rung starts when all trials left have asked for it; `select` names those that go on, `solve` computes."""
+    """The first rung starts by `begin`, the others when all trials left have asked for them.
 
-    def __init__(self, trials: set[str], solve: SolveRung, select: Select) -> None:
+    `select` names those that go on, `solve` computes.
+    """
+
+    def __init__(self, trials: Collection[str], solve: SolveRung, select: Select) -> None:
         self.left, self.solve, self.select = set(trials), solve, select
-        self.asked: dict[int, dict[str, Run]] = {}
+        self.asked: dict[int, set[str]] = {}
         self.reached: dict[int, asyncio.Future[set[str]]] = {}
         self.tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def ask(self, trial: str, rung: int, run: Run) -> bool:
+    def begin(self) -> None:
+        """Starts the first rung: nothing about it has to be waited for."""
+        self.asked[0] = set(self.left)
+        self.reached[0] = asyncio.get_running_loop().create_future()
+        self._start_if_complete(0)
+
+    async def ask(self, trial: str, rung: int) -> bool:
         """Waits for the rung. False where the trial was stopped before it. Asking again gives the same answer."""
-        self.asked.setdefault(rung, {})[trial] = run
+        self.asked.setdefault(rung, set()).add(trial)
         reached = self.reached.setdefault(rung, asyncio.get_running_loop().create_future())
         self._start_if_complete(rung)
         return trial in await asyncio.shield(reached)
@@ -32,7 +39,7 @@ class Generation:
             self._start_if_complete(rung)
 
     def _start_if_complete(self, rung: int) -> None:
-        if rung not in self.tasks and self.left and self.left <= set(self.asked[rung]):
+        if rung not in self.tasks and self.left and self.left <= self.asked[rung]:
             self.tasks[rung] = asyncio.create_task(self._run(rung))
 
     async def _run(self, rung: int) -> None:
@@ -40,7 +47,7 @@ class Generation:
             if rung > 0:
                 self.left &= self.select(rung, set(self.left))
             going = set(self.left)
-            await self.solve(rung, {trial: self.asked[rung][trial] for trial in sorted(going)})
+            await self.solve(rung, sorted(going))
             self.reached[rung].set_result(going)
         except Exception as error:
             self.reached[rung].set_exception(error)

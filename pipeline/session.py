@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from fpt.glyphs import scenes
+from fpt.phases import phase
 from pipeline.config import Compute, Run
 from pipeline.dispatcher import Dispatcher, Halve
 from pipeline.images import pack
@@ -41,13 +42,16 @@ def packed_images(run: Run, home: Path) -> Path:
 @contextmanager
 def open_session(run: Run, home: Path, address: str | None = None, halve: Halve | None = None) -> Iterator[Session]:
     """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine."""
-    store = packed_images(run, home)
+    with phase("images"):
+        store = packed_images(run, home)
     with connected(address):
-        workers, gpus = worker_count(run.compute)
-        actor = ray.remote(Dispatcher).options(num_cpus=0, max_concurrency=1000)
-        dispatcher = actor.remote(run, store, str(home / "ledger"), workers, gpus, halve)
+        with phase("workers"):
+            workers, gpus = worker_count(run.compute)
+            actor = ray.remote(Dispatcher).options(num_cpus=0, max_concurrency=1000)
+            dispatcher = actor.remote(run, store, str(home / "ledger"), workers, gpus, halve)
+            limits = ray.get(dispatcher.start.remote())
         try:
-            yield Session(dispatcher, ray.get(dispatcher.start.remote()), store)
+            yield Session(dispatcher, limits, store)
         finally:
             ray.kill(dispatcher)  # its workers end with it
 
@@ -61,7 +65,8 @@ def connected(address: str | None = None) -> Iterator[None]:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     address = address or os.environ.get("RAY_ADDRESS")
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
-    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+    with phase("Ray"):
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
     try:
         yield
     finally:

@@ -1,9 +1,7 @@
-"""A worker: a long-lived Ray actor that holds backbone, images and caches, and solves orders."""
+"""A worker: holds backbone, images and caches for as long as the session lasts, and solves orders."""
 
 import hashlib
-import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +20,11 @@ from pipeline.episodes import EpisodeSampler
 from pipeline.features import FrozenImages, KeptEvidence
 from pipeline.images import ImageStore
 from pipeline.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class Order:
-    """Configurations to try on the same episodes, in stacks. All share dataset, backbone and episodes."""
-
-    name: str
-    configurations: dict[str, config.Run]  # by configuration hash
-    episodes: tuple[int, ...]
+from pipeline.orders import Order
 
 
 class Worker:
-    """Made into an actor by the dispatcher. `home` is the ledger's URI, `store` the packed images on this node."""
+    """Lives in a process of its own (orders.py). `home` is the ledger's URI, `store` the packed images on this node."""
 
     def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
         keep_freed_memory()
@@ -88,9 +78,6 @@ class Worker:
         ]
         self.ledger.write(order.name, rows)
         return rows
-
-    def process_id(self) -> int:
-        return os.getpid()
 
     def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
         sampler = self.samplers.get(wanted)

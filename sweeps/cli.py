@@ -72,19 +72,21 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
     with _one_sentence_for_mistakes():
         wanted = load(config, overrides)
         _say("fpt: starting (images, Ray, backbone)")
+        from sweeps.times import timed_sweep
+
+        finding, tracking, times = timed_sweep(wanted, address)
         from rich.console import Console
 
         from sweeps.report import as_json as described
         from sweeps.report import as_table, verdict
-        from sweeps.sweep import run_sweep
 
-        finding, tracking = run_sweep(wanted, address)
         console = Console(stderr=as_json, width=100 if not sys.stdout.isatty() else None)
         console.print(as_table(finding, wanted.final.episodes))
         console.print(verdict(finding), highlight=False)
+        _say(f"fpt: {times}")
         console.print(f"Browse it: fpt ui {config}", highlight=False)
         if as_json:
-            print(json.dumps(described(finding, tracking)))
+            print(json.dumps({**described(finding, tracking), "times": times.as_json()}))
 
 
 @app.command()
@@ -116,13 +118,21 @@ def bench(
     as_json: AsJson = False,
     stacks: Stacks = [1, 8],  # noqa: B006
     repeats: Annotated[int, typer.Option(help="Timings of each stack; the median is told.")] = 5,
+    whole: Annotated[bool, typer.Option("--sweep", help="Time a whole sweep instead, in a home of its own.")] = False,
 ) -> None:
     """Episodes a second of a configuration on one worker, and the share of what matrix products alone would allow.
 
+    With --sweep: how long a sweep takes to start, part by part, and what orchestration costs it then.
     Example: fpt bench sweeps/configs/glyphs.yaml --stack 1 --stack 8
     """
     with _one_sentence_for_mistakes():
         wanted = load(config, overrides)
+        if whole:
+            from sweeps.times import orchestration
+
+            times = orchestration(wanted)
+            _print(str(times), times.as_json(), as_json)
+            return
         from sweeps.evaluate import speed
 
         text, result = speed(wanted, stacks, repeats)

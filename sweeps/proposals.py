@@ -4,7 +4,7 @@ Proposal k depends on (seed, k, finished generations) alone: a sampler is made a
 are told in the order of the trials, so that a sweep can be repeated exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -14,18 +14,20 @@ from ray.tune.search import Searcher
 from pipeline.config import HyperParameters
 from sweeps.config import Range, Search
 
+Announce = Callable[[int, dict[str, HyperParameters]], None]
 STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
 
 
 class Proposals(Searcher):  # type: ignore[misc]
     """Seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study; stopped trials are told as pruned.
 
-    `values` holds every trial's hyper-parameters by its name, `generation.number`.
+    `values` holds every trial's hyper-parameters by its name, `generation.number`. `announce` hears of a generation
+    before Tune does: of its number, and its trials' hyper-parameters by name.
     """
 
-    def __init__(self, search: Search, study: optuna.Study) -> None:
+    def __init__(self, search: Search, study: optuna.Study, announce: Announce | None = None) -> None:
         super().__init__(metric="accuracy", mode="max")
-        self.search, self.study = search, study
+        self.search, self.study, self.announce = search, study, announce
         self.values: dict[str, HyperParameters] = {}
         self.reports: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[optuna.Trial] = []
@@ -36,24 +38,33 @@ class Proposals(Searcher):  # type: ignore[misc]
             study.enqueue_trial(_as_optuna(first, search.space))
 
     def suggest(self, trial_id: str) -> Any:
-        number = len(self.asked)
+        number = len(self.names)
         if number == self.search.trials:
             return Searcher.FINISHED
         generation, place = divmod(number, self.search.generation)
-        if place == 0 and number > 0 and len(self.finished) < number:
-            return None
         if place == 0:
-            self._tell()
-            self.study.sampler = optuna.samplers.TPESampler(
-                seed=self.search.seed * 1_000_003 + generation, n_startup_trials=self.search.generation
-            )
-        trial = self.study.ask()
-        self.asked.append(trial)
+            if len(self.finished) < number:
+                return None
+            self._propose(generation)
         name = f"{generation}.{place}"
-        trial.set_user_attr("trial", name)
-        values = _sample(trial, self.search.space)
-        self.values[name], self.names[trial_id] = values, name
-        return {"trial": name, "generation": generation, "values": values}
+        self.names[trial_id] = name
+        return {"trial": name, "generation": generation, "values": self.values[name]}
+
+    def _propose(self, generation: int) -> None:
+        """All trials of a generation at once."""
+        self._tell()
+        self.study.sampler = optuna.samplers.TPESampler(
+            seed=self.search.seed * 1_000_003 + generation, n_startup_trials=self.search.generation
+        )
+        size = min(self.search.generation, self.search.trials - len(self.asked))
+        names = [f"{generation}.{place}" for place in range(size)]
+        for name in names:
+            trial = self.study.ask()
+            self.asked.append(trial)
+            trial.set_user_attr("trial", name)
+            self.values[name] = _sample(trial, self.search.space)
+        if self.announce is not None:
+            self.announce(generation, {name: self.values[name] for name in names})
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the report of a rung; a trial that is run again after a fault reports the same again."""

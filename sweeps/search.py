@@ -6,7 +6,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from pipeline.config import FROZEN, Run, plain_run, with_hyper_parameters
+from pipeline.config import FROZEN, HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from sweeps.config import Search, Sweep
 from sweeps.progress import Progress
@@ -31,15 +31,15 @@ def search_settings(
     sweep: Sweep, search: Search, session: Session, tracker: Tracker, progress: Progress, home: Path, identity: str
 ) -> Proposals:
     """Runs all trials and returns what they were and reported. Raises RuntimeError where one could not be run."""
-    proposals = Proposals(search, open_study(f"sqlite:///{home / 'optuna.db'}", f"{sweep.name} {identity}"))
-    rungs = rung_episodes(search)
-    trainable = tune.with_parameters(
-        run_trial,
-        dispatcher=session.dispatcher,
-        run=plain_run(sweep, search.split),
-        sizes=generation_sizes(search),
-        rungs=rungs,
-    )
+    rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
+
+    def begin(generation: int, values: dict[str, HyperParameters]) -> None:
+        """Lets the workers begin, while the trials' own processes are still starting."""
+        runs = {trial: with_hyper_parameters(searched, own) for trial, own in values.items()}
+        ray.get(session.dispatcher.begin.remote(generation, runs, rungs))
+
+    proposals = Proposals(search, open_study(f"sqlite:///{home / 'optuna.db'}", f"{sweep.name} {identity}"), begin)
+    trainable = tune.with_parameters(run_trial, dispatcher=session.dispatcher, rungs=len(rungs))
     recorder = _Recorder(plain_run(sweep), tracker, progress, session.dispatcher, len(rungs))
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": TRIAL_CPUS}),

@@ -4,8 +4,10 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 
+from fpt.phases import phase
 from pipeline.checks import check_run
 from pipeline.config import configuration_hash, plain_run, with_hyper_parameters
 from pipeline.ledger import Ledger
@@ -65,19 +67,21 @@ def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESI
     return configuration_hash({**described, **fingerprints})
 
 
-def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str]]:
-    """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow has it.
+def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], dict[str, Any]]:
+    """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow has it, and what the
+    dispatcher says of the work.
 
     Raises ValueError for bad input, before anything is written.
     """
-    search = check_sweep(sweep)
+    with phase("checks"):
+        search = check_sweep(sweep)
     home = Path(sweep.home).resolve()
     with open_session(plain_run(sweep), home, address, halving(search.keep)) as session:
-        tracker = Tracker(tracking_uri(sweep), sweep.name)
         identity = sweep_identity(sweep, session.limits)
-        tracker.start(
-            f"sweep {identity}", f"{sweep.name} {identity}", parameters(sweep, session.limits), {"fpt.kind": "sweep"}
-        )
+        with phase("MLflow"):
+            tracker = Tracker(tracking_uri(sweep), sweep.name)
+            described = parameters(sweep, session.limits)
+            tracker.start(f"sweep {identity}", f"{sweep.name} {identity}", described, {"fpt.kind": "sweep"})
         try:
             progress = Progress(planned_problems(sweep, search))
             with shown(progress, session.dispatcher):
@@ -85,14 +89,12 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 finding = judge(sweep, search, session, proposals, progress)
             files = write_report(finding, sweep, session, Ledger(str(home / "ledger")), home / "sweeps" / identity)
             _summarise(tracker, finding, sweep, files)
+            work = ray.get(session.dispatcher.status.remote())
         except BaseException:
             tracker.fail()
             raise
-    return finding, {
-        "tracking_uri": tracker.tracking_uri,
-        "experiment": tracker.experiment,
-        "run_id": tracker.run_id,
-    }
+    where = {"tracking_uri": tracker.tracking_uri, "experiment": tracker.experiment, "run_id": tracker.run_id}
+    return finding, where, work
 
 
 def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:

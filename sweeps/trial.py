@@ -1,26 +1,18 @@
 """A trial: asks the dispatcher for one rung after another and reports. It computes nothing itself."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import ray
 from ray import tune
 
-from pipeline.config import Run, with_hyper_parameters
 from sweeps.statistics import estimate
 
 
-def run_trial(
-    config: dict[str, Any], dispatcher: Any, run: Run, sizes: Sequence[int], rungs: Sequence[Sequence[int]]
-) -> None:
-    """Ray Tune's trainable. `config` holds the trial's name, generation and hyper-parameters.
-
-    `sizes` says how many trials each generation has, `rungs` which episodes each rung adds.
-    """
-    own, generation = with_hyper_parameters(run, config["values"]), config["generation"]
+def run_trial(config: dict[str, Any], dispatcher: Any, rungs: int) -> None:
+    """Ray Tune's trainable. `config` holds the trial's name and generation, which the dispatcher has begun already."""
     report: dict[str, Any] = {}
-    for rung in range(len(rungs)):
-        rows = ray.get(dispatcher.next_rung.remote(generation, sizes[generation], config["trial"], rung, own, rungs))
+    for rung in range(rungs):
+        rows = ray.get(dispatcher.next_rung.remote(config["generation"], config["trial"], rung))
         if rows is None:
             tune.report({**report, "stopped_by": "halving"})
             return

@@ -236,9 +236,10 @@ def test_trials_advance_rung_by_rung(made, run):
     rungs = [[0, 1], [2, 3, 4], [5]]
 
     def ask(rung, trials=runs):
-        return asyncio.gather(*(dispatcher.next_rung(3, 3, name, rung, runs[name], rungs) for name in trials))
+        return asyncio.gather(*(dispatcher.next_rung(3, name, rung) for name in trials))
 
     async def scenario():
+        await dispatcher.begin(3, runs, rungs)
         first = await ask(0)
         assert [[row["episode"] for row in rows] for rows in first] == [[0, 1]] * 3
         assert [rows[1]["accuracy"] for rows in first] == [accuracy_of(own, 1) for own in runs.values()]
@@ -255,14 +256,16 @@ def test_trials_advance_rung_by_rung(made, run):
 
 def test_a_trial_that_withdraws_is_not_waited_for(made, run):
     dispatcher, staff = made()
-    one, _ = with_alpha(run, 1, 2)
+    runs = dict(zip(("0.0", "0.1"), with_alpha(run, 1, 2), strict=True))
 
     async def scenario():
-        asked = asyncio.create_task(dispatcher.next_rung(0, 2, "0.0", 0, one, [[0]]))
+        await dispatcher.begin(0, runs, [[0], [1]])
+        await dispatcher.next_rung(0, "0.0", 0)
+        asked = asyncio.create_task(dispatcher.next_rung(0, "0.0", 1))
         await asyncio.sleep(0.05)
         assert not asked.done()
         await dispatcher.withdraw(0, "0.1")
         return await asked
 
-    assert len(going(dispatcher, scenario)) == 1
-    assert described(staff) == [((0,), [1])]
+    assert len(going(dispatcher, scenario)) == 2
+    assert described(staff) == [((0,), [1, 2]), ((1,), [1])]

@@ -2,10 +2,7 @@ import asyncio
 
 import pytest
 
-from pipeline.config import Run
 from pipeline.generations import Generation
-
-RUN = Run()
 
 
 class Recorded:
@@ -26,7 +23,7 @@ class Recorded:
         return self.survivors.get(rung, left)
 
     def ask(self, trial, rung):
-        return asyncio.create_task(self.generation.ask(trial, rung, RUN))
+        return asyncio.create_task(self.generation.ask(trial, rung))
 
 
 async def settle():
@@ -44,6 +41,23 @@ def test_a_rung_starts_when_all_trials_have_asked():
         assert await asyncio.gather(*asked) == [True, True, True]
         assert recorded.solved == [(0, ["a", "b", "c"])]  # in order of name, whoever asked first
         assert recorded.selected == []
+
+    asyncio.run(scenario())
+
+
+def test_the_first_rung_begins_before_anybody_asks():
+    async def scenario():
+        recorded = Recorded("ba")
+        recorded.generation.begin()
+        await settle()
+        assert recorded.solved == [(0, ["a", "b"])]
+        assert await asyncio.gather(recorded.ask("a", 0), recorded.ask("b", 0)) == [True, True]
+        second = recorded.ask("a", 1)
+        await settle()
+        assert not second.done()
+        recorded.generation.withdraw("b")
+        assert await second is True
+        assert recorded.solved == [(0, ["a", "b"]), (1, ["a"])]
 
     asyncio.run(scenario())
 

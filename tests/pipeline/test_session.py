@@ -9,8 +9,9 @@ import ray
 from pipeline import session
 from pipeline.config import Compute, Run, with_hyper_parameters
 from pipeline.ledger import CIRCUMSTANCES
+from pipeline.orders import Order
 from pipeline.session import open_session, packed_images, worker_count
-from pipeline.worker import Order, Worker
+from pipeline.worker import Worker
 from tests.pipeline.processes import kill_one
 
 EPISODES = [0, 1, 5]
@@ -37,7 +38,7 @@ def test_a_session_survives_its_worker_and_is_gone_on_with_by_the_next(opened, r
         assert one.limits["classes"] == {"validation": 6, "novel": 6}
 
         asked = one.dispatcher.solve.remote(runs, EPISODES)
-        kill_one(os.getpid(), "ray::Worker.solve")
+        kill_one(os.getpid(), "ray::WorkerProcess.solve")
         first = ray.get(asked)
         assert {row["attempt"] for own in first for row in own} == {1, 2}
 

@@ -11,7 +11,8 @@ from pipeline.episodes import EpisodeSampler
 from pipeline.features import FrozenImages
 from pipeline.images import Sample, pack
 from pipeline.ledger import CIRCUMSTANCES, SCHEMA
-from pipeline.worker import Order, Worker, backbone_fingerprint, episode_tensors, setting
+from pipeline.orders import Order
+from pipeline.worker import Worker, backbone_fingerprint, episode_tensors, setting
 
 EPISODES = (3, 4, 9)
 

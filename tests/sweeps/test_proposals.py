@@ -104,6 +104,21 @@ def test_a_generation_waits_for_the_one_before():
     assert proposals.suggest("d") == Searcher.FINISHED
 
 
+def test_a_generation_is_announced_before_its_first_trial_and_has_the_same_proposals():
+    heard = []
+    search = searching(trials=5, generation=4)
+    proposals = Proposals(search, optuna.create_study(direction="maximize"), lambda *said: heard.append(said))
+    first = proposals.suggest("a")
+    names = [f"0.{place}" for place in range(4)]
+    assert heard == [(0, {name: proposals.values[name] for name in names})]
+    rest = [proposals.suggest(trial) for trial in "bcd"]
+    assert [trial["values"] for trial in (first, *rest)] == [heard[0][1][name] for name in names]
+    for trial in "abcd":
+        proposals.on_trial_complete(trial, {})
+    proposals.suggest("e")
+    assert heard[1:] == [(1, {"1.0": proposals.values["1.0"]})]
+
+
 def test_without_prompts_nothing_about_them_is_sampled():
     zero = steered = 0
     for values in play(searching(trials=40, generation=10)).values.values():

@@ -161,7 +161,7 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_ledger_with_any_number_of_workers(undisturbed, home, here):
     sweep = load(CONFIG, [*TINY, f"home={home}", "compute.workers=1"])
-    finding, tracking = run_sweep(sweep, None)
+    finding, tracking, _ = run_sweep(sweep, None)
     assert rows(home) == rows(undisturbed[0])
     assert set(files(home)) == set(files(undisturbed[0]))
     said = undisturbed[1]
@@ -198,7 +198,7 @@ def test_a_sweep_that_was_killed_is_gone_on_with(undisturbed, home):
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(undisturbed, home):
     process = started(home, "compute.shard=1")
-    kill_one(process.pid, "ray::Worker.solve")
+    kill_one(process.pid, "ray::WorkerProcess.solve")
     said = ended(process)
     attempts = Ledger(str(home / "ledger")).read()["attempt"].to_pylist()
     assert set(attempts) == {1, 2}

@@ -1,7 +1,6 @@
 import pytest
 from scipy import stats
 
-from pipeline.config import Run
 from sweeps import trial
 from sweeps.trial import METRICS, run_trial, summary
 
@@ -41,10 +40,9 @@ class Asked:
         self.rungs, self.questions = rungs, []
         self.next_rung = self
 
-    def remote(self, generation, size, name, rung, run, episodes):
-        self.questions.append((generation, size, name, rung))
-        past = [i for part in episodes[: rung + 1] for i in part]
-        return [row(run.prompts.alpha / 10) for _ in past] if rung < self.rungs else None
+    def remote(self, generation, name, rung):
+        self.questions.append((generation, name, rung))
+        return [row(0.3)] * (2, 3, 6)[rung] if rung < self.rungs else None
 
 
 @pytest.fixture
@@ -59,8 +57,8 @@ def reports(monkeypatch):
 def test_a_trial_reports_every_rung_until_it_is_stopped(reports, rungs):
     asked = Asked(rungs)
     config = {"trial": "1.2", "generation": 1, "values": {"alpha": 3}}
-    run_trial(config, asked, Run(), sizes=[8, 4], rungs=[[0, 1], [2], [3, 4, 5]])
-    assert asked.questions == [(1, 4, "1.2", rung) for rung in range(min(rungs + 1, 3))]
+    run_trial(config, asked, rungs=3)
+    assert asked.questions == [(1, "1.2", rung) for rung in range(min(rungs + 1, 3))]
     kept = [report for report in reports if "stopped_by" not in report]
     assert [(report["rung"], report["episodes"]) for report in kept] == [(1, 2), (2, 3), (3, 6)][:rungs]
     assert all(report["accuracy"] == pytest.approx(0.3) for report in kept)
