@@ -92,9 +92,10 @@ def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, t
 
     def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         rows = inputs[0].reshape(stack, -1, inputs[0].shape[-1])
-        low = rows @ down_SRI.transpose(1, 2)
+        low = rows @ down_SRI.to(rows.dtype).transpose(1, 2)
         flat = output.view(stack, -1, output.shape[-1])
-        flat.baddbmm_(low, up_SOR.transpose(1, 2), alpha=1 / rank)  # nothing else reads the projection's output
+        # In place: nothing else reads the projection's output.
+        flat.baddbmm_(low, up_SOR.to(rows.dtype).transpose(1, 2), alpha=1 / rank)
         return output
 
     return hook
@@ -125,7 +126,8 @@ def scaled_and_shifted(modules: Sequence[nn.Module], pairs: Sequence[tuple[Tenso
 def _scaled_and_shifted(scale_SD: Tensor, shift_SD: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
     def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         rows = output.reshape(len(scale_SD), -1, output.shape[-1])
-        return torch.addcmul(shift_SD[:, None], rows, scale_SD[:, None]).view_as(output)
+        scale, shift = scale_SD.to(rows.dtype), shift_SD.to(rows.dtype)
+        return torch.addcmul(shift[:, None], rows, scale[:, None]).view_as(output)
 
     return hook
 
@@ -141,7 +143,7 @@ def tokens_inserted(
 
     def insert(group: int, entering: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         images = entering[0]
-        own = tokens[:, group].repeat_interleave(len(images) // stack, dim=0)
+        own = tokens[:, group].to(images.dtype).repeat_interleave(len(images) // stack, dim=0)
         return torch.cat([images[:, :prefix], own, images[:, prefix:]], 1), *entering[1:]
 
     def drop(_: nn.Module, __: object, output: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ SOFTMAXES = (torch.softmax, Tensor.softmax, F.softmax)
 
 @dataclass(frozen=True)
 class AttentionCall:
-    """One layer's attention. Logits are query key^T scale + bias, as the model used them.
+    """One layer's attention. Logits are query key^T scale + bias, as the model used them, in float32 at least.
 
     Layers whose attention is not fused give their logits themselves, as `bias`, with no query or key.
     """
@@ -44,8 +44,8 @@ class AttentionCall:
         """Logits of the chosen query tokens."""
         if self.query_BHRC is None or self.key_BHTC is None:
             assert self.bias is not None
-            return self.bias[..., rows, :]
-        logits_BHRT = (self.query_BHRC[..., rows, :] * self.scale) @ self.key_BHTC.transpose(-2, -1)
+            return wide(self.bias[..., rows, :])
+        logits_BHRT = wide((self.query_BHRC[..., rows, :] * self.scale) @ self.key_BHTC.transpose(-2, -1))
         return logits_BHRT if self.bias is None else logits_BHRT + self.bias[..., rows, :]
 
     def head_mean_logits(self, rows: slice) -> Float[Tensor, "batch rows tokens"]:
@@ -56,15 +56,20 @@ class AttentionCall:
             tensor.transpose(1, 2).flatten(2) for tensor in (self.query_BHRC[..., rows, :], self.key_BHTC)
         )
         heads = self.query_BHRC.shape[1]
-        return (query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2)
+        return wide((query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2))
 
     def attention(self, rows: slice, heads: str = "mean") -> Float[Tensor, "batch rows tokens"]:
         """Softmaxed attention of the chosen query tokens, the mean or minimum over heads. Rows of the mean sum to 1."""
         return _over_heads(self.logits(rows).softmax(-1), heads)
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """At least float32: what is read of a backbone that runs in half precision."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def _over_heads(map_BHRT: Tensor, heads: str) -> Float[Tensor, "batch rows tokens"]:
-    return map_BHRT.amin(1) if heads == "min" else map_BHRT.mean(1)
+    return wide(map_BHRT.amin(1) if heads == "min" else map_BHRT.mean(1))
 
 
 def class_attention(call: AttentionCall, prefix: int) -> Float[Tensor, "batch patches"]:
@@ -114,7 +119,8 @@ class _MapKeeper(Listener):
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
             map_BHRT = _from_fused(*args, **kwargs).logits(slice(None)).softmax(-1)
-            result = map_BHRT @ (args[2] if len(args) > 2 else kwargs["value"])
+            value = args[2] if len(args) > 2 else kwargs["value"]
+            result = map_BHRT.to(value.dtype) @ value
         elif func in SOFTMAXES and args[0].ndim == 4:
             map_BHRT = result = func(*args, **kwargs)
         else:

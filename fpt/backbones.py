@@ -16,7 +16,7 @@ from timm.layers import Attention, RmsNorm
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from fpt.attention import AttentionCall, class_attention, listen
+from fpt.attention import AttentionCall, class_attention, listen, wide
 from fpt.structure import Layer, attention_layers, per_image_modules, tokens_first
 from fpt.weights import Matched
 
@@ -191,13 +191,14 @@ class Backbone:
         finally:
             del self._cuts[start]
         whole = self.features(self._noise).flip(0)
-        tolerance = 1e-3 * float((whole[0] - whole[1]).abs().max()) + 1e-5 * float(whole.abs().max())
+        rounding = torch.finfo(self.dtype).eps
+        tolerance = max(1e-3, 16 * rounding) * float((whole[0] - whole[1]).abs().max())
+        tolerance += max(1e-5, rounding) * float(whole.abs().max())
         return cut.shape == whole.shape and float((cut - whole).abs().max()) < tolerance
 
     def features(self, inputs: Float[Tensor, "_ 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Of normalised images, by the whole model."""
-        features: Tensor = self.model.forward_head(self.model.forward_features(inputs), pre_logits=True)
-        return features
+        """Of normalised images, by the whole model; float32 at least."""
+        return wide(self.model.forward_head(self.model.forward_features(inputs), pre_logits=True))
 
     def entering(self, block: int) -> Float[Tensor, "1 ..."]:
         """What enters a block for an image of noise."""
@@ -248,7 +249,7 @@ class Backbone:
                 calls.append(call)
         else:
             tokens = self._watch(self.depth - 1, calls, watched, tokens, extra)
-        return Passed(self.model.forward_head(self.model.norm(tokens), pre_logits=True), calls)
+        return Passed(wide(self.model.forward_head(self.model.norm(tokens), pre_logits=True)), calls)
 
     def _watch(
         self, index: int, calls: list[AttentionCall], watched: int, tokens: Tensor, extra: dict[str, Any]

@@ -26,10 +26,9 @@ from fpt.backbones import Backbone
 from fpt.loading import best_device, load_backbone
 from fpt.memory import keep_freed_memory
 from fpt.phases import measured, phase
+from fpt.precision import PRECISIONS, best_precision, matrix_product_rate, use_precision
 from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
-
-SECONDS_OF_RATE = 0.3
 
 
 class _Counter(TorchDispatchMode):
@@ -54,20 +53,6 @@ class Shape:
     way: int
     shot: int
     query: int
-
-
-def matrix_product_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
-    """Operations a second of a product of square matrices: the best of many, for the machine is shared."""
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best: float = 0.0
-    ended = time.perf_counter() + SECONDS_OF_RATE
-    while time.perf_counter() < ended:
-        started = time.perf_counter()
-        left @ right
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = max(best, 2.0 * size**3 / (time.perf_counter() - started))
-    return float(best)
 
 
 def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor, Tensor]:
@@ -125,7 +110,7 @@ def measure(
         **best,
         "operations_per_episode": needed,
         "peak_memory_bytes": _peak_memory(backbone.device),
-        "precision": str(backbone.dtype).removeprefix("torch."),
+        "precision": _precision(backbone.dtype),
         "device": _device_name(backbone.device),
         "stacks": results,
     }
@@ -151,6 +136,11 @@ def _round(
         "share_of_floor": count / taken / floor,
         "phases": phases,
     }
+
+
+def _precision(dtype: torch.dtype) -> str:
+    tf32 = dtype == torch.float32 and torch.get_float32_matmul_precision() == "high"
+    return "tf32" if tf32 else str(dtype).removeprefix("torch.")
 
 
 def _peak_memory(device: torch.device) -> int:
@@ -195,10 +185,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default=best_device())
+    parser.add_argument("--precision", default="auto", choices=["auto", *PRECISIONS])
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    backbone = load_backbone(arguments.backbone, device=arguments.device)
+    precision = best_precision(arguments.device) if arguments.precision == "auto" else arguments.precision
+    backbone = load_backbone(
+        arguments.backbone, device=arguments.device, dtype=use_precision(precision, arguments.device)
+    )
     training = Settings(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
     alpha = 1.0 if arguments.solver in STEERED else 0.0
     patches = max(1, backbone.most_patches // 14)

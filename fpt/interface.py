@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from fpt.attention import wide
 from fpt.backbones import Backbone, Images
 from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries
 from fpt.problems import solve as solve_problems
@@ -75,7 +76,7 @@ def position_prompts(
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)} but got {variant!r}")
     labels = labels.to(backbone.device)
-    head = tuple(part.to(backbone.device, backbone.dtype)[None] for part in (head_weight, head_bias))
+    head = tuple(wide(part.to(backbone.device, backbone.dtype))[None] for part in (head_weight, head_bias))
     one_problem = torch.zeros_like(labels)
     if not backbone.pyramid:
         evidence = gather_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant)

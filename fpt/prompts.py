@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fpt.attention import keep_maps
+from fpt.attention import keep_maps, wide
 from fpt.backbones import Backbone
 from fpt.heads import Head, scores
 
@@ -159,7 +159,7 @@ def gather_evidence(
         (gradient,) = torch.autograd.grad(own_scores(passed.features, labels, head, problem_of).sum(), leaf)
     with torch.no_grad():
         maps.append(passed.calls[0].attention(slice(prefix, None), how.heads)[:, :, prefix:])
-        gradient, tokens = (backbone.patch_tokens(part) for part in (gradient, tokens))
+        gradient, tokens = (wide(backbone.patch_tokens(part)) for part in (gradient, tokens))
         if how.centred:
             together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
             gradient = (gradient - gradient.mean(1, keepdim=True)) / together[:, None, None]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fpt.attention import listen
+from fpt.attention import listen, wide
 from fpt.backbones import Backbone, Images
 from fpt.heads import Head
 from fpt.prompts import VARIANTS, PositionPrompts, first_component, own_scores, top_patches
@@ -70,7 +70,9 @@ def gather_stage_evidence(
             received = maps[..., prefix:].mean(1).unflatten(0, (len(images), -1))
             component = None
             if with_gradient:
-                gradient, tokens = (_windowed(backbone, stage, part) for part in (gradients[stage], entered[last]))
+                gradient, tokens = (
+                    wide(_windowed(backbone, stage, part)) for part in (gradients[stage], entered[last])
+                )
                 component = first_component(gradient.flatten(1, 2), tokens.flatten(1, 2)).view_as(received)
         evidence.append(StageEvidence(received.detach(), component))
     return evidence

@@ -37,12 +37,14 @@ class Dataset(Section):
 class BackboneName(Section):
     """A timm model. `weights`: true for timm's pre-trained ones, a path to a local file, false for random ones.
 
-    `image_size` null is the pre-training's.
+    `image_size` null is the pre-training's. `precision` of its weights and tokens: auto is what the device does
+    fastest, found when the session starts.
     """
 
     name: str = "vit_micro_glyphs"
     weights: bool | str = True
     image_size: Positive | None = None
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
 
 
 class Episodes(Section):
@@ -141,6 +143,13 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     return Run.model_validate(described)
 
 
+def with_precision(run: Run, precision: str) -> Run:
+    """The run with a precision that was found."""
+    described = run.model_dump(by_alias=True)
+    described["backbone"]["precision"] = precision
+    return Run.model_validate(described)
+
+
 def plain_run(run: Run, split: str | None = None) -> Run:
     """The run alone, without what a subclass adds; `split` replaces the one that episodes are drawn from."""
     described = run.model_dump(by_alias=True, include=set(Run.model_fields))
@@ -149,8 +158,8 @@ def plain_run(run: Run, split: str | None = None) -> Run:
     return Run.model_validate(described)
 
 
-def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str) -> dict[str, Any]:
-    """All that can change a result, and nothing else: what a configuration hash covers."""
+def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str, precision: str) -> dict[str, Any]:
+    """All that can change a result, and nothing else: what a configuration hash covers. `precision` is the one used."""
     episodes = run.episodes.model_dump(exclude={"count"})
     solver = run.solver.model_dump()
     if run.solver.name in FROZEN:
@@ -170,6 +179,7 @@ def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str) -> d
             "name": run.backbone.name,
             "image_size": run.backbone.image_size,
             "fingerprint": backbone_fingerprint,
+            "precision": precision,
         },
         "episodes": episodes,
         "solver": solver,

@@ -61,6 +61,7 @@ class Dispatcher:
         """Starts the workers. Returns the limits that only a loaded backbone and its images can tell."""
         first = self._hire(0)
         self.limits = await first.limits.remote()
+        self.run = config.with_precision(self.run, self.limits["precision"])  # that of all workers, on whatever device
         self.tasks = [
             asyncio.create_task(self._keep_busy(slot, first if slot == 0 else self._hire(slot)))
             for slot in range(self.workers)
@@ -121,7 +122,8 @@ class Dispatcher:
         return [self.hash_of(run) for run in runs]
 
     def _identity(self, run: config.Run) -> dict[str, Any]:
-        return config.identity(run, self.limits["dataset_fingerprint"], self.limits["backbone_fingerprint"])
+        found = (self.limits[name] for name in ("dataset_fingerprint", "backbone_fingerprint", "precision"))
+        return config.identity(run, *found)
 
     def _generation(self, runs: Mapping[str, config.Run], episodes: Sequence[Sequence[int]]) -> Generation:
         async def solve(rung: int, going: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from fpt.backbones import Backbone
 from fpt.loading import best_device, load_backbone
 from fpt.localisation import key_patches
 from fpt.memory import keep_freed_memory
+from fpt.precision import best_precision, use_precision
 from fpt.problems import Episodes as EpisodeTensors
 from fpt.problems import Frozen, Outcome, Setting, reads_frozen_queries, solve
 from fpt.solvers import STEERED, Settings
@@ -30,7 +31,7 @@ class Worker:
         keep_freed_memory()
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute = name, run.compute
-        self.backbone = backbone_of(run, best_device())
+        self.precision, self.backbone = backbone_of(run, best_device())
         self.store = ImageStore(store)
         if self.store.side != (self.backbone.image_size, self.backbone.image_size):
             raise ValueError(
@@ -47,6 +48,7 @@ class Worker:
         return {
             "dataset_fingerprint": self.store.fingerprint,
             "backbone_fingerprint": backbone_fingerprint(self.backbone),
+            "precision": self.precision,
             "patches": self.backbone.most_patches,
             "depth": self.backbone.depth,
             "masks": self.store.has_masks and not self.backbone.pyramid,
@@ -89,15 +91,18 @@ class Worker:
         return episode_tensors(self.backbone, self.store, self.frozen, drawn, blocks, whole)
 
 
-def backbone_of(run: config.Run, device: str) -> Backbone:
-    """The backbone that a run names."""
+def backbone_of(run: config.Run, device: str) -> tuple[str, Backbone]:
+    """The backbone that a run names, and the precision that it is in."""
     named = run.backbone
-    return load_backbone(
+    precision = best_precision(device) if named.precision == "auto" else named.precision
+    backbone = load_backbone(
         named.name,
         weights=None if named.weights is False else named.weights,
         image_size=named.image_size,
         device=device,
+        dtype=use_precision(precision, device),
     )
+    return precision, backbone
 
 
 def episode_tensors(
@@ -181,5 +186,5 @@ def backbone_fingerprint(backbone: Backbone) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(backbone.model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

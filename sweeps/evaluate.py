@@ -48,5 +48,6 @@ def speed(sweep: Sweep, stacks: Sequence[int], repeats: int) -> tuple[str, dict[
             raise ValueError(f"{name} must be at least 1 but got {least}")
     torch.set_num_threads(run.compute.threads_per_worker)
     shape = Shape(run.episodes.way, run.episodes.shot, run.episodes.query)
-    result = measure(backbone_of(run, best_device()), shape, setting(run), max(stacks), stacks, repeats)
+    _, backbone = backbone_of(run, best_device())
+    result = measure(backbone, shape, setting(run), max(stacks), stacks, repeats)
     return as_text(result), result

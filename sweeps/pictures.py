@@ -6,7 +6,7 @@ from pathlib import Path
 from fpt.figures import draw_episode
 from fpt.problems import prompts_of_all, stack_of
 from fpt.solvers import SOLVERS
-from pipeline.config import Run
+from pipeline.config import Run, with_precision
 from pipeline.episodes import EpisodeSampler
 from pipeline.features import FrozenImages
 from pipeline.images import ImageStore
@@ -18,7 +18,7 @@ SHOWN_CLASSES = 8
 
 def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Path:
     """Fine-tunes on one episode and draws support images: prompts, [CLS] attention before and after."""
-    backbone = backbone_of(run, "cpu")
+    _, backbone = backbone_of(with_precision(run, "float32"), "cpu")
     store, wanted, chosen = ImageStore(store_path), run.episodes, setting(run)
     classes = store.classes(wanted.split)
     episode = EpisodeSampler(classes, wanted.way, wanted.shot, wanted.query, wanted.seed)[index]

@@ -20,6 +20,7 @@ from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
 from sweeps.tracking import Tracker, check_tracking
 
+FOUND = ("dataset_fingerprint", "backbone_fingerprint", "precision")  # by the workers, when they start
 BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
 
 
@@ -63,8 +64,7 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
 def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> str:
     """Tells one sweep or table from another: all that can change its course, and nothing else, so no `beside`."""
     described = sweep.model_dump(by_alias=True, exclude={"compute", "home", "tracking_uri", *beside}, mode="json")
-    fingerprints = {key: limits[key] for key in ("dataset_fingerprint", "backbone_fingerprint")}
-    return configuration_hash({**described, **fingerprints})
+    return configuration_hash({**described, **{key: limits[key] for key in FOUND}})
 
 
 def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], dict[str, Any]]:
@@ -112,11 +112,11 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
 
 
 def parameters(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> dict[str, Any]:
-    """The configuration, flat and without `beside`, with the fingerprints of images and weights."""
+    """The configuration, flat and without `beside`, and what the workers found."""
     flat: dict[str, Any] = {"torch": torch.__version__}
     for key, value in sweep.model_dump(by_alias=True, mode="json", exclude={"home", "tracking_uri", *beside}).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:
             flat[key] = value
-    return flat | {key: limits[key] for key in ("dataset_fingerprint", "backbone_fingerprint")}
+    return flat | {key: limits[key] for key in FOUND}

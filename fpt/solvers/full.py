@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from fpt.attention import wide
 from fpt.backbones import Backbone
 from fpt.heads import Head
 from fpt.optimisers import AdamW
@@ -27,7 +28,7 @@ def full(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     result is the same.
     """
     weights = {name: weight.detach() for name, weight in backbone.parameters_of_blocks(settings.blocks).items()}
-    each = COPIES * sum(weight.nbytes for weight in weights.values())
+    each = COPIES * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
     free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET
     together = max(1, free // each)
     solved = [
@@ -42,7 +43,7 @@ def full(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
 
 def _together(backbone: Backbone, stack: Stack, settings: Settings, weights: dict[str, Tensor]) -> Solution:
     names, count = list(weights), len(weights)
-    leaves = [weight.expand(stack.size, *weight.shape).clone() for weight in weights.values()]
+    leaves = [wide(weight).expand(stack.size, *weight.shape).clone() for weight in weights.values()]
     leaves += starting_head(stack, settings)
     optimiser, steered = AdamW(leaves, stack.rate), is_steered(stack)
 
@@ -90,5 +91,5 @@ def _with_weights(
     backbone: Backbone, names: Sequence[str], weights: Sequence[Tensor], function: Callable[..., Any], *arguments: Any
 ) -> Any:
     """`function(backbone, *arguments)`, run with weights of the backbone exchanged."""
-    exchanged = {f"model.{name}": weight for name, weight in zip(names, weights, strict=True)}
+    exchanged = {f"model.{name}": weight.to(backbone.dtype) for name, weight in zip(names, weights, strict=True)}
     return functional_call(_Exchanged(backbone, function), exchanged, arguments)

@@ -46,8 +46,8 @@ def made(**sections):
     return Run.model_validate({"solver": {"blocks": 2, **sections.pop("solver", {})}, **sections})
 
 
-def hash_of(run, images="images", weights="weights"):
-    return configuration_hash(identity(run, images, weights))
+def hash_of(run, images="images", weights="weights", precision="float32"):
+    return configuration_hash(identity(run, images, weights, precision))
 
 
 def hash_with(section, field, **sections):
@@ -76,10 +76,11 @@ def test_the_hash_changes_with_every_field_that_can_change_a_result(section, fie
 
 def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
     hashes = {hash_of(made()), hash_of(made(), images="others"), hash_of(made(), weights="others")}
+    hashes.add(hash_of(made(), precision="bfloat16"))
     hashes.add(hash_of(made(backbone={"name": "vit_tiny_patch16_224"})))
     hashes.add(hash_of(made(backbone={"image_size": 96})))
     monkeypatch.setattr(config, "METHOD_VERSION", config.METHOD_VERSION + 1)
-    assert len(hashes | {hash_of(made())}) == 6
+    assert len(hashes | {hash_of(made())}) == 7
 
 
 @pytest.mark.parametrize(

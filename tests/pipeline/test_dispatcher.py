@@ -10,7 +10,7 @@ from pipeline.config import Compute, with_hyper_parameters
 from pipeline.dispatcher import ATTEMPTS, Dispatcher
 from pipeline.ledger import Ledger
 
-LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights"}
+LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32"}
 
 
 class Remote:

@@ -19,7 +19,7 @@ ROUGH = [0.0, 0.01, 0.03, -0.02, 0.02, -0.01]  # added, episode by episode, to s
 
 
 def hash_of(run):
-    return configuration_hash(identity(run, "images", "weights"))
+    return configuration_hash(identity(run, "images", "weights", "float32"))
 
 
 class Dispatcher:

@@ -6,7 +6,7 @@ from sweeps.search import generation_sizes, rung_episodes, setting_name
 from sweeps.sweep import check_sweep, planned_problems, sweep_identity, tracking_uri
 from tests.sweeps.tiny import CONFIG, TINY
 
-LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "patches": 64}
+LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32", "patches": 64}
 
 
 def tiny(*overrides):
@@ -72,7 +72,7 @@ def test_a_sweep_is_told_from_another_by_what_can_change_its_course():
             "prompts.rows=all",
         )
     ]
-    changed += [identity(dataset_fingerprint="others"), identity(backbone_fingerprint="others")]
+    changed += [identity(**{name: "others"}) for name in ("dataset_fingerprint", "backbone_fingerprint", "precision")]
     assert len({same, *changed}) == 1 + len(changed)
 
 

@@ -19,6 +19,7 @@ from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.ledger import CIRCUMSTANCES, Ledger
 from sweeps.config import load
 from sweeps.sweep import run_sweep
+from sweeps.times import PARTS
 from tests.pipeline.processes import descendants, kill_one
 from tests.sweeps.tiny import CONFIG, TINY
 
@@ -98,7 +99,9 @@ def home(undisturbed, tmp_path):
 
 def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     home, said = undisturbed
-    assert set(said) == {"best", "final", "trials", "episodes_spent", "mlflow"}
+    assert set(said) == {"best", "final", "trials", "episodes_spent", "mlflow", "times"}
+    assert set(said["times"]["start_up_seconds"]) == {*PARTS, "first order"}
+    assert 0 < said["times"]["orchestration_share"] < 1
     assert {"lambda", "alpha", "tau", "patches", "lr"} == set(said["best"])
     assert set(said["final"]) == set(FINAL)
     assert {"best", "no prompts", "paper defaults", "frozen features"} <= set(said["final"]["compared"])
