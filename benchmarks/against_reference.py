@@ -21,11 +21,12 @@ from torch import Tensor
 from benchmarks import reference
 from fpt.backbones import Backbone
 from fpt.bench import Shape, frozen_episodes, operations, random_pixels
+from fpt.frozen import freeze_episodes
 from fpt.heads import metaoptnet
 from fpt.loading import load_backbone
 from fpt.memory import keep_freed_memory
 from fpt.precision import matrix_product_rate
-from fpt.problems import Gathered, Setting, freeze_episodes, solve
+from fpt.problems import Gathered, Setting, solve
 from fpt.prompts import gather_evidence, prompts_from
 from fpt.solvers import Settings
 

@@ -23,11 +23,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from fpt.backbones import Backbone
+from fpt.frozen import freeze_episodes, reads_frozen_queries
 from fpt.loading import best_device, load_backbone
 from fpt.memory import keep_freed_memory
 from fpt.phases import measured, phase
 from fpt.precision import PRECISIONS, best_precision, matrix_product_rate, use_precision
-from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries, solve
+from fpt.problems import Episodes, Setting, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fpt.attention import wide
 from fpt.backbones import Backbone, Images
-from fpt.problems import Episodes, Setting, freeze_episodes, reads_frozen_queries
+from fpt.frozen import freeze_episodes, reads_frozen_queries
+from fpt.problems import Episodes, Setting
 from fpt.problems import solve as solve_problems
 from fpt.prompts import VARIANTS, PositionPrompts, gather_evidence, prompts_from
 from fpt.pyramids import gather_stage_evidence, stage_prompts, takes_gradient

@@ -2,8 +2,8 @@
 
 # E episodes, S problems of a stack, B support images, Q queries, T tokens, N patches, D dimensions, W ways
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
 
@@ -12,59 +12,20 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from fpt.backbones import Backbone, Images
+from fpt.backbones import Backbone
+from fpt.frozen import Frozen, reads_frozen_queries
 from fpt.heads import HEAD_NAMES, named_head
 from fpt.localisation import attention_on_key, chance, precision
+from fpt.memory import held_by, out_of_memory
 from fpt.phases import phase
 from fpt.prompts import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
 from fpt.pyramids import StageEvidence, gather_stage_evidence, stage_prompts, takes_gradient
 from fpt.solvers import SOLVERS, STEERED
 from fpt.solvers.contract import AT_ONCE, Settings, Stack
 
+KEPT = 24  # times what enters it, that an adapted block keeps for the way back: its inner width is up to 4
+ON_GPU, ON_CPU = 64, 8  # most problems in a stack
 PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick where the data has them
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the whole frozen backbone makes of images: features, and [CLS] attention to the patches, summing to 1."""
-
-    features: Float[Tensor, "*images dim"]
-    attention: Float[Tensor, "*images patches"]
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """Images as they enter the first adapted block, and after the whole frozen backbone, where that was asked for.
-
-    All lead with the same dimensions, those of images.
-    """
-
-    tokens: Float[Tensor, "..."]
-    seen: Seen | None = None
-
-    @property
-    def features(self) -> Float[Tensor, "*images dim"]:
-        assert self.seen is not None, "the whole backbone has not seen these images"
-        return self.seen.features
-
-    @property
-    def attention(self) -> Float[Tensor, "*images patches"]:
-        assert self.seen is not None, "the whole backbone has not seen these images"
-        return self.seen.attention
-
-    def change(self, each: Callable[[Tensor], Tensor]) -> "Frozen":
-        """With `each` done to every tensor."""
-        return joined([self], lambda parts: each(parts[0]))
-
-
-def joined(parts: Sequence[Frozen], join: Callable[[list[Tensor]], Tensor]) -> Frozen:
-    """One from several, by `join` (torch.cat, torch.stack)."""
-    seen = [part.seen for part in parts if part.seen is not None]
-    assert len(seen) in (0, len(parts))
-    return Frozen(
-        join([part.tokens for part in parts]),
-        Seen(join([one.features for one in seen]), join([one.attention for one in seen])) if seen else None,
-    )
 
 
 @dataclass(frozen=True)
@@ -116,36 +77,6 @@ class Outcome:
         return None if self.failed else sum(self.hits) / self.queries
 
 
-def reads_frozen_queries(solver: str, masks: bool) -> bool:
-    """Whether the whole frozen backbone must see queries: for a solver that leaves it frozen, and where masks tell how
-    much of its attention was on the key entity before. Else they need not go further than the adapted blocks.
-    """
-    return solver not in STEERED or masks
-
-
-@torch.no_grad()
-def freeze(backbone: Backbone, images: Images, blocks: int, whole: bool = True) -> Frozen:
-    """Runs images through the frozen backbone, once: up to the last `blocks` blocks, or through them too (`whole`)."""
-    start = backbone.depth - blocks
-    tokens = backbone.lower(images, start)
-    if not whole:
-        return Frozen(tokens)
-    passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
-    return Frozen(tokens, Seen(passed.features, backbone.class_attention(passed)))
-
-
-def freeze_episodes(
-    backbone: Backbone,
-    images: UInt8[Tensor, "episodes images height width 3"] | Float[Tensor, "episodes images 3 height width"],
-    blocks: int,
-    whole: bool = True,
-) -> Frozen:
-    """The same for images of episodes, AT_ONCE of them at a time."""
-    flat, lead = images.flatten(0, 1), images.shape[:2]
-    parts = [freeze(backbone, flat[first : first + AT_ONCE], blocks, whole) for first in range(0, len(flat), AT_ONCE)]
-    return joined(parts, torch.cat).change(lambda part: part.unflatten(0, lead))
-
-
 # Evidence of a batch of episodes, by what it depends on beside them: another lambda or number of patches reuses it.
 Gathered = dict[tuple[Any, ...], Evidence | list[StageEvidence]]
 
@@ -159,7 +90,9 @@ def solve(
 ) -> list[list[Outcome]]:
     """Outcomes of each setting (outer) on each episode (inner). Settings of one solver and shape share stacks.
 
-    `gathered` is filled, and used where it has been filled for the same episodes before.
+    `stack` is how many problems are solved together at most, 0 for as many as fit the device; it is halved where memory
+    runs out, which changes no prediction. `gathered` is filled, and used where it has been filled for the same episodes
+    before.
     Raises ValueError for an unknown solver or kind of prompts, or masks that the data does not have.
     """
     for setting in settings:
@@ -171,11 +104,31 @@ def solve(
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
     for _, group in groupby(numbered, key=lambda i: (settings[i].solver, settings[i].training)):
         problems = [(i, episode) for i in group for episode in range(count)]
-        for first in range(0, len(problems), stack):
-            members = problems[first : first + stack]
-            solved = _solve_stack(backbone, episodes, settings, prompts, members)
+        together = stack or fitting_stack(episodes, settings[problems[0][0]].training)
+        while problems:
+            members = problems[:together]
+            try:
+                solved = _solve_stack(backbone, episodes, settings, prompts, members)
+            except RuntimeError as error:
+                if not out_of_memory(error) or len(members) == 1:
+                    raise
+                together = len(members) // 2
+                continue
             outcomes.update(zip(members, solved, strict=True))
+            problems = problems[together:]
     return [[outcomes[i, episode] for episode in range(count)] for i in range(len(settings))]
+
+
+def fitting_stack(episodes: Episodes, training: Settings) -> int:
+    """How many problems a device's memory holds while they are trained; on a CPU no more than its caches like.
+
+    By all of the device's memory, not by what is free, so that a rerun has the same stacks.
+    """
+    tokens = episodes.support.tokens[0]
+    images = min(training.batch or len(tokens), len(tokens))
+    each = images * tokens[0].nbytes * training.blocks * KEPT
+    on_gpu = tokens.device.type == "cuda"
+    return max(1, min(ON_GPU if on_gpu else ON_CPU, held_by(tokens.device) // 4 // each))
 
 
 def _check(setting: Setting, episodes: Episodes) -> None:
@@ -246,20 +199,37 @@ def _score_multiplier(setting: Setting) -> float:
 
 
 def episode_evidence(backbone: Backbone, episodes: Episodes, setting: Setting) -> Evidence | list[StageEvidence]:
-    """Evidence of all support images, episode by episode, under each episode's own initial head."""
+    """Evidence of all support images, under each episode's own initial head, some whole episodes at a time."""
     training = setting.training
     seeds = [(setting.seed, episode) for episode in episodes.indices]
     weight, bias = named_head(
         training.head, episodes.support.features, episodes.labels, training.way, training.temperature, seeds
     )
-    head = weight * _score_multiplier(setting), bias * _score_multiplier(setting)
+    multiplier = _score_multiplier(setting)
     count, support = episodes.labels.shape
-    problem_of = torch.arange(count, device=episodes.labels.device).repeat_interleave(support)
-    images, labels = episodes.support_images.flatten(0, 1), episodes.labels.flatten()
-    if not backbone.pyramid:
-        return gather_evidence(backbone, images, labels, head, problem_of, setting.prompts)
-    with_gradient = takes_gradient(setting.prompts, setting.lambda_)
-    return gather_stage_evidence(backbone, images, labels, head, problem_of, setting.prompts, with_gradient)
+    together = max(1, AT_ONCE // support)
+    parts: list[list[Any]] = []
+    for first in range(0, count, together):
+        chosen = slice(first, first + together)
+        images, labels = episodes.support_images[chosen].flatten(0, 1), episodes.labels[chosen]
+        problem_of = torch.arange(len(labels), device=labels.device).repeat_interleave(support)
+        head = weight[chosen] * multiplier, bias[chosen] * multiplier
+        if backbone.pyramid:
+            with_gradient = takes_gradient(setting.prompts, setting.lambda_)
+            scored = backbone, images, labels.flatten(), head, problem_of, setting.prompts
+            parts.append(gather_stage_evidence(*scored, with_gradient))
+        else:
+            parts.append([gather_evidence(backbone, images, labels.flatten(), head, problem_of, setting.prompts)])
+    if backbone.pyramid:
+        return [_joined_evidence(of_stage) for of_stage in zip(*parts, strict=True)]
+    joined: Evidence = _joined_evidence([of_all for (of_all,) in parts])
+    return joined
+
+
+def _joined_evidence(parts: Sequence[Any]) -> Any:
+    """One Evidence (or StageEvidence) of all images, from some images' each."""
+    columns = [[getattr(part, field.name) for part in parts] for field in fields(parts[0])]
+    return type(parts[0])(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
 def _estimated(

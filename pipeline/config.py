@@ -95,12 +95,14 @@ class Prompts(Section):
 
 
 class Compute(Section):
-    """`workers` 0: one for each GPU, or for each core where there is none. None of this changes a result."""
+    """`workers` 0: one for each GPU, or for each core where there is none. `stack` 0: as many problems together as the
+    device holds. None of this changes a result.
+    """
 
     workers: Annotated[int, Field(ge=0)] = 0
     threads_per_worker: Positive = 1
     gpus_per_worker: Annotated[float, Field(ge=0)] = 1.0
-    stack: Positive = 8
+    stack: Annotated[int, Field(ge=0)] = 0
     shard: Positive = 8
     cache_megabytes: Positive = 1024
     order_seconds: Rate = 1800.0

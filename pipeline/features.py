@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Int
 
 from fpt.backbones import Backbone
-from fpt.problems import Frozen, Gathered, freeze, joined
+from fpt.frozen import Frozen, freeze, joined
+from fpt.problems import Gathered
 from pipeline.images import ImageStore
 
 # Always this many images at once, the last batch filled up with black ones: what an image gives does not depend on

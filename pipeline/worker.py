@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from fpt.backbones import Backbone
+from fpt.frozen import Frozen, reads_frozen_queries
 from fpt.loading import best_device, load_backbone
 from fpt.localisation import key_patches
 from fpt.memory import keep_freed_memory
 from fpt.precision import best_precision, use_precision
 from fpt.problems import Episodes as EpisodeTensors
-from fpt.problems import Frozen, Outcome, Setting, reads_frozen_queries, solve
+from fpt.problems import Outcome, Setting, solve
 from fpt.solvers import STEERED, Settings
 from pipeline import config
 from pipeline.episodes import EpisodeSampler

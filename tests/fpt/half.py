@@ -8,9 +8,10 @@ import json
 import numpy as np
 import torch
 
+from fpt.frozen import freeze_episodes
 from fpt.glyphs.scenes import scene
 from fpt.loading import load_backbone
-from fpt.problems import Episodes, Setting, freeze_episodes, solve
+from fpt.problems import Episodes, Setting, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
 
 WAY, SHOT, QUERY, EPISODES = 5, 1, 8, 6

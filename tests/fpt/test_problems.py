@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from fpt.backbones import Backbone
+from fpt.frozen import Frozen, freeze
 from fpt.heads import HEAD_NAMES, named_head
-from fpt.problems import Episodes, Frozen, Outcome, Setting, freeze, prompts_of_all, solve
+from fpt.problems import Episodes, Outcome, Setting, fitting_stack, prompts_of_all, solve
 from fpt.prompts import gather_evidence, importance, scaled, top_patches
 from fpt.solvers import SOLVERS, Settings
 
 LORA = Settings(way=3, blocks=2, epochs=3, layers=2)
+RUN_OUT = torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")
 SETTINGS = [
     Setting("lora", LORA, alpha=1.0, prompts="scaled", patches=6, rate=2e-2),
     Setting("protonet", LORA),
@@ -208,3 +210,40 @@ def test_a_wrong_setting_is_named(backbone, episodes, changed, message):
 def test_masks_need_data_that_has_them(backbone, episodes):
     with pytest.raises(ValueError, match="prompts must not be masks for data without masks"):
         solve(backbone, replace(episodes, support_key=None), [SETTINGS[5]], stack=8)
+
+
+def test_a_stack_that_memory_does_not_hold_is_halved_until_it_does(backbone, episodes, monkeypatch):
+    settings = SETTINGS[0], replace(SETTINGS[0], alpha=2.0)
+    expected = solve(backbone, episodes, settings, 8)
+    lora, sizes = SOLVERS["lora"], []
+
+    def tight(backbone, stack, training):
+        sizes.append(stack.size)
+        if stack.size > 2:
+            raise RUN_OUT[len(sizes) % 2]
+        return lora(backbone, stack, training)
+
+    monkeypatch.setitem(SOLVERS, "lora", tight)
+    assert_same(solve(backbone, episodes, settings, 8), expected)
+    assert sizes == [8, 4, 2, 2, 2, 2]
+
+
+def test_a_problem_that_no_memory_holds_and_other_errors_are_not_hidden(backbone, episodes, monkeypatch):
+    for error in (*RUN_OUT, RuntimeError("shapes do not match")):
+
+        def failing(backbone, stack, training, error=error):
+            raise error
+
+        monkeypatch.setitem(SOLVERS, "lora", failing)
+        with pytest.raises(RuntimeError, match=str(error)):
+            solve(backbone, episodes, [SETTINGS[0]], 8)
+
+
+def test_a_stack_is_as_large_as_memory_allows(episodes, monkeypatch):
+    """By hand: 6 support images of 65 x 128 float32 tokens, 2 blocks, 24 times, within a quarter."""
+    each = 6 * 65 * 128 * 4 * 2 * 24
+    for memory, size in ((4 * each * 3 + 1, 3), (1, 1), (2**50, 8)):
+        monkeypatch.setattr("fpt.problems.held_by", lambda device, memory=memory: memory)
+        assert fitting_stack(episodes, SETTINGS[0].training) == size
+    monkeypatch.setattr("fpt.problems.held_by", lambda device: 4 * each)
+    assert fitting_stack(episodes, replace(SETTINGS[0].training, batch=3)) == 2

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpt.problems import freeze
+from fpt.frozen import freeze
 from fpt.prompts import Evidence
 from pipeline import features
 from pipeline.features import BATCH, FrozenImages, KeptEvidence
