@@ -36,7 +36,9 @@ LAMBDAS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0)
 
 @dataclass(frozen=True)
 class Case:
-    """`each` episodes for each worker, solved in one stack."""
+    """`each` episodes for each worker, solved in one stack. `seen`: their images have been through the frozen blocks
+    before, as in a sweep from the second setting on.
+    """
 
     backbone: str
     shape: Shape
@@ -44,12 +46,14 @@ class Case:
     epochs: int
     patches: int
     each: int
+    seen: bool = False
 
 
 CASES = {
     "ViT-S/16": Case("vit_small_patch16_224", Shape(5, 1, 15), 12, 10, 14, 1),
     "embedded": Case("vit_micro_glyphs", Shape(5, 1, 15), 6, 10, 4, 8),
     "embedded, last 2 blocks": Case("vit_micro_glyphs", Shape(5, 1, 15), 2, 10, 4, 8),
+    "embedded, last 2 blocks, images seen before": Case("vit_micro_glyphs", Shape(5, 1, 15), 2, 10, 4, 8, seen=True),
 }
 EMBEDDED = ("vit_micro_glyphs",)  # with its own weights; the others have random ones
 
@@ -106,13 +110,14 @@ def theirs(case: Case, workers: int) -> tuple[float, Tensor]:
 
 
 def ours(case: Case, workers: int, worker: int) -> tuple[float, float, Tensor]:
-    """One worker's seconds, share of the floor and scores; from pixels, nothing known about any image."""
+    """One worker's seconds, share of the floor and scores; from pixels, unless the case says otherwise."""
     backbone, setting = backbone_of(case.backbone), setting_of(case)
     support, query = (part[worker * case.each : (worker + 1) * case.each] for part in pixels_of(case, workers))
     needed = operations_of(case) * case.each
+    known = frozen_episodes(backbone, case.shape, support, query, setting) if case.seen else None
     rates = [matrix_product_rate(backbone.device, backbone.dtype)]
     started = time.perf_counter()
-    episodes = frozen_episodes(backbone, case.shape, support, query, setting)
+    episodes = known or frozen_episodes(backbone, case.shape, support, query, setting)
     mine = replace(episodes, indices=[worker * case.each + i for i in range(case.each)])
     outcomes = solve(backbone, mine, [setting], case.each)[0]
     taken = time.perf_counter() - started
@@ -122,7 +127,7 @@ def ours(case: Case, workers: int, worker: int) -> tuple[float, float, Tensor]:
 
 @cache
 def operations_of(case: Case) -> float:
-    return operations(backbone_of(case.backbone), case.shape, setting_of(case))
+    return operations(backbone_of(case.backbone), case.shape, setting_of(case), case.seen)
 
 
 def prepare(threads: int) -> None:

@@ -83,14 +83,16 @@ def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Te
         )
 
 
-def operations(backbone: Backbone, shape: Shape, setting: Setting) -> float:
-    """Of the matrix products and convolutions of one episode, the frozen pass included."""
+def operations(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = False) -> float:
+    """Of the matrix products and convolutions of one episode, without the frozen pass where images were `seen`."""
     support, query = random_pixels(backbone, shape, 1)
     # What a backbone finds out about itself when it is first used is not counted.
     first = replace(setting, training=replace(setting.training, epochs=0))
-    solve(backbone, frozen_episodes(backbone, shape, support, query, setting), [first], 1)
+    known = frozen_episodes(backbone, shape, support, query, setting)
+    solve(backbone, known, [first], 1)
     with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
-        solve(backbone, frozen_episodes(backbone, shape, support, query, setting), [setting], 1)
+        episodes = known if seen else frozen_episodes(backbone, shape, support, query, setting)
+        solve(backbone, episodes, [setting], 1)
     return float(counter.operations)
 
 
