@@ -10,17 +10,15 @@ from math import isqrt
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from timm.layers import Attention, RmsNorm
-from timm.models.vision_transformer import Block
+from timm.layers import RmsNorm
 from torch import Tensor, nn
 
 from fpt.attention import AttentionCall, class_attention, listen, wide
+from fpt.class_row import class_row, is_plain
 from fpt.structure import Layer, attention_layers, per_image_modules, tokens_first
 from fpt.weights import Matched
 
-CLASS_ROW = slice(0, 1)
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {"linear": (nn.Linear,), "norm": (nn.LayerNorm, RmsNorm)}
 FINAL_NORMS = ("norm", "fc_norm")  # timm's names for what comes after the blocks
 Images = UInt8[Tensor, "batch height width 3"] | Float[Tensor, "batch 3 height width"]
@@ -89,7 +87,7 @@ class Backbone:
         self._cuts: dict[int, str] = {}
         self._extras: dict[int, dict[str, Any]] = {}
         self._only_class_row = (
-            _is_plain(self.blocks[-1])
+            is_plain(self.blocks[-1])
             and getattr(model, "global_pool", None) == "token"
             and not hasattr(model, "head_dist")
         )
@@ -244,7 +242,7 @@ class Backbone:
             tokens = self._watch(index, calls, watched, tokens, extra)
         top = self.blocks[-1]
         if self._only_class_row and not top._forward_pre_hooks:
-            tokens, call = _class_row(top, tokens, class_row_only)
+            tokens, call = class_row(top, tokens, class_row_only)
             if watched > 0:
                 calls.append(call)
         else:
@@ -310,23 +308,3 @@ def _tokens_of(model: Any, layer: Layer) -> tuple[int, tuple[int, int]]:
         return layer.tokens - made[0] * made[1], (int(made[0]), int(made[1]))
     side = isqrt(layer.tokens)
     return layer.tokens - side**2, (side, side)
-
-
-def _is_plain(block: Any) -> bool:
-    """Whether the block is timm's standard one, whose [CLS] row can be computed alone."""
-    return type(block) is Block and type(block.attn) is Attention and block.attn.gate is None
-
-
-def _class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor, AttentionCall]:
-    """The block's output for [CLS] alone: nothing above reads the other rows, which cost 5/6 of the block."""
-    attention = block.attn
-    batch, count, _ = tokens.shape
-    qkv = attention.qkv(block.norm1(tokens)).reshape(batch, count, 3, attention.num_heads, attention.head_dim)
-    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    query, key = attention.q_norm(query), attention.k_norm(key)
-    gathered = F.scaled_dot_product_attention(query[:, :, CLASS_ROW], key, value)
-    gathered = attention.norm(gathered.transpose(1, 2).reshape(batch, 1, attention.attn_dim))
-    row = tokens[:, CLASS_ROW] + block.drop_path1(block.ls1(attention.proj(gathered)))
-    row = row + block.drop_path2(block.ls2(block.mlp(block.norm2(row))))
-    read = query[:, :, CLASS_ROW] if class_row_only else query
-    return row, AttentionCall(read, key, attention.scale, None)

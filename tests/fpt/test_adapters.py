@@ -3,11 +3,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.autograd import gradcheck
 
 from fpt.adapters import attention_projections, lora_applied, lora_start
 from fpt.backbones import Backbone
 
 RANK = 3
+STACK, INPUTS, OUTPUTS = 3, 5, 4
 LIKE = torch.zeros(0)
 
 
@@ -106,3 +109,39 @@ def test_hooks_go_away_after_an_error(backbone):
     with pytest.raises(KeyError), lora_applied(projections, trained(projections, 1)):
         raise KeyError
     assert not any(linear._forward_hooks for linear in projections)
+
+
+@pytest.mark.parametrize("rows", [2, 7], ids=["too few rows for a sum", "rows that pay for a sum"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_low_rank_update_is_a_product_with_the_sum(rows, bias):
+    random = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=random, dtype=torch.float64)
+
+    linear = nn.Linear(INPUTS, OUTPUTS, bias=bias, dtype=torch.float64).requires_grad_(False)
+    inputs, down, up = (
+        part.requires_grad_()
+        for part in (normal(STACK * rows, 1, INPUTS), normal(STACK, RANK, INPUTS), normal(STACK, OUTPUTS, RANK))
+    )
+
+    def adapted(inputs, down, up):
+        with lora_applied([linear], [(down, up)]):
+            return linear(inputs)
+
+    weights = linear.weight + up @ down / RANK
+    expected = torch.stack(
+        [nn.functional.linear(inputs[i], weights[i // rows], linear.bias) for i in range(STACK * rows)]
+    )
+    torch.testing.assert_close(adapted(inputs, down, up), expected)
+    assert gradcheck(adapted, (inputs, down, up))
+    torch.testing.assert_close(linear(inputs), nn.functional.linear(inputs, linear.weight, linear.bias))
+
+
+def test_half_precision_keeps_the_update_beside_the_weight():
+    """In a sum it would be lost: 1 + 2^-10 is 1 in bfloat16."""
+    linear = nn.Linear(2, 1, bias=False, dtype=torch.bfloat16).requires_grad_(False)
+    linear.weight.copy_(torch.tensor([[1.0, -1.0]]))
+    inputs = torch.ones(4, 2, dtype=torch.bfloat16)
+    with lora_applied([linear], [(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[2.0**-10]]]))]):
+        assert torch.equal(linear(inputs), torch.full((4, 1), 2.0**-10, dtype=torch.bfloat16))
