@@ -4,9 +4,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from math import sqrt
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -61,8 +60,11 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
     Raises ValueError for a model that uses a projection's weights without calling it.
     """
     called: set[nn.Module] = set()
-    for linear, adapter in zip(projections, adapters, strict=True):
-        linear.forward = partial(_low_rank_updated, linear, *adapter, called)  # type: ignore[method-assign]
+    handles = [linear.register_forward_hook(lambda module, *_: called.add(module)) for linear in projections]
+    handles += [
+        linear.register_forward_hook(_low_rank_update(*adapter))
+        for linear, adapter in zip(projections, adapters, strict=True)
+    ]
     try:
         yield
     except RuntimeError as error:  # an adapter without effect has no gradient
@@ -71,8 +73,8 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
     else:
         _refuse_uncalled(projections, called)
     finally:
-        for linear in projections:
-            del linear.forward
+        for handle in handles:
+            handle.remove()
 
 
 def _refuse_uncalled(
@@ -85,51 +87,18 @@ def _refuse_uncalled(
         ) from cause
 
 
-def _low_rank_updated(
-    linear: nn.Linear, down_SRI: Tensor, up_SOR: Tensor, called: set[nn.Module], inputs: Tensor
-) -> Tensor:
-    called.add(linear)
-    stack, rank, width = down_SRI.shape
-    rows_SNI = inputs.reshape(stack, -1, width)
-    plain = type(linear).forward is nn.Linear.forward and rows_SNI.dtype in (torch.float32, torch.float64)
-    if plain and rows_SNI.shape[1] >= width:
-        output: Tensor = _Merged.apply(rows_SNI, down_SRI, up_SOR, linear.weight, linear.bias)
-        return output.view(*inputs.shape[:-1], -1)
-    output = type(linear).forward(linear, inputs)
-    low_SNR = rows_SNI @ down_SRI.to(rows_SNI.dtype).transpose(1, 2)
-    # In place: nothing else reads the projection's output.
-    flat = output.view(stack, -1, output.shape[-1])
-    flat.baddbmm_(low_SNR, up_SOR.to(rows_SNI.dtype).transpose(1, 2), alpha=1 / rank)
-    return output
+def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
+    stack, rank, _ = down_SRI.shape
 
+    def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        rows = inputs[0].reshape(stack, -1, inputs[0].shape[-1])
+        low = rows @ down_SRI.to(rows.dtype).transpose(1, 2)
+        flat = output.view(stack, -1, output.shape[-1])
+        # In place: nothing else reads the projection's output.
+        flat.baddbmm_(low, up_SOR.to(rows.dtype).transpose(1, 2), alpha=1 / rank)
+        return output
 
-class _Merged(torch.autograd.Function):
-    """x (W + B A / rank)^T + b: one product, where there are enough rows to pay for the sum. With the update beside W
-    outputs are read and written once more, and so are gradients. In half precision the sum would lose B A.
-
-    Gradients of A and B are made from x and that of the output, without one of their sum.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, rows_SNI: Tensor, down_SRI: Tensor, up_SOR: Tensor, weight_OI: Tensor, bias_O: Tensor | None
-    ) -> Tensor:
-        stack, rank, _ = down_SRI.shape
-        merged_SOI = torch.baddbmm(weight_OI.expand(stack, -1, -1), up_SOR, down_SRI, alpha=1 / rank)
-        ctx.save_for_backward(rows_SNI, down_SRI, up_SOR, merged_SOI)
-        if bias_O is None:
-            return torch.bmm(rows_SNI, merged_SOI.transpose(1, 2))
-        return torch.baddbmm(bias_O, rows_SNI, merged_SOI.transpose(1, 2))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient_SNO,) = gradients
-        rows_SNI, down_SRI, up_SOR, merged_SOI = ctx.saved_tensors
-        rank = down_SRI.shape[1]
-        of_rows = torch.bmm(gradient_SNO, merged_SOI) if ctx.needs_input_grad[0] else None
-        of_low_SNR = gradient_SNO @ (up_SOR / rank)
-        of_up = gradient_SNO.transpose(1, 2) @ (rows_SNI @ (down_SRI / rank).transpose(1, 2))
-        return of_rows, of_low_SNR.transpose(1, 2) @ rows_SNI, of_up, None, None
+    return hook
 
 
 def scale_and_shift_start(modules: Sequence[nn.Module], stack: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
