@@ -147,9 +147,7 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
 
 def with_precision(run: Run, precision: str) -> Run:
     """The run with a precision that was found."""
-    described = run.model_dump(by_alias=True)
-    described["backbone"]["precision"] = precision
-    return Run.model_validate(described)
+    return run.model_copy(update={"backbone": run.backbone.model_copy(update={"precision": precision})})
 
 
 def plain_run(run: Run, split: str | None = None) -> Run:

@@ -128,9 +128,9 @@ def bench(
     with _one_sentence_for_mistakes():
         wanted = load(config, overrides)
         if whole:
-            from sweeps.times import orchestration
+            from sweeps.times import times_of_new_sweep
 
-            times = orchestration(wanted)
+            times = times_of_new_sweep(wanted)
             _print(str(times), times.as_json(), as_json)
             return
         from sweeps.evaluate import speed

@@ -73,7 +73,7 @@ def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str,
     return finding, tracking, times_of(phases, work, began, time.time())
 
 
-def orchestration(sweep: Sweep) -> Times:
+def times_of_new_sweep(sweep: Sweep) -> Times:
     """Runs a sweep in a home of its own, where nothing has been computed yet, and leaves nothing behind."""
     with TemporaryDirectory(prefix="fpt-bench-") as home:
         return timed_sweep(sweep.model_copy(update={"home": home, "tracking_uri": None}), None)[2]

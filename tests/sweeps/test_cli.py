@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sweeps import cli
+from sweeps.times import Times
 from tests.sweeps.tiny import CONFIG, TINY
 
 BAD = {
@@ -106,6 +107,21 @@ def test_run_prints_a_line_or_an_object(fpt, monkeypatch):
     result = fpt("run", str(CONFIG), "--json", "--address", "auto")
     assert json.loads(result.stdout) == {"accuracy": 0.7, "episodes": 6}
     assert asked == [(0.5, None), (0.01, "auto")]
+
+
+def test_bench_of_a_sweep_prints_a_line_or_an_object_and_leaves_nothing(fpt, here, monkeypatch):
+    times, homes = Times({"imports": 2.0}, 10.0, 9.5), []
+
+    def timed(sweep, address):
+        homes.append(Path(sweep.home))
+        assert homes[-1].is_dir()
+        return None, {}, times
+
+    monkeypatch.setattr("sweeps.times.timed_sweep", timed)
+    assert fpt("bench", str(CONFIG), "--sweep").stdout == f"{times}\n"
+    assert json.loads(fpt("bench", str(CONFIG), "--sweep", "--json").stdout) == times.as_json()
+    assert not any(home.exists() for home in homes)
+    assert list(here.iterdir()) == []
 
 
 def test_the_browser_needs_results(fpt):
