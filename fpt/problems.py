@@ -87,12 +87,13 @@ def solve(
     settings: Sequence[Setting],
     stack: int,
     gathered: Gathered | None = None,
+    halvings: int = 0,
 ) -> list[list[Outcome]]:
     """Outcomes of each setting (outer) on each episode (inner). Settings of one solver and shape share stacks.
 
-    `stack` is how many problems are solved together at most, 0 for as many as fit the device; it is halved where memory
-    runs out, which changes no prediction. `gathered` is filled, and used where it has been filled for the same episodes
-    before.
+    `stack` is how many problems are solved together at most, 0 for as many as fit the device; it is halved `halvings`
+    times to begin with, and where memory runs out, which changes no prediction. `gathered` is filled, and used where it
+    has been filled for the same episodes before.
     Raises ValueError for an unknown solver or kind of prompts, or masks that the data does not have.
     """
     for setting in settings:
@@ -104,7 +105,7 @@ def solve(
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
     for _, group in groupby(numbered, key=lambda i: (settings[i].solver, settings[i].training)):
         problems = [(i, episode) for i in group for episode in range(count)]
-        together = stack or fitting_stack(episodes, settings[problems[0][0]].training)
+        together = max(1, (stack or fitting_stack(episodes, settings[problems[0][0]].training)) >> halvings)
         while problems:
             members = problems[:together]
             try:

@@ -95,17 +95,19 @@ class Prompts(Section):
 
 
 class Compute(Section):
-    """`workers` 0: one for each GPU, or for each core where there is none. `stack` 0: as many problems together as the
-    device holds. None of this changes a result.
+    """`workers` 0: one for each GPU, or for each core without GPUs, more as nodes join. `gpus_per_worker` null: 1 where
+    the cluster has GPUs or may get some. `stack` 0: as many problems together as the device holds. A worker that has
+    nothing to do for `idle_seconds` is let go. None of this changes a result.
     """
 
     workers: Annotated[int, Field(ge=0)] = 0
     threads_per_worker: Positive = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 1.0
+    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
     stack: Annotated[int, Field(ge=0)] = 0
     shard: Positive = 8
     cache_megabytes: Positive = 1024
     order_seconds: Rate = 1800.0
+    idle_seconds: Rate = 300.0
 
 
 class Run(Section):

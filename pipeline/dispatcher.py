@@ -1,220 +1,199 @@
-"""The dispatcher: one Ray actor that turns what trials ask for into orders, and keeps workers busy with them.
+"""The dispatcher: one Ray actor that turns what trials ask for into orders, and has a pool of workers solve them.
 
 Which problems share an order follows from what was asked (generation, rung, shard), never from timing or the number of
-workers, so that a rerun computes the same bits.
+workers, so that a rerun computes the same bits. Each question carries all that it takes to answer it, and what was
+computed is in the ledger: a dispatcher that died is started again by Ray, and knows at the next question what it knew.
 """
 
 import asyncio
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
 from pipeline import config
 from pipeline.generations import Generation
-from pipeline.ledger import Ledger
+from pipeline.images import PackedImages
+from pipeline.ledger import KnownRows, Ledger, Row
 from pipeline.orders import Order, WorkerProcess
+from pipeline.pool import Pool
+from pipeline.staff import Wanted, dismiss, hire, node_lives, staffing
 
-ATTEMPTS = 3
-# Of a core. A little less than one, so that trials and the dispatcher, which compute nothing, fit beside the workers.
-WORKER_CPUS = 0.9
-
-Row = dict[str, Any]
 Halve = Callable[[int, dict[str, list[float | None]]], set[str]]
 
 
-@dataclass
-class _Pending:
-    order: Order
-    shard: int
-    done: asyncio.Future[None]
-    attempt: int = 1
+@dataclass(frozen=True)
+class GenerationOf:
+    """A generation of trials: its number, each trial's run by name, and the episodes that each rung adds."""
+
+    number: int
+    runs: Mapping[str, config.Run]
+    episodes: Sequence[Sequence[int]]
 
 
 class Dispatcher:
     """Made into an actor by session.py. `halve` says which trials of a generation go on, by their accuracies."""
 
-    def __init__(self, run: config.Run, store: Path, home: str, workers: int, gpus: float, halve: Halve | None) -> None:
-        self.run, self.store, self.home, self.halve = run, store, home, halve
-        self.workers, self.gpus = workers, gpus
-        self.ledger = Ledger(home)
-        self.rows: dict[str, dict[int, Row]] = {}
-        self._remember(self.ledger.read().to_pylist())
+    def __init__(
+        self,
+        run: config.Run,
+        images: PackedImages,
+        ledger: str,
+        wanted: Wanted,
+        halve: Halve | None,
+        worker: type = WorkerProcess,
+    ) -> None:
+        self.run, self.images, self.wanted, self.halve, self.worker = run, images, wanted, halve, worker
+        self.ledger = Ledger(ledger)
+        self.ledger.compact()
+        self.known = KnownRows(self.ledger.read())
         self.generations: dict[int, Generation] = {}
-        self.searched: dict[int, tuple[Mapping[str, config.Run], Sequence[Sequence[int]]]] = {}
-        self.queue: deque[_Pending] = deque()
-        self.arrived = asyncio.Condition()
+        self.pool: Pool | None = None
         self.limits: dict[str, Any] = {}
-        self.tasks: list[asyncio.Task[None]] = []
-        self.computed, self.reused, self.alive, self.started = 0, 0, 0, time.monotonic()
-        self.first_order: float | None = None  # by the clock
-        self.busy = 0.0  # seconds that workers were at work, all of them together
+        self.opening = asyncio.Lock()
+        self.computed, self.reused, self.started = 0, 0, time.monotonic()
+        self.lost: dict[tuple[str, int], str] = {}  # (what is drawn, episode): its name
 
     async def start(self) -> dict[str, Any]:
-        """Starts the workers. Returns the limits that only a loaded backbone and its images can tell."""
-        first = self._hire(0)
-        self.limits = await first.limits.remote()
-        self.run = config.with_precision(self.run, self.limits["precision"])  # that of all workers, on whatever device
-        self.tasks = [
-            asyncio.create_task(self._keep_busy(slot, first if slot == 0 else self._hire(slot)))
-            for slot in range(self.workers)
-        ]
+        """Starts the workers, once. Returns the limits that only a loaded backbone and its images can tell."""
+        async with self.opening:
+            if self.pool is None:
+                making = partial(hire, self.worker, self.wanted, self.run, self.images, self.ledger.folder.uri)
+                self.pool = Pool(making, dismiss, staffing(self.wanted, self.run.compute), node_lives)
+            if not self.limits:
+                self.limits = await asyncio.shield(self.pool.limits)
+                # That of all workers, on whatever device.
+                self.run = config.with_precision(self.run, self.limits["precision"])
         return self.limits
 
     async def status(self) -> dict[str, Any]:
         """Problems computed and found in the ledger, orders waiting, workers alive, seconds since the start, those that
-        workers were at work (all together), and when the first order was sent, by the clock.
+        workers were at work and there (all together), when the first order was sent, by the clock, episodes that were
+        lost, by name, why a worker could not be started, where that was so last, and whether this dispatcher took the
+        place of one that died.
         """
+        pool = self.pool
         return {
             "computed": self.computed,
             "reused": self.reused,
-            "waiting": len(self.queue),
-            "workers": self.alive,
+            "waiting": len(pool.queue) if pool else 0,
+            "workers": pool.alive if pool else 0,
             "seconds": time.monotonic() - self.started,
-            "busy_seconds": self.busy,
-            "first_order": self.first_order,
+            "busy_seconds": pool.busy_seconds if pool else 0.0,
+            "staffed_seconds": pool.staffed_seconds if pool else 0.0,
+            "first_order": pool.first_order if pool else None,
+            "lost": sorted(self.lost.values()),
+            "complaint": pool.complaint if pool else None,
+            "restarted": ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed,
         }
 
     async def solve(self, runs: Sequence[config.Run], episodes: Sequence[int]) -> list[list[Row]]:
-        """Rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one order."""
+        """Rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one order.
+
+        Episodes that were lost are left out for all runs.
+        """
+        await self.start()
         hashes = [self.hash_of(run) for run in runs]
         for config_hash, run in zip(hashes, runs, strict=True):
             self.ledger.describe(config_hash, self._identity(run))
-        await asyncio.gather(*(self._place(order, shard) for order, shard in self._orders(hashes, runs, episodes)))
-        return [[self.rows[config_hash][episode] for episode in episodes] for config_hash in hashes]
+        orders = self._orders(hashes, runs, episodes)
+        await asyncio.gather(*(self._solve(order, drawn, shard) for order, drawn, shard in orders))
+        there = self._there(runs, episodes)
+        return [[self.known.of(config_hash)[episode] for episode in there] for config_hash in hashes]
 
-    async def begin(self, generation: int, runs: Mapping[str, config.Run], episodes: Sequence[Sequence[int]]) -> None:
-        """Starts a generation of trials, by name. The first rung is computed whether they have asked for it or not.
+    async def begin(self, generation: GenerationOf) -> None:
+        """Starts a generation of trials: its first rung is computed whether they have asked for it or not."""
+        await self.start()
+        if generation.number not in self.generations:
+            self.generations[generation.number] = self._generation(generation)
+            self.generations[generation.number].begin()
 
-        `episodes` are those that each rung adds.
-        """
-        self.searched[generation] = runs, episodes
-        self.generations[generation] = self._generation(runs, episodes)
-        self.generations[generation].begin()
-
-    async def next_rung(self, generation: int, trial: str, rung: int) -> list[Row] | None:
+    async def next_rung(self, generation: GenerationOf, trial: str, rung: int) -> list[Row] | None:
         """All rows of a trial up to the end of a rung; None where the trial was stopped after the rung before.
 
         Waits until all trials of the generation that are left have asked; for the first rung they need not.
         """
-        if not await self.generations[generation].ask(trial, rung):
+        await self.begin(generation)
+        if not await self.generations[generation.number].ask(trial, rung):
             return None
-        runs, episodes = self.searched[generation]
-        rows = self.rows[self.hash_of(runs[trial])]
-        return [rows[episode] for past in episodes[: rung + 1] for episode in past]
-
-    async def withdraw(self, generation: int, trial: str) -> None:
-        """The trial will ask no more: the others need not wait for it."""
-        self.generations[generation].withdraw(trial)
+        run = generation.runs[trial]
+        rows, drawn = self.known.of(self.hash_of(run)), _drawn(run)
+        past = [episode for part in generation.episodes[: rung + 1] for episode in part]
+        return [rows[episode] for episode in past if (drawn, episode) not in self.lost]
 
     def hash_of(self, run: config.Run) -> str:
         """The configuration hash of a run on the images and weights of this session."""
         return config.configuration_hash(self._identity(run))
 
     async def hashes_of(self, runs: Sequence[config.Run]) -> list[str]:
+        await self.start()
         return [self.hash_of(run) for run in runs]
 
     def _identity(self, run: config.Run) -> dict[str, Any]:
         found = (self.limits[name] for name in ("dataset_fingerprint", "backbone_fingerprint", "precision"))
         return config.identity(run, *found)
 
-    def _generation(self, runs: Mapping[str, config.Run], episodes: Sequence[Sequence[int]]) -> Generation:
+    def _generation(self, asked: GenerationOf) -> Generation:
         async def solve(rung: int, going: Sequence[str]) -> None:
-            await self.solve([runs[trial] for trial in going], episodes[rung])
+            await self.solve([asked.runs[trial] for trial in going], asked.episodes[rung])
 
         def select(rung: int, left: set[str]) -> set[str]:
-            past = [episode for part in episodes[:rung] for episode in part]
-            rows = {trial: self.rows[self.hash_of(runs[trial])] for trial in left}
-            accuracies = {trial: [rows[trial][episode]["accuracy"] for episode in past] for trial in left}
+            past = [episode for part in asked.episodes[:rung] for episode in part]
+            accuracies = {}
+            for trial in left:
+                rows, drawn = self.known.of(self.hash_of(asked.runs[trial])), _drawn(asked.runs[trial])
+                there = [episode for episode in past if (drawn, episode) not in self.lost]
+                accuracies[trial] = [rows[episode]["accuracy"] for episode in there]
             return self.halve(rung, accuracies) if self.halve else left
 
-        return Generation(runs, solve, select)
+        return Generation(asked.runs, solve, select)
 
     def _orders(
         self, hashes: Sequence[str], runs: Sequence[config.Run], episodes: Sequence[int]
-    ) -> list[tuple[Order, int]]:
-        """What the ledger lacks, shard by shard; configurations that lack the same episodes go together."""
+    ) -> list[tuple[Order, str, int]]:
+        """What the ledger lacks, shard by shard; configurations that lack the same episodes go together.
+
+        With each order what is drawn in it, and the shard.
+        """
         orders = []
-        size = self.run.compute.shard
-        for shard in sorted({episode // size for episode in episodes}):
+        drawn_by = [_drawn(run) for run in runs]
+        shards: dict[int, list[int]] = {}
+        for episode in sorted(set(episodes)):
+            shards.setdefault(episode // self.run.compute.shard, []).append(episode)
+        for shard, inside in shards.items():
             together: dict[tuple[str, int, tuple[int, ...]], dict[str, config.Run]] = {}
-            for config_hash, run in zip(hashes, runs, strict=True):
-                known = self.rows.get(config_hash, {})
-                inside = [episode for episode in episodes if episode // size == shard]
-                missing = tuple(episode for episode in inside if episode not in known)
+            for config_hash, run, drawn in zip(hashes, runs, drawn_by, strict=True):
+                known = self.known.of(config_hash)
+                missing = tuple(e for e in inside if e not in known and (drawn, e) not in self.lost)
                 self.reused += len(inside) - len(missing)
                 if missing:
-                    drawn = repr(run.episodes.model_copy(update={"count": 0}))
                     together.setdefault((drawn, run.solver.blocks, missing), {})[config_hash] = run
-            for (_, _, missing), members in together.items():
+            for (drawn, _, missing), members in together.items():
                 digest = hashlib.sha256(repr((sorted(members), missing)).encode()).hexdigest()[:16]
-                orders.append((Order(f"{missing[0]:06d}-{digest}", members, missing), shard))
+                orders.append((Order(f"{missing[0]:06d}-{digest}", members, missing), drawn, shard))
         return orders
 
-    async def _place(self, order: Order, shard: int) -> None:
-        pending = _Pending(order, shard, asyncio.get_running_loop().create_future())
-        async with self.arrived:
-            self.queue.append(pending)
-            self.arrived.notify_all()
-        await pending.done
+    async def _solve(self, order: Order, drawn: str, shard: int) -> None:
+        assert self.pool is not None, "start() comes first"
+        solved = await self.pool.submit(order, (drawn, shard))
+        self.known.add(solved.rows)
+        self.computed += len(solved.rows)
+        wanted = next(iter(order.configurations.values())).episodes
+        for episode in solved.lost:
+            self.lost[drawn, episode] = (
+                f"episode {episode} of {wanted.split} ({wanted.way}-way {wanted.shot}-shot, seed {wanted.seed})"
+            )
 
-    async def _take(self, slot: int) -> _Pending:
-        """The next order for a worker: of a shard whose images it holds, or else the one that has waited longest."""
-        async with self.arrived:
-            await self.arrived.wait_for(lambda: len(self.queue) > 0)
-            own = next((pending for pending in self.queue if pending.shard % self.workers == slot), self.queue[0])
-            self.queue.remove(own)
-            return own
-
-    async def _keep_busy(self, slot: int, worker: Any) -> None:
-        """Gives one worker order after order; replaces it when it dies or hangs, and sends its order again."""
-        self.alive += 1
-        while True:
-            pending = await self._take(slot)
-            self.first_order, began = self.first_order or time.time(), time.monotonic()
-            try:
-                rows = await asyncio.wait_for(
-                    _as_future(worker.solve.remote(pending.order, pending.attempt)), self.run.compute.order_seconds
-                )
-                self._remember(rows)
-                self.computed += len(rows)
-                self.busy += time.monotonic() - began
-                pending.done.set_result(None)
-            except RayTaskError as error:
-                pending.done.set_exception(error.as_instanceof_cause())
-            except (RayError, TimeoutError) as error:
-                with suppress(Exception):
-                    ray.kill(worker)
-                worker = self._hire(slot)
-                pending.attempt += 1
-                if pending.attempt > ATTEMPTS:
-                    pending.done.set_exception(
-                        RuntimeError(
-                            f"episodes {pending.order.episodes} failed {ATTEMPTS} times on "
-                            f"{', '.join(pending.order.configurations)}: {error}"
-                        )
-                    )
-                else:
-                    async with self.arrived:
-                        self.queue.appendleft(pending)
-                        self.arrived.notify_all()
-
-    def _hire(self, slot: int) -> Any:
-        actor = ray.remote(WorkerProcess).options(num_cpus=WORKER_CPUS, num_gpus=self.gpus)
-        return actor.remote(f"worker-{slot}", self.run, self.store, self.home)
-
-    def _remember(self, rows: list[Row]) -> None:
-        for row in rows:
-            self.rows.setdefault(row["config_hash"], {})[row["episode"]] = row
+    def _there(self, runs: Sequence[config.Run], episodes: Sequence[int]) -> list[int]:
+        """The episodes that no run has lost."""
+        all_drawn = {_drawn(run) for run in runs} if self.lost else set()
+        return [episode for episode in episodes if not any((drawn, episode) in self.lost for drawn in all_drawn)]
 
 
-async def _as_future(reference: Any) -> list[Row]:
-    rows: list[Row] = await reference
-    return rows
+def _drawn(run: config.Run) -> str:
+    """What decides which images an episode holds."""
+    return repr(run.episodes.model_copy(update={"count": 0}))

@@ -10,7 +10,8 @@ Select = Callable[[int, set[str]], set[str]]
 class Generation:
     """The first rung starts by `begin`, the others when all trials left have asked for them.
 
-    `select` names those that go on, `solve` computes.
+    `select` names those that go on, `solve` computes. Who asks for a rung has been through those before it: where they
+    are not known (the dispatcher was started again) they are gone through once more, over the ledger.
     """
 
     def __init__(self, trials: Collection[str], solve: SolveRung, select: Select) -> None:
@@ -21,22 +22,23 @@ class Generation:
 
     def begin(self) -> None:
         """Starts the first rung: nothing about it has to be waited for."""
-        self.asked[0] = set(self.left)
-        self.reached[0] = asyncio.get_running_loop().create_future()
-        self._start_if_complete(0)
+        self._everyone_asks(0)
 
     async def ask(self, trial: str, rung: int) -> bool:
         """Waits for the rung. False where the trial was stopped before it. Asking again gives the same answer."""
+        for past in range(rung):
+            if past not in self.reached:
+                self._everyone_asks(past)
+            await asyncio.shield(self.reached[past])
         self.asked.setdefault(rung, set()).add(trial)
         reached = self.reached.setdefault(rung, asyncio.get_running_loop().create_future())
         self._start_if_complete(rung)
         return trial in await asyncio.shield(reached)
 
-    def withdraw(self, trial: str) -> None:
-        """The trial will ask no more: the others need not wait for it."""
-        self.left.discard(trial)
-        for rung in list(self.asked):
-            self._start_if_complete(rung)
+    def _everyone_asks(self, rung: int) -> None:
+        self.asked[rung] = set(self.left)
+        self.reached[rung] = asyncio.get_running_loop().create_future()
+        self._start_if_complete(rung)
 
     def _start_if_complete(self, rung: int) -> None:
         if rung not in self.tasks and self.left and self.left <= self.asked[rung]:

@@ -26,6 +26,15 @@ class Sample:
     mask: Bool[np.ndarray, "height width"] | None = None
 
 
+@dataclass(frozen=True)
+class PackedImages:
+    """A packed file in the folder at `uri`, which any node can reach; `fingerprint` is that of its content."""
+
+    uri: str
+    name: str
+    fingerprint: str
+
+
 class ImageStore:
     """Images of a packed file by row number. Opening reads the labels; pixels stay on disk until asked for."""
 

@@ -1,9 +1,8 @@
 """A session: Ray, the packed images and the dispatcher, opened for one command and closed after it."""
 
-import hashlib
-import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,53 +11,76 @@ from typing import Any
 
 import ray
 
-from fpt.glyphs import scenes
 from fpt.phases import phase
-from pipeline.config import Compute, Run
+from pipeline.config import Run
 from pipeline.dispatcher import Dispatcher, Halve
-from pipeline.images import pack
-from pipeline.sources import glyph_scenes
+from pipeline.orders import WorkerProcess
+from pipeline.packed import on_this_node, packed_images
+from pipeline.staff import ON_HEAD, Wanted, wanted_workers
+from pipeline.storage import Home
+
+SAY_AFTER, SAY_AGAIN = 20.0, 120.0  # seconds without a worker
 
 
 @dataclass(frozen=True)
 class Session:
-    """`dispatcher` is an actor handle; `limits` is what its workers' backbone and images can tell."""
+    """`dispatcher` is an actor handle; `limits` is what its workers' backbone and images can tell. `store` holds the
+    images, on this node.
+    """
 
     dispatcher: Any
     limits: dict[str, Any]
     store: Path
 
 
-def packed_images(run: Run, home: Path) -> Path:
-    """The image store of a run's data set, packed where it is not there yet."""
-    described = {**run.dataset.model_dump(), "version": scenes.VERSION}
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
-    path = home / "images" / f"{run.dataset.source}-{digest}.arrow"
-    if path.exists():
-        return path
-    return pack(glyph_scenes(run.dataset.images_per_class, run.dataset.distractors), path)
-
-
 @contextmanager
-def open_session(run: Run, home: Path, address: str | None = None, halve: Halve | None = None) -> Iterator[Session]:
-    """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine."""
+def open_session(
+    run: Run, home: Home, address: str | None = None, halve: Halve | None = None, worker: type = WorkerProcess
+) -> Iterator[Session]:
+    """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine.
+
+    `worker` is what becomes an actor. Raises ValueError for what only a worker can tell to be wrong.
+    """
     with phase("images"):
-        store = packed_images(run, home)
-    with connected(address):
+        packed = packed_images(run, home)
+        store = on_this_node(packed)
+    with connected(address) as elsewhere:
         with phase("workers"):
-            workers, gpus = worker_count(run.compute)
-            actor = ray.remote(Dispatcher).options(num_cpus=0, max_concurrency=1000)
-            dispatcher = actor.remote(run, store, str(home / "ledger"), workers, gpus, halve)
-            limits = ray.get(dispatcher.start.remote())
+            wanted = wanted_workers(run.compute, grows=elsewhere)
+            # Ray starts it again when it dies, and asks it once more what had no answer yet.
+            options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
+            actor = ray.remote(Dispatcher).options(num_cpus=0, **options)
+            dispatcher = actor.remote(run, packed, f"{home.uri}/ledger", wanted, halve, worker)
+            limits = _first_worker(dispatcher, wanted)
         try:
             yield Session(dispatcher, limits, store)
         finally:
             ray.kill(dispatcher)  # its workers end with it
 
 
+def _first_worker(dispatcher: Any, wanted: Wanted) -> dict[str, Any]:
+    """Waits for it; a cluster without room for a worker says so, as it may take minutes to get some, or for ever."""
+    asked, seconds = dispatcher.start.remote(), SAY_AFTER
+    while not ray.wait([asked], timeout=seconds)[0]:
+        has = ray.cluster_resources()
+        needs = f"{wanted.gpus:g} GPU" if wanted.gpus else "a core"
+        print(
+            f"fpt: waiting for the first worker, which needs {needs}; "
+            f"the cluster has {has.get('GPU', 0):g} GPUs and {has.get('CPU', 0):g} cores",
+            file=sys.stderr,
+            flush=True,
+        )
+        seconds = SAY_AGAIN
+    try:
+        limits: dict[str, Any] = ray.get(asked)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else error from None
+    return limits
+
+
 @contextmanager
-def connected(address: str | None = None) -> Iterator[None]:
-    """Ray, quiet: what its processes print stays in its own log files."""
+def connected(address: str | None = None) -> Iterator[bool]:
+    """Ray, quiet: what its processes print stays in its own log files. Yields whether it was there before."""
     # Tune and Ray say on standard error what the progress display says better.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -68,17 +90,6 @@ def connected(address: str | None = None) -> Iterator[None]:
     with phase("Ray"):
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
     try:
-        yield
+        yield address is not None
     finally:
         ray.shutdown()
-
-
-def worker_count(compute: Compute) -> tuple[int, float]:
-    """How many workers, and of how many GPUs each: one for each GPU (or slice), or for each core without GPUs."""
-    resources = ray.cluster_resources()
-    gpus = compute.gpus_per_worker if resources.get("GPU", 0) > 0 else 0.0
-    if compute.workers:
-        return compute.workers, gpus
-    if gpus:
-        return max(1, int(resources["GPU"] / gpus)), gpus
-    return max(1, int(resources.get("CPU", 1))), 0.0

@@ -56,8 +56,8 @@ class Worker:
             "classes": {split: len(self.store.classes(split)) for split in self.store.splits},
         }
 
-    def solve(self, order: Order, attempt: int) -> list[dict[str, Any]]:
-        """Rows of an order, already in the ledger when this returns."""
+    def solve(self, order: Order, attempt: int, smaller: int = 0) -> list[dict[str, Any]]:
+        """Rows of an order, already in the ledger when this returns; its stacks are halved `smaller` times."""
         started = time.monotonic()
         hashes, runs = list(order.configurations), list(order.configurations.values())
         blocks = max(run.solver.blocks for run in runs)
@@ -66,7 +66,7 @@ class Worker:
         whole = any(reads_frozen_queries(run.solver.name, self.store.has_masks) for run in runs)
         episodes = self._tensors(runs[0].episodes, order.episodes, blocks, whole)
         gathered = self.evidence.of(runs[0].episodes, order.episodes)
-        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered)
+        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered, smaller)
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
         rows = [
             {

@@ -1,5 +1,6 @@
 """A sweep's configuration: a run, what to search, how to judge the winner, where to record it."""
 
+import os
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
@@ -116,9 +117,11 @@ def _at_shot(name: str, value: Any, shot: int) -> Any:
 
 
 class Sweep(Run):
-    """`home` is the folder for images, ledger, studies and, unless `tracking_uri` says otherwise, MLflow's database."""
+    """`home` is for images, ledger, reports and MLflow's database, unless `tracking_uri` or MLFLOW_TRACKING_URI says
+    otherwise: a folder, on a cluster one that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
+    """
 
-    home: str = "runs"
+    home: str = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))
     tracking_uri: str | None = None
     search: Search | None = None
     final: Final = Final()

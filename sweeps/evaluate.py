@@ -1,7 +1,6 @@
 """One configuration: its accuracy over many episodes (`fpt run`), its speed on one worker (`fpt bench`)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,6 +11,7 @@ from fpt.loading import best_device
 from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.session import open_session
+from pipeline.storage import Home
 from pipeline.worker import backbone_of, setting
 from sweeps.config import Sweep
 from sweeps.progress import Progress, shown
@@ -24,7 +24,7 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
     """Accuracy and localisation of a configuration. Raises ValueError for bad input, before anything is written."""
     run = plain_run(sweep)
     check_run(run)
-    with open_session(run, Path(sweep.home).resolve(), address) as session:
+    with open_session(run, Home(sweep.home), address) as session:
         with shown(Progress(run.episodes.count), session.dispatcher):
             (rows,) = ray.get(session.dispatcher.solve.remote([run], list(range(run.episodes.count))))
         (config_hash,) = ray.get(session.dispatcher.hashes_of.remote([run]))

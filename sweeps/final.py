@@ -31,7 +31,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a sweep found. `spent` counts problems, those of the ledger included."""
+    """What a sweep found. `spent` counts problems, those of the ledger included; `lost` are episodes that no worker
+    survived, by name: they are left out for all settings.
+    """
 
     values: HyperParameters
     validation: Estimate
@@ -40,6 +42,7 @@ class Finding:
     stopped: int
     spent: int
     hashes: list[str]
+    lost: tuple[str, ...] = ()
 
     @property
     def best(self) -> Compared:
@@ -98,6 +101,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
         stopped=len(order) - len(scores),
         spent=spent + baseline_rows + sum(len(own) for own in rows),
         hashes=sorted(set(hashes)),
+        lost=tuple(ray.get(session.dispatcher.status.remote())["lost"]),
     )
 
 

@@ -48,7 +48,8 @@ class Proposals(Searcher):  # type: ignore[misc]
             self._propose(generation)
         name = f"{generation}.{place}"
         self.names[trial_id] = name
-        return {"trial": name, "generation": generation, "values": self.values[name]}
+        settings = {other: own for other, own in self.values.items() if other.split(".")[0] == str(generation)}
+        return {"trial": name, "generation": generation, "values": self.values[name], "settings": settings}
 
     def _propose(self, generation: int) -> None:
         """All trials of a generation at once."""
@@ -69,7 +70,7 @@ class Proposals(Searcher):  # type: ignore[misc]
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the report of a rung; a trial that is run again after a fault reports the same again."""
         past = self.reports.get(self.names[trial_id], [])
-        if result.get("stopped_by") or (past and past[-1]["rung"] >= result["rung"]):
+        if "stopped_by" in result or "error" in result or (past and past[-1]["rung"] >= result["rung"]):
             return
         self.reports.setdefault(self.names[trial_id], []).append(result)
 

@@ -54,10 +54,10 @@ def _cells(compared: Compared) -> tuple[str, ...]:
     )
 
 
-def as_table(finding: Finding, episodes: int) -> Table:
+def as_table(finding: Finding) -> Table:
     """For the terminal, under 100 columns: hyper-parameters are on lines of their own."""
     table = Table(
-        title=f"{episodes} episodes that no trial saw; difference: paired, to {BASELINE}", title_justify="left"
+        title=f"{_judged(finding)} episodes that no trial saw; difference: paired, to {BASELINE}", title_justify="left"
     )
     for column in COLUMNS[:-1]:
         table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
@@ -73,7 +73,7 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         verdict(finding),
         "",
         f"{finding.trials} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
-        f"Final: {sweep.final.episodes} episodes of split {episodes.split}, "
+        f"Final: {_judged(finding)} episodes of split {episodes.split}, "
         f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -82,8 +82,18 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         f"On its {finding.validation.episodes} validation episodes the winner had {finding.validation} %: "
         "higher than on fresh ones if it was lucky there, which is why those decide.",
+        *(["", left_out(finding)] if finding.lost else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def left_out(finding: Finding) -> str:
+    """A sentence on the episodes that no worker survived."""
+    return f"Left out for all settings, as each worker that tried them died: {', '.join(finding.lost)}."
+
+
+def _judged(finding: Finding) -> int:
+    return finding.best.estimate.episodes if finding.best.estimate else 0
 
 
 def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
@@ -94,7 +104,7 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
     return {
         "best": values,
         "final": {
-            "episodes": finding.best.estimate.episodes if finding.best.estimate else 0,
+            "episodes": _judged(finding),
             "accuracy": accuracy,
             "ci95": ci95,
             "baseline_accuracy": _numbers(finding.baseline.estimate)[0],
@@ -104,6 +114,7 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
         },
         "trials": finding.trials,
         "episodes_spent": finding.spent,
+        "episodes_lost": list(finding.lost),
         "mlflow": tracking,
     }
 

@@ -1,6 +1,5 @@
 """The search: Ray Tune runs the trials, Optuna proposes them, MLflow hears of them."""
 
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -8,13 +7,13 @@ from ray import tune
 
 from pipeline.config import FROZEN, HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
+from pipeline.staff import ON_HEAD
+from pipeline.storage import Home
 from sweeps.config import Search, Sweep
 from sweeps.progress import Progress
 from sweeps.proposals import Proposals, open_study
 from sweeps.tracking import Tracker
-from sweeps.trial import METRICS, run_trial
-
-TRIAL_CPUS = 0.01  # a trial only waits, but Tune does not take zero
+from sweeps.trial import METRICS, generation_of, run_trial
 
 
 def generation_sizes(search: Search) -> list[int]:
@@ -28,21 +27,23 @@ def rung_episodes(search: Search) -> list[list[int]]:
 
 
 def search_settings(
-    sweep: Sweep, search: Search, session: Session, tracker: Tracker, progress: Progress, home: Path, identity: str
+    sweep: Sweep, search: Search, session: Session, tracker: Tracker, progress: Progress, home: Home, identity: str
 ) -> Proposals:
     """Runs all trials and returns what they were and reported. Raises RuntimeError where one could not be run."""
     rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
 
     def begin(generation: int, values: dict[str, HyperParameters]) -> None:
         """Lets the workers begin, while the trials' own processes are still starting."""
-        runs = {trial: with_hyper_parameters(searched, own) for trial, own in values.items()}
-        ray.get(session.dispatcher.begin.remote(generation, runs, rungs))
+        ray.get(session.dispatcher.begin.remote(generation_of(generation, values, searched, rungs)))
 
-    proposals = Proposals(search, open_study(f"sqlite:///{home / 'optuna.db'}", f"{sweep.name} {identity}"), begin)
-    trainable = tune.with_parameters(run_trial, dispatcher=session.dispatcher, rungs=len(rungs))
-    recorder = _Recorder(plain_run(sweep), tracker, progress, session.dispatcher, len(rungs))
+    home.local.mkdir(parents=True, exist_ok=True)
+    study = open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}")
+    proposals = Proposals(search, study, begin)
+    trainable = tune.with_parameters(run_trial, dispatcher=session.dispatcher, searched=searched, rungs=rungs)
+    recorder = _Recorder(plain_run(sweep), tracker, progress, len(rungs))
+    failure = _Failure()
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": TRIAL_CPUS}),
+        tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
         tune_config=tune.TuneConfig(
             search_alg=proposals,
             num_samples=search.trials,
@@ -51,13 +52,16 @@ def search_settings(
         ),
         run_config=tune.RunConfig(
             name=identity,
-            storage_path=str(home / "tune"),
+            storage_path=str(home.local / "tune"),
             callbacks=[recorder],
-            failure_config=tune.FailureConfig(max_failures=3),
+            stop=failure,
+            failure_config=tune.FailureConfig(max_failures=-1),  # a process that died; what a trial meets it reports
             verbose=0,
         ),
     )
     results = tuner.fit()
+    if failure.error:
+        raise RuntimeError(f"a trial failed: {failure.error}")
     if results.errors:
         raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
     proposals.finish()
@@ -80,13 +84,31 @@ def setting_name(run: Run) -> str:
     return " · ".join([*parts, f"lr {solver.lr:.3g}"])
 
 
+class _Failure(tune.Stopper):  # type: ignore[misc]
+    """Ends the search as soon as a trial has reported an error: the others wait for the same episodes."""
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        self.error = self.error or result.get("error")
+        return False
+
+    def stop_all(self) -> bool:
+        return self.error is not None
+
+
 class _Recorder(tune.Callback):  # type: ignore[misc]
     """Passes what happens to trials on to MLflow and the progress display."""
 
-    def __init__(self, run: Run, tracker: Tracker, progress: Progress, dispatcher: Any, rungs: int) -> None:
-        self.run, self.tracker, self.progress, self.dispatcher, self.rungs = run, tracker, progress, dispatcher, rungs
+    def __init__(self, run: Run, tracker: Tracker, progress: Progress, rungs: int) -> None:
+        self.run, self.tracker, self.progress, self.rungs = run, tracker, progress, rungs
         self.best = 0.0
         self.ended = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes down what it would go on with; a sweep is gone on with from its ledger."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         run = with_hyper_parameters(self.run, trial.config["values"])
@@ -101,7 +123,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if result.get("stopped_by"):
+        if "stopped_by" in result or "error" in result:
             return
         self.tracker.report(trial.config["trial"], result["episodes"], {name: result[name] for name in METRICS})
         if result["rung"] == self.rungs and result["accuracy"] is not None:
@@ -110,14 +132,14 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.ended += 1
-        stopped_by = (trial.last_result or {}).get("stopped_by", "none")
-        self.tracker.finish_trial(trial.config["trial"], "FINISHED", stopped_by)
+        last = trial.last_result or {}
+        status = "FAILED" if "error" in last else "FINISHED"
+        self.tracker.finish_trial(trial.config["trial"], status, last.get("stopped_by", "none"))
         self._note(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.ended += 1
         self.tracker.finish_trial(trial.config["trial"], "FAILED", "error")
-        ray.get(self.dispatcher.withdraw.remote(trial.config["generation"], trial.config["trial"]))
 
     def _note(self, trials: list[Any]) -> None:
         best = f" · best so far {100 * self.best:.1f} %" if self.best else ""

@@ -1,5 +1,7 @@
 """A sweep from end to end: checks, search, final evaluation, report."""
 
+import os
+import sys
 from collections.abc import Set
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,17 @@ from pipeline.checks import check_run
 from pipeline.config import configuration_hash, plain_run, with_hyper_parameters
 from pipeline.ledger import Ledger
 from pipeline.session import open_session
+from pipeline.storage import Home
 from sweeps.config import ENDS, Search, Sweep
 from sweeps.final import Finding, judge
 from sweeps.halving import halving
 from sweeps.progress import Progress, shown
 from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
-from sweeps.tracking import Tracker, check_tracking
+from sweeps.tracking import Tracker, check_tracking, without_secrets
 
 FOUND = ("dataset_fingerprint", "backbone_fingerprint", "precision")  # by the workers, when they start
+AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
 BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
 
 
@@ -44,8 +48,19 @@ def check_sweep(sweep: Sweep) -> Search:
 
 
 def tracking_uri(sweep: Sweep) -> str:
-    """Where MLflow records: as configured, or a SQLite database in the sweep's home."""
-    return sweep.tracking_uri or f"sqlite:///{Path(sweep.home).resolve() / 'mlflow.db'}"
+    """Where MLflow records: as configured or as MLFLOW_TRACKING_URI says, or a SQLite database in the sweep's home.
+
+    Raises ValueError where the home is not on a disk and nothing else is said.
+    """
+    if named := sweep.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"):
+        return named
+    here = Home(sweep.home).here
+    if here is None:
+        raise ValueError(
+            f"tracking_uri (or MLFLOW_TRACKING_URI) must be set where home is on an object store, but home is "
+            f"{sweep.home!r} and neither is"
+        )
+    return f"sqlite:///{here / 'mlflow.db'}"
 
 
 def planned_problems(sweep: Sweep, search: Search) -> int:
@@ -75,7 +90,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     """
     with phase("checks"):
         search = check_sweep(sweep)
-    home = Path(sweep.home).resolve()
+    home = Home(sweep.home)
     with open_session(plain_run(sweep), home, address, halving(search.keep)) as session:
         identity = sweep_identity(sweep, session.limits)
         with phase("MLflow"):
@@ -87,20 +102,39 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             with shown(progress, session.dispatcher):
                 proposals = search_settings(sweep, search, session, tracker, progress, home, identity)
                 finding = judge(sweep, search, session, proposals, progress)
-            files = write_report(finding, sweep, session, Ledger(str(home / "ledger")), home / "sweeps" / identity)
+            ledger = Ledger(f"{home.uri}/ledger")
+            files = write_report(finding, sweep, session, ledger, home.local / "sweeps" / identity)
+            home.keep(files)
             _summarise(tracker, finding, sweep, files)
             work = ray.get(session.dispatcher.status.remote())
         except BaseException:
             tracker.fail()
             raise
+        finally:
+            wait_for(tracker)
     where = {"tracking_uri": tracker.tracking_uri, "experiment": tracker.experiment, "run_id": tracker.run_id}
     return finding, where, work
+
+
+def wait_for(tracker: Tracker) -> None:
+    """A server that is away may be back within minutes; what it has not been told, the same command tells it again."""
+    if tracker.flush(AT_ONCE) == 0:
+        return
+    print(f"fpt: MLflow does not answer; waiting {MINUTES} minutes for it", file=sys.stderr, flush=True)
+    if left := tracker.flush(60 * MINUTES):
+        uri = without_secrets(tracker.tracking_uri)
+        print(
+            f"fpt: {left} entries are not in MLflow ({uri}), which has been away; the results are in the ledger, and "
+            "the same command records them once it is back",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
     best, baseline = finding.best, finding.baseline
     metrics = {
-        "episodes": sweep.final.episodes,
+        "episodes": best.estimate.episodes if best.estimate else None,
         "accuracy": best.estimate.mean if best.estimate else None,
         "ci95": best.estimate.ci95 if best.estimate else None,
         "baseline_accuracy": baseline.estimate.mean if baseline.estimate else None,

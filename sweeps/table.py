@@ -11,11 +11,12 @@ import ray
 from pipeline.checks import check_run
 from pipeline.config import FROZEN, STEERED, Run, plain_run
 from pipeline.session import Session, open_session
+from pipeline.storage import Home
 from sweeps.config import Sweep, Table
 from sweeps.layouts import Cell, as_markdown, write_files
 from sweeps.progress import Progress, shown
 from sweeps.statistics import estimate, paired_difference
-from sweeps.sweep import parameters, sweep_identity, tracking_uri
+from sweeps.sweep import parameters, sweep_identity, tracking_uri, wait_for
 from sweeps.tracking import Tracker, check_tracking
 
 BESIDE = frozenset({"search", "final"})  # sections that say nothing about a table
@@ -67,7 +68,7 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     Raises ValueError for bad input, before anything is written.
     """
     pairs = pairs_of(sweep, check_table(sweep))
-    home = Path(sweep.home).resolve()
+    home = Home(sweep.home)
     with open_session(plain_run(sweep), home, address) as session:
         identity = sweep_identity(sweep, session.limits, BESIDE)
         tracker = Tracker(tracking_uri(sweep), sweep.name)
@@ -79,7 +80,8 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
         )
         try:
             cells = _solved(session, pairs)
-            files = write_files(cells, plain_run(sweep), home / "tables" / sweep.name)
+            files = write_files(cells, plain_run(sweep), home.local / "tables" / sweep.name)
+            home.keep(files)
             most = max(pair.episodes for pair in pairs)
             tracker.summarise(
                 {"episodes": most, **metrics_of(cells)}, most, as_markdown(cells, plain_run(sweep)), files
@@ -87,6 +89,8 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
         except BaseException:
             tracker.fail()
             raise
+        finally:
+            wait_for(tracker)
     return cells, files
 
 
@@ -111,9 +115,9 @@ def cells_of(pair: Pair, rows: Sequence[list[dict[str, Any]]], hashes: Sequence[
                 solver=pair.label,
                 shot=pair.shot,
                 prompts=number > 0,
-                episodes=pair.episodes,
+                episodes=len(rows[number]),
                 config_hash=config_hash,
-                estimate=None if own is None else estimate(own),
+                estimate=estimate(own) if own else None,
                 difference=paired_difference(own or [], without or []) if paired else None,
             )
         )

@@ -19,7 +19,8 @@ class Times:
     """Seconds. `start_up` by part; `after` from the first order to the end; `busy`, of `after`, the mean of workers.
 
     `busy` is what computing episodes took, ledger included; the rest is orchestration: Ray, Tune, MLflow, waiting for a
-    generation's last trial, the report. It is None where every episode was in the ledger.
+    generation's last trial, the report. It is None where every episode was in the ledger, or the dispatcher was started
+    again and has forgotten.
     """
 
     start_up: Mapping[str, float]
@@ -35,7 +36,7 @@ class Times:
         parts = " · ".join(f"{name} {seconds:.1f}" for name, seconds in self.start_up.items())
         said = f"Start-up {sum(self.start_up.values()):.1f} s ({parts})"
         if self.orchestration is None:
-            return f"{said}; every episode was in the ledger."
+            return f"{said}; then {self.after:.0f} s, of which it is not known how long workers were at work."
         return f"{said}; then {self.after:.0f} s, {100 * self.orchestration:.1f} % of it without work for a worker."
 
     def as_json(self) -> dict[str, Any]:
@@ -54,10 +55,10 @@ def times_of(phases: Mapping[str, float], status: Mapping[str, Any], began: floa
     """
     start_up = {name: phases[name] for name in PARTS}
     first = status["first_order"]
-    if first is None:
+    if first is None or status["restarted"]:
         return Times(start_up, ended - began - sum(start_up.values()), None)
     start_up["first order"] = max(0.0, first - began - sum(start_up.values()))
-    return Times(start_up, ended - first, status["busy_seconds"] / status["workers"])
+    return Times(start_up, ended - first, (ended - first) * status["busy_seconds"] / status["staffed_seconds"])
 
 
 def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str, str], Times]:
@@ -76,4 +77,5 @@ def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str,
 def times_of_new_sweep(sweep: Sweep) -> Times:
     """Runs a sweep in a home of its own, where nothing has been computed yet, and leaves nothing behind."""
     with TemporaryDirectory(prefix="fpt-bench-") as home:
-        return timed_sweep(sweep.model_copy(update={"home": home, "tracking_uri": None}), None)[2]
+        own = {"home": home, "tracking_uri": f"sqlite:///{home}/mlflow.db"}
+        return timed_sweep(sweep.model_copy(update=own), None)[2]

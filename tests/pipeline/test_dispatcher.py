@@ -1,68 +1,31 @@
-"""The dispatcher without Ray: its workers are stand-ins that answer at once, die or hang as told."""
+"""The dispatcher without Ray: its workers are stand-ins that answer at once or die as told."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from pipeline.config import Compute, with_hyper_parameters
-from pipeline.dispatcher import ATTEMPTS, Dispatcher
+from pipeline.dispatcher import Dispatcher, GenerationOf
+from pipeline.images import PackedImages
 from pipeline.ledger import Ledger
-
-LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32"}
-
-
-class Remote:
-    def __init__(self, function):
-        self.remote = function
-
-
-def accuracy_of(run, episode):
-    return 1 - run.prompts.alpha / 10 - episode / 1000
-
-
-class Staff:
-    """Stands in for Ray. `faults` are what the next orders meet: an exception, or the seconds that they take."""
-
-    def __init__(self, faults=()):
-        self.faults, self.hired, self.killed, self.orders, self.by_slot = list(faults), [], [], [], []
-
-    def hire(self, slot):
-        self.hired.append(slot)
-        worker = type("Worker", (), {})()
-        worker.killed = lambda: self.killed.append(slot)
-        worker.limits = Remote(self.limits)
-        worker.solve = Remote(lambda order, attempt: self.solve(slot, order, attempt))
-        return worker
-
-    async def limits(self):
-        return LIMITS
-
-    async def solve(self, slot, order, attempt):
-        self.orders.append(order)
-        self.by_slot.append((slot, order.episodes))
-        fault = self.faults.pop(0) if self.faults else 0
-        if isinstance(fault, Exception):
-            raise fault
-        await asyncio.sleep(fault)
-        return [
-            {"config_hash": config_hash, "episode": i, "accuracy": accuracy_of(run, i), "attempt": attempt}
-            for config_hash, run in order.configurations.items()
-            for i in order.episodes
-        ]
+from pipeline.staff import Wanted
+from tests.pipeline.staff import LIMITS, Staff, accuracy_of
 
 
 @pytest.fixture
 def made(run, tmp_path: Path, monkeypatch):
     """Makes a dispatcher over a folder's ledger, and the staff that it hires."""
-    monkeypatch.setattr("ray.kill", lambda worker: worker.killed())
 
     def make(faults=(), workers=1, halve=None, **compute):
         own = run.model_copy(update={"compute": Compute(shard=4, **compute)})
         staff = Staff(faults)
-        dispatcher = Dispatcher(own, tmp_path / "none.arrow", str(tmp_path / "ledger"), workers, 0.0, halve)
-        dispatcher._hire = staff.hire
+        monkeypatch.setattr("pipeline.dispatcher.hire", lambda *described: staff.hire(described[-1]))
+        monkeypatch.setattr("pipeline.dispatcher.dismiss", staff.dismiss)
+        monkeypatch.setattr("pipeline.dispatcher.node_lives", lambda node: True)
+        wanted = Wanted(0.0, workers, workers)
+        dispatcher = Dispatcher(own, PackedImages("none", "none.arrow", ""), str(tmp_path / "ledger"), wanted, halve)
         return dispatcher, staff
 
     return make
@@ -72,13 +35,11 @@ def going(dispatcher, scenario, seconds=10.0):
     """Runs a scenario with the dispatcher started; what hangs fails."""
 
     async def all_of_it():
-        await dispatcher.start()
+        assert await dispatcher.start() == LIMITS
         try:
             return await asyncio.wait_for(scenario(), seconds)
         finally:
-            for task in dispatcher.tasks:
-                task.cancel()
-            await asyncio.gather(*dispatcher.tasks, return_exceptions=True)
+            await dispatcher.pool.close()
 
     return asyncio.run(all_of_it())
 
@@ -115,21 +76,13 @@ def test_orders_do_not_hang_on_the_number_of_workers_or_who_is_named_first(made,
     assert len({order.name for order in one.orders}) == 3
 
 
-def test_a_worker_gets_the_shards_that_it_holds(made, run):
-    dispatcher, staff = made(workers=2)
-    for _ in range(2):
-        going(dispatcher, lambda: dispatcher.solve([run], range(32)))
-        assert {slot for slot, _ in staff.by_slot} == {0, 1}
-        assert all(episodes[0] // 4 % 2 == slot for slot, episodes in staff.by_slot[:2])
-
-
 def test_what_the_ledger_has_is_not_computed_again(made, run, tmp_path):
     first, second = with_alpha(run, 1, 2)
     dispatcher, staff = made()
     going(dispatcher, lambda: dispatcher.solve([first], range(6)))
     assert asyncio.run(dispatcher.status())["computed"] == 6
     ledger = Ledger(str(tmp_path / "ledger"))
-    (known,) = dispatcher.rows.values()
+    (known,) = dispatcher.known.unpacked.values()
     blank = {"class_hits": [], "failed": False, "seconds": 1.0, "worker": "worker-0"}
     ledger.write("from before", [{**blank, **row} for row in known.values()])
 
@@ -178,35 +131,6 @@ def test_runs_of_one_hash_are_one(made, run):
     assert [len(order.configurations) for order in staff.orders] == [1]
 
 
-def test_the_order_of_a_worker_that_died_is_sent_to_another(made, run):
-    dispatcher, staff = made(faults=[ActorDiedError()])
-    rows = going(dispatcher, lambda: dispatcher.solve([run], range(8)))
-    assert staff.hired == [0, 0]
-    assert [order.episodes for order in staff.orders] == [(0, 1, 2, 3), (0, 1, 2, 3), (4, 5, 6, 7)]
-    assert staff.orders[0].name == staff.orders[1].name
-    assert [row["attempt"] for row in rows[0]] == [2] * 4 + [1] * 4
-
-
-def test_a_worker_that_hangs_is_replaced(made, run):
-    dispatcher, staff = made(faults=[3600], order_seconds=0.2)
-    rows = going(dispatcher, lambda: dispatcher.solve([run], range(4)))
-    assert (staff.hired, staff.killed) == ([0, 0], [0])
-    assert [row["attempt"] for row in rows[0]] == [2] * 4
-
-
-def test_an_order_that_kills_its_workers_is_given_up(made, run):
-    dispatcher, staff = made(faults=[ActorDiedError()] * ATTEMPTS)
-
-    async def scenario():
-        with pytest.raises(RuntimeError, match=rf"episodes \(0, 1, 2, 3\) failed {ATTEMPTS} times on .*died"):
-            await dispatcher.solve([run], range(4))
-        return await dispatcher.solve([run], range(4, 8))
-
-    (rows,) = going(dispatcher, scenario)
-    assert [row["episode"] for row in rows] == [4, 5, 6, 7]
-    assert len(staff.hired) == 1 + ATTEMPTS
-
-
 def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, run):
     dispatcher, staff = made(faults=[RayTaskError("solve", "no masks", ValueError("no masks"))])
 
@@ -216,13 +140,7 @@ def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, r
         return await dispatcher.solve([run], range(4))
 
     assert len(going(dispatcher, scenario)[0]) == 4
-    assert staff.hired == [0]
-
-
-def test_a_worker_that_ran_out_of_memory_is_replaced(made, run):
-    dispatcher, staff = made(faults=[OutOfMemoryError("the node runs low on memory")])
-    going(dispatcher, lambda: dispatcher.solve([run], range(4)), seconds=1.0)
-    assert staff.hired == [0, 0]
+    assert len(staff.hired) == 1
 
 
 def best_alpha(rung, accuracies):
@@ -233,13 +151,13 @@ def best_alpha(rung, accuracies):
 def test_trials_advance_rung_by_rung(made, run):
     dispatcher, staff = made(halve=best_alpha)
     runs = dict(zip(("3.0", "3.1", "3.2"), with_alpha(run, 2, 1, 3), strict=True))
-    rungs = [[0, 1], [2, 3, 4], [5]]
+    generation = GenerationOf(3, runs, [[0, 1], [2, 3, 4], [5]])
 
     def ask(rung, trials=runs):
-        return asyncio.gather(*(dispatcher.next_rung(3, name, rung) for name in trials))
+        return asyncio.gather(*(dispatcher.next_rung(generation, name, rung) for name in trials))
 
     async def scenario():
-        await dispatcher.begin(3, runs, rungs)
+        await dispatcher.begin(generation)
         first = await ask(0)
         assert [[row["episode"] for row in rows] for rows in first] == [[0, 1]] * 3
         assert [rows[1]["accuracy"] for rows in first] == [accuracy_of(own, 1) for own in runs.values()]
@@ -254,18 +172,52 @@ def test_trials_advance_rung_by_rung(made, run):
     assert described(staff) == [((0, 1), [1, 2, 3]), ((2, 3), [1]), ((4,), [1]), ((5,), [1])]
 
 
-def test_a_trial_that_withdraws_is_not_waited_for(made, run):
-    dispatcher, staff = made()
-    runs = dict(zip(("0.0", "0.1"), with_alpha(run, 1, 2), strict=True))
+def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, run, tmp_path):
+    runs = dict(zip(("0.0", "0.1", "0.2", "0.3"), with_alpha(run, 2, 1, 3, 4), strict=True))
+    generation = GenerationOf(0, runs, [[0, 1], [2, 3], [4]])
+
+    def keep_two(rung, accuracies):
+        return set(sorted(accuracies, key=lambda trial: -sum(accuracies[trial]))[: 3 - rung])
+
+    async def ask(dispatcher, trials, rung):
+        return await asyncio.gather(*(dispatcher.next_rung(generation, trial, rung) for trial in trials))
+
+    dispatcher, _ = made(halve=keep_two)
+
+    async def first():
+        await ask(dispatcher, runs, 0)
+        return await ask(dispatcher, runs, 1)
+
+    before = going(dispatcher, first)
+    assert [rows is None for rows in before] == [False, False, True, True]
+    ledger = Ledger(str(tmp_path / "ledger"))
+    blank = {"class_hits": [], "failed": False, "seconds": 1.0, "worker": "worker-0"}
+    for rows in dispatcher.known.unpacked.values():
+        ledger.write(f"{rows[0]['config_hash']}", [{**blank, **row} for row in rows.values()])
+
+    again, staff = made(halve=keep_two)
+    last = going(again, lambda: ask(again, ["0.1", "0.0"], 2))
+    assert last[1] is None
+    assert [row["accuracy"] for row in last[0]] == [accuracy_of(runs["0.1"], i) for i in range(5)]
+    assert described(staff) == [((4,), [1])]
+
+
+def test_a_lost_episode_is_left_out_for_all(made, run):
+    """Episode 2 takes every worker with it; it is found out once, and never asked for again."""
+    dispatcher, staff = made(faults={2: ActorDiedError()})
+    first, second = with_alpha(run, 1, 2)
 
     async def scenario():
-        await dispatcher.begin(0, runs, [[0], [1]])
-        await dispatcher.next_rung(0, "0.0", 0)
-        asked = asyncio.create_task(dispatcher.next_rung(0, "0.0", 1))
-        await asyncio.sleep(0.05)
-        assert not asked.done()
-        await dispatcher.withdraw(0, "0.1")
-        return await asked
+        rows = await dispatcher.solve([first], range(4))
+        tried = len(staff.orders)
+        generation = GenerationOf(0, {"0.0": first, "0.1": second}, [[1, 2], [3]])
+        rungs = [await dispatcher.next_rung(generation, name, 0) for name in generation.runs]
+        both = await dispatcher.solve([second, first], range(6))
+        assert all(2 not in order.episodes for order in staff.orders[tried:])
+        return rows, rungs, both, await dispatcher.status()
 
-    assert len(going(dispatcher, scenario)) == 2
-    assert described(staff) == [((0,), [1, 2]), ((1,), [1])]
+    rows, rungs, both, status = going(dispatcher, scenario, 30.0)
+    assert [row["episode"] for row in rows[0]] == [0, 1, 3]
+    assert [[row["episode"] for row in own] for own in rungs] == [[1], [1]]
+    assert [[row["episode"] for row in own] for own in both] == [[0, 1, 3, 4, 5]] * 2
+    assert status["lost"] == ["episode 2 of novel (3-way 1-shot, seed 0)"]

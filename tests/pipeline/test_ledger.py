@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipeline.ledger import CIRCUMSTANCES, SCHEMA, Ledger
+from pipeline.ledger import CIRCUMSTANCES, SCHEMA, KnownRows, Ledger
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def row(config_hash, episode, correct=3, **others):
 
 
 def files(ledger):
-    return sorted(path.name for path in Path(ledger.root, "rows").iterdir())
+    return sorted(path.name for path in Path(ledger.folder.root, "rows").iterdir())
 
 
 def test_an_empty_ledger_has_no_rows(ledger):
@@ -49,7 +49,7 @@ def test_rows_come_back_sorted(ledger):
     ledger.write("two", written[2:])
     assert ledger.read().to_pylist() == [written[2], written[1], written[3], written[0]]
     assert ledger.read(["b", "no such"]).to_pylist() == [written[3], written[0]]
-    assert Ledger(ledger.root).read() == ledger.read()
+    assert Ledger(ledger.folder.root).read() == ledger.read()
 
 
 def test_a_row_that_two_orders_wrote_is_read_once(ledger):
@@ -65,19 +65,66 @@ def test_writing_an_order_twice_is_harmless(ledger):
     assert ledger.read().to_pylist() == [row("a", 0), row("b", 0)]
 
 
-def test_a_half_written_file_is_ignored_and_written_over(ledger):
-    half = Path(ledger.root, "rows", "_one.part")
-    half.write_bytes(b"PAR1 and then the worker died")
+def test_a_half_written_file_is_ignored(ledger):
     ledger.write("two", [row("a", 1)])
+    Path(ledger.folder.root, "rows", "_one.parquet.3f.part").write_bytes(b"PAR1 and then the worker died")
     assert ledger.read()["episode"].to_pylist() == [1]
     ledger.write("one", [row("a", 0)])
-    assert files(ledger) == ["one.parquet", "two.parquet"]
     assert ledger.read()["episode"].to_pylist() == [0, 1]
+    ledger.compact(most_files=1)
+    assert ledger.read()["episode"].to_pylist() == [0, 1]
+
+
+def test_many_files_become_one_with_the_same_rows(ledger):
+    for episode in range(6):
+        ledger.write(f"order {episode}", [row("b", episode), row("a", episode, correct=episode)])
+    ledger.write("again", [row("a", 3, attempt=2)])
+    before = ledger.read()
+    ledger.compact(most_files=7)
+    assert len(files(ledger)) == 7
+    ledger.compact(most_files=6)
+    (first,) = files(ledger)
+    assert ledger.read().select(["config_hash", "episode", "correct"]) == before.select(
+        ["config_hash", "episode", "correct"]
+    )
+    ledger.write("order 9", [row("b", 9)])
+    ledger.compact(most_files=1)
+    assert len(files(ledger)) == 1
+    assert files(ledger) != [first]
+    assert ledger.read().num_rows == 13
+
+
+def test_a_ledger_that_is_compacted_while_it_is_read_is_read_again(ledger, monkeypatch):
+    ledger.write("one", [row("a", 0)])
+    ledger.write("two", [row("a", 1)])
+    names, listed = ledger._files(), []
+
+    def stale():
+        listed.append(1)
+        return names if len(listed) == 1 else Ledger._files(ledger)
+
+    ledger.compact(most_files=1)
+    monkeypatch.setattr(ledger, "_files", stale)
+    assert ledger.read()["episode"].to_pylist() == [0, 1]
+    assert len(listed) == 2
+
+
+def test_known_rows_are_those_of_the_ledger_and_those_that_came_since(ledger):
+    written = [row("b", 2), row("a", 10, accuracy=None, failed=True), row("a", 9), row("c", 1)]
+    ledger.write("one", written)
+    known = KnownRows(ledger.read())
+    assert known.of("a") == {9: written[2], 10: written[1]}
+    assert known.of("none") == {}
+    known.add([row("a", 9, correct=1), row("d", 4)])
+    assert known.of("a")[9] == row("a", 9, correct=1)
+    assert known.of("d") == {4: row("d", 4)}
+    assert (known.of("b"), known.of("c")) == ({2: written[0]}, {1: written[3]})
+    assert KnownRows(Ledger(ledger.folder.uri + "/empty").read()).of("a") == {}
 
 
 def test_a_damaged_file_is_not_passed_over_in_silence(ledger):
     ledger.write("one", [row("a", 0)])
-    Path(ledger.root, "rows", "two.parquet").write_bytes(b"not Parquet")
+    Path(ledger.folder.root, "rows", "two.parquet").write_bytes(b"not Parquet")
     with pytest.raises(pa.ArrowInvalid):
         ledger.read()
 
@@ -85,7 +132,7 @@ def test_a_damaged_file_is_not_passed_over_in_silence(ledger):
 def test_a_description_is_kept_beside_the_rows(ledger):
     ledger.describe("abc", {"solver": {"lr": 0.01}, "method": 1})
     ledger.describe("abc", {"solver": {"lr": 0.01}, "method": 1})
-    (path,) = Path(ledger.root, "configurations").iterdir()
+    (path,) = Path(ledger.folder.root, "configurations").iterdir()
     assert path.name == "abc.json"
     assert json.loads(path.read_text()) == {"solver": {"lr": 0.01}, "method": 1}
     assert ledger.read().num_rows == 0
@@ -93,7 +140,7 @@ def test_a_description_is_kept_beside_the_rows(ledger):
 
 def test_files_are_plain_parquet(ledger):
     ledger.write("one", [row("a", 0)])
-    assert pyarrow.parquet.read_table(Path(ledger.root, "rows", "one.parquet")).to_pylist() == [row("a", 0)]
+    assert pyarrow.parquet.read_table(Path(ledger.folder.root, "rows", "one.parquet")).to_pylist() == [row("a", 0)]
     assert set(CIRCUMSTANCES) < set(SCHEMA.names)
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipeline import session
+from pipeline import session, staff
 from pipeline.config import Compute, Run, with_hyper_parameters
+from pipeline.images import ImageStore, PackedImages
 from pipeline.ledger import CIRCUMSTANCES
 from pipeline.orders import Order
-from pipeline.session import open_session, packed_images, worker_count
+from pipeline.session import open_session
+from pipeline.staff import Wanted, staffing, wanted_workers
+from pipeline.storage import Home
 from pipeline.worker import Worker
 from tests.pipeline.processes import kill_one
 
@@ -20,11 +23,12 @@ EPISODES = [0, 1, 5]
 @pytest.fixture
 def opened(run: Run, store_path: Path, monkeypatch):
     """Opens sessions on the store of noise, with one worker."""
-    monkeypatch.setattr(session, "packed_images", lambda run, home: store_path)
+    packed = PackedImages(str(store_path.parent), store_path.name, ImageStore(store_path).fingerprint)
+    monkeypatch.setattr(session, "packed_images", lambda run, home: packed)
     for name in ("RAY_AIR_NEW_OUTPUT", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # so that they are put back
         monkeypatch.delenv(name)
-    return lambda home: open_session(run.model_copy(update={"compute": Compute(workers=1, shard=4)}), home)
+    return lambda home: open_session(run.model_copy(update={"compute": Compute(workers=1, shard=4)}), Home(str(home)))
 
 
 def results(rows):
@@ -63,42 +67,33 @@ def test_a_session_survives_its_worker_and_is_gone_on_with_by_the_next(opened, r
 @pytest.mark.parametrize(
     ("resources", "compute", "expected"),
     [
-        ({"CPU": 6.0}, {}, (6, 0.0)),
-        ({}, {}, (1, 0.0)),
-        ({"CPU": 6.0, "GPU": 3.0}, {}, (3, 1.0)),
-        ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0.25}, (12, 0.25)),
-        ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0}, (6, 0.0)),
-        ({"CPU": 6.0, "GPU": 3.0}, {"workers": 2}, (2, 1.0)),
-        ({"CPU": 6.0}, {"workers": 4, "gpus_per_worker": 0.5}, (4, 0.0)),
-        ({"CPU": 1.0, "GPU": 1.0}, {"gpus_per_worker": 2}, (1, 2.0)),
+        ({"CPU": 6.0}, {}, (0.0, 6)),
+        ({}, {}, (0.0, 1)),
+        ({"CPU": 6.0, "GPU": 3.0}, {}, (1.0, 3)),
+        ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0.25}, (0.25, 12)),
+        ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0}, (0.0, 6)),
+        ({"CPU": 6.0, "GPU": 3.0}, {"workers": 2}, (1.0, 2)),
+        ({"CPU": 6.0}, {"workers": 4, "gpus_per_worker": 0.5}, (0.5, 4)),
+        ({"CPU": 1.0, "GPU": 1.0}, {"gpus_per_worker": 2}, (2.0, 1)),
     ],
 )
 def test_one_worker_for_each_gpu_or_core(monkeypatch, resources, compute, expected):
     monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
-    assert worker_count(Compute(**compute)) == expected
+    gpus, now = expected
+    asked = Compute(**compute)
+    assert wanted_workers(asked, grows=False) == Wanted(gpus, now, now)
+    assert wanted_workers(asked, grows=True) == Wanted(gpus, asked.workers or None, now)
 
 
-def test_images_are_packed_once_for_each_data_set(tmp_path, monkeypatch):
-    packed = []
-
-    def pack(samples, path):
-        packed.append(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        return path
-
-    monkeypatch.setattr(session, "pack", pack)
-    paths = [
-        packed_images(Run.model_validate(sections), tmp_path)
-        for sections in (
-            {},
-            {"solver": {"lr": 1}, "episodes": {"way": 3}},
-            {"dataset": {"images_per_class": 8}},
-            {"dataset": {"distractors": 3}},
-            {},
-        )
-    ]
-    assert paths[0] == paths[1] == paths[4]
-    assert packed == [paths[0], paths[2], paths[3]]
-    assert len(set(packed)) == 3
-    assert all(path.parent == tmp_path / "images" for path in packed)
+def test_a_cluster_that_grows_is_asked_for_a_little_more_than_it_has(monkeypatch):
+    resources = {"CPU": 8.0}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    assert wanted_workers(Compute(), grows=True) == Wanted(0.0, None, 8)
+    monkeypatch.setattr(staff, "_most_ever", lambda resource: 16.0)  # an autoscaler may add GPUs
+    wanted = wanted_workers(Compute(), grows=True)
+    assert wanted == Wanted(1.0, None, 1)
+    most = staffing(wanted, Compute()).most
+    assert most() == staff.AHEAD
+    resources["GPU"] = 4.0
+    assert most() == 4 + staff.AHEAD
+    assert staffing(Wanted(1.0, 3, 3), Compute()).most() == 3

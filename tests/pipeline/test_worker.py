@@ -68,7 +68,7 @@ def test_rows_are_in_the_ledger_before_they_are_handed_over(worker, run):
     key = ["config_hash", "episode"]
     expected = sorted(rows, key=lambda row: [row[name] for name in key])
     assert worker.ledger.read().to_pylist() == [{name: row[name] for name in SCHEMA.names} for row in expected]
-    assert [path.name for path in Path(worker.ledger.root, "rows").iterdir()] == ["000003-name.parquet"]
+    assert [path.name for path in Path(worker.ledger.folder.root, "rows").iterdir()] == ["000003-name.parquet"]
 
 
 def test_the_same_order_gives_the_same_bits_on_a_worker_with_another_past(worker, run, store_path, tmp_path):

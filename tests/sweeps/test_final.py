@@ -28,6 +28,7 @@ class Dispatcher:
     def __init__(self, better=0.05, diverging=()):
         self.better, self.diverging, self.asked = better, diverging, []
         self.solve = SimpleNamespace(remote=lambda runs, episodes: [self.rows(run, episodes) for run in runs])
+        self.status = SimpleNamespace(remote=lambda: {"lost": ["episode 9 of novel"]})
         self.hashes_of = SimpleNamespace(remote=lambda runs: [hash_of(run) for run in runs])
 
     def rows(self, run, episodes):

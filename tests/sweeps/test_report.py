@@ -69,6 +69,7 @@ def test_the_object_for_machines():
         },
         "trials": 16,
         "episodes_spent": 1234,
+        "episodes_lost": [],
         "mlflow": tracking,
     }
 
@@ -95,7 +96,7 @@ def test_the_report_has_a_row_for_each_setting():
     lines = as_markdown(finding(), SWEEP).splitlines()
     assert lines[0] == verdict(finding())
     assert "16 trials, 12 stopped early; 1234 episodes in all." in lines[2]
-    assert "Final: 6 episodes of split novel, 3-way 1-shot, 3 queries a class." in lines[2]
+    assert "Final: 200 episodes of split novel, 3-way 1-shot, 3 queries a class." in lines[2]
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert table[0] == list(COLUMNS)
     assert table[2] == [
@@ -117,7 +118,7 @@ def test_a_failed_setting_is_said_to_have_failed():
 
 def test_the_table_fits_a_hundred_columns():
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(as_table(finding(), 200))
+    console.print(as_table(finding()))
     shown = console.export_text()
     console.file.close()
     assert max(len(line) for line in shown.splitlines()) <= 100

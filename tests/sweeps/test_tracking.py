@@ -1,10 +1,17 @@
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from sweeps.tracking import Tracker, check_tracking, quiet
+from sweeps.tracking import Tracker, check_tracking, quiet, without_secrets
 
 # MLflow's own models use what SQLAlchemy has deprecated.
 pytestmark = [
@@ -35,11 +42,13 @@ def with_trial(tracker):
 
 
 def runs(tracker):
+    assert tracker.flush(60) == 0
     client = mlflow.MlflowClient(tracking_uri=tracker.tracking_uri)
     return list(client.search_runs([tracker.experiment_id], order_by=["attributes.start_time"]))
 
 
 def history(tracker, trial, metric):
+    assert tracker.flush(60) == 0
     found = tracker.client.get_metric_history(tracker.children[trial], metric)
     return sorted((one.step, one.value) for one in found)
 
@@ -63,6 +72,7 @@ def test_trials_are_children_and_are_found_again(tracker):
     tracker.trial("0.1", "lora · no prompts", {"alpha": 0.0}, {"solver": "lora"})
     tracker.trial("0.2", "lora · lambda 1", {"alpha": 1.0}, {"solver": "lora"})
     again = with_trial(Tracker(tracker.tracking_uri, tracker.experiment))
+    assert (tracker.flush(60), again.flush(60)) == (0, 0)
     assert again.children["0.1"] == tracker.children["0.1"]
     found = {run.info.run_id: run for run in runs(tracker)}
     assert len(found) == 3
@@ -77,6 +87,7 @@ def test_the_same_trial_of_another_sweep_is_another_run(tracker):
     other = Tracker(tracker.tracking_uri, tracker.experiment)
     other.start("sweep def", "glyphs def", {}, {})
     other.trial("0.1", "lora · no prompts", {}, {})
+    assert (tracker.flush(60), other.flush(60)) == (0, 0)
     assert other.children["0.1"] != tracker.children["0.1"]
 
 
@@ -84,9 +95,11 @@ def test_a_step_is_logged_once(tracker):
     with_trial(tracker)
     tracker.report("0.1", 16, {"episodes": 16, "accuracy": 0.5, "ci95": None})
     tracker.report("0.1", 16, {"episodes": 16, "accuracy": 0.75})
+    assert tracker.flush(60) == 0
     again = with_trial(Tracker(tracker.tracking_uri, tracker.experiment))
     again.report("0.1", 16, {"episodes": 16, "accuracy": 0.25})
     again.report("0.1", 32, {"episodes": 32, "accuracy": 0.25})
+    assert again.flush(60) == 0
     assert history(tracker, "0.1", "accuracy") == [(16, 0.5), (32, 0.25)]
     assert history(tracker, "0.1", "episodes") == [(16, 16.0), (32, 32.0)]
     assert history(tracker, "0.1", "ci95") == []
@@ -176,3 +189,117 @@ def test_what_the_user_has_set_about_retries_stays(monkeypatch):
     quiet()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("http://me:secret@host:5000/x", "http://me:***@host:5000/x"),
+        ("'postgresql+psycopg2://me:sec:ret@host/db' failed", "'postgresql+psycopg2://me:***@host/db' failed"),
+        ("no://me@host and http://host:5000/a@b", "no://me@host and http://host:5000/a@b"),
+        ("sqlite:////home/a:b/mlflow.db", "sqlite:////home/a:b/mlflow.db"),
+    ],
+)
+def test_passwords_are_not_shown(said, shown):
+    assert without_secrets(said) == shown
+
+
+def test_a_password_is_not_in_the_sentence_about_its_server(unreachable):
+    uri = unreachable.replace("http://", "http://me:secret@")
+    with pytest.raises(ValueError, match="tracking_uri must be one") as said:
+        check_tracking(uri)
+    assert "secret" not in str(said.value)
+
+
+def test_a_mistake_is_raised_by_the_next_call(tracker):
+    with_trial(tracker)
+    tracker.report("0.1", 1, {"no name: ?": 1.0})
+    with pytest.raises(mlflow.exceptions.MlflowException, match="no name"):
+        tracker.flush(60)
+    tracker.report("0.1", 1, {"episodes": 1.0})
+    assert history(tracker, "0.1", "episodes") == [(1, 1.0)]
+
+
+def test_an_answer_that_was_lost_is_not_recorded_twice(tracker, monkeypatch):
+    """What was carried out and then not answered is sent again: it must not be there twice."""
+    monkeypatch.setattr(tracker.outbox, "pauses", (0.01,))
+    with_trial(tracker)
+    assert tracker.flush(60) == 0
+    for name in ("create_run", "log_batch", "set_terminated"):
+        _lose_every_other_answer(monkeypatch, tracker.client, name)
+    tracker.trial("0.2", "another", {"alpha": 1.0}, {})
+    for step in (16, 32):
+        tracker.report("0.2", step, {"episodes": step, "accuracy": 0.5})
+    tracker.finish_trial("0.2", "FINISHED", "none")
+    assert history(tracker, "0.2", "accuracy") == [(16, 0.5), (32, 0.5)]
+    assert len(runs(tracker)) == 3
+    (found,) = [run for run in runs(tracker) if run.info.run_id == tracker.children["0.2"]]
+    assert (found.info.status, found.data.params) == ("FINISHED", {"alpha": "1.0"})
+
+
+def _lose_every_other_answer(monkeypatch, client, name):
+    real, calls = getattr(client, name), []
+
+    def lossy(*arguments, **options):
+        calls.append(real(*arguments, **options))
+        if len(calls) % 2:
+            raise ConnectionError("the answer was lost")
+        return calls[-1]
+
+    monkeypatch.setattr(client, name, lossy)
+
+
+class Server:
+    """MLflow's own, on a database and a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        store = f"sqlite:///{self.folder / 'mlflow.db'}"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1", "--artifacts-destination", str(self.folder / "files")]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        for _ in range(600):
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                return
+            time.sleep(0.1)
+        raise AssertionError("MLflow's server did not start")
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.mark.slow
+def test_a_server_that_was_away_hears_everything_once_and_in_order(tmp_path):
+    server = Server(tmp_path)
+    server.start()
+    tracker = Tracker(server.uri, "away")
+    started(tracker)
+    trials = [f"0.{i}" for i in range(3)]
+    try:
+        for step in (1, 2, 3, 4):
+            for trial in trials:
+                tracker.trial(trial, trial, {"alpha": step}, {})
+                tracker.report(trial, step, {"episodes": step, "accuracy": step / 4})
+            if step == 2:
+                server.kill()
+        for trial in trials:
+            tracker.finish_trial(trial, "FINISHED", "none")
+        assert tracker.flush(0.5) > 0
+        server.start()
+        assert tracker.flush(60) == 0
+        for trial in trials:
+            for metric, by in (("episodes", 1), ("accuracy", 4)):
+                found = tracker.client.get_metric_history(tracker.children[trial], metric)
+                assert [(one.step, one.value) for one in found] == [(step, step / by) for step in (1, 2, 3, 4)]
+        ended = {run.data.tags.get("fpt.trial"): run.info.status for run in runs(tracker)}
+        assert ended == {None: "RUNNING", **dict.fromkeys(trials, "FINISHED")}
+    finally:
+        server.kill()

@@ -1,6 +1,10 @@
 import pytest
+from ray.exceptions import RayTaskError
 from scipy import stats
 
+from pipeline.config import Run, with_hyper_parameters
+from pipeline.dispatcher import GenerationOf
+from pipeline.storage import NoRoomError
 from sweeps import trial
 from sweeps.trial import METRICS, run_trial, summary
 
@@ -33,6 +37,15 @@ def test_one_failed_episode_leaves_no_accuracy():
     assert (found["failed"], found["accuracy"], found["ci95"]) == (2, None, None)
 
 
+EPISODES = [[0, 1], [2], [3, 4, 5]]
+CONFIG = {
+    "trial": "1.2",
+    "generation": 1,
+    "values": {"alpha": 3},
+    "settings": {"1.1": {"alpha": 2}, "1.2": {"alpha": 3}},
+}
+
+
 class Asked:
     """Stands in for the dispatcher; a trial is stopped after `rungs` of them."""
 
@@ -56,10 +69,23 @@ def reports(monkeypatch):
 @pytest.mark.parametrize("rungs", [0, 1, 2, 3])
 def test_a_trial_reports_every_rung_until_it_is_stopped(reports, rungs):
     asked = Asked(rungs)
-    config = {"trial": "1.2", "generation": 1, "values": {"alpha": 3}}
-    run_trial(config, asked, rungs=3)
-    assert asked.questions == [(1, "1.2", rung) for rung in range(min(rungs + 1, 3))]
+    run_trial(CONFIG, asked, Run(), EPISODES)
+    runs = {name: with_hyper_parameters(Run(), own) for name, own in CONFIG["settings"].items()}
+    generation = GenerationOf(1, runs, EPISODES)
+    assert asked.questions == [(generation, "1.2", rung) for rung in range(min(rungs + 1, 3))]
     kept = [report for report in reports if "stopped_by" not in report]
     assert [(report["rung"], report["episodes"]) for report in kept] == [(1, 2), (2, 3), (3, 6)][:rungs]
     assert all(report["accuracy"] == pytest.approx(0.3) for report in kept)
     assert [report["stopped_by"] for report in reports[rungs:]] == ["halving"] * (rungs < 3)
+
+
+def test_what_is_wrong_is_reported_and_ends_the_trial(reports, monkeypatch):
+    def get(answer):
+        if len(reports) == 1:
+            error = NoRoomError("home must have room\nfor results")
+            raise RayTaskError("next_rung", "Traceback (most recent call last) ...", error)
+        return answer
+
+    monkeypatch.setattr(trial.ray, "get", get)
+    run_trial(CONFIG, Asked(3), Run(), EPISODES)
+    assert [report.get("error") for report in reports] == [None, "home must have room for results"]

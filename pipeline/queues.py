@@ -1,0 +1,51 @@
+"""Which order a worker gets next: what is warm with it, then what is warm with nobody, then another's."""
+
+from collections import deque
+from collections.abc import Hashable
+
+from pipeline.orders import Pending
+
+
+class OrderQueue:
+    """Orders that wait, each behind the worker that holds its shard's images and features. Every step takes constant
+    time, but stealing, which looks at all workers.
+    """
+
+    def __init__(self) -> None:
+        self.holder: dict[Hashable, str] = {}
+        self.own: dict[str, deque[Pending]] = {}
+        self.nobodys: deque[Pending] = deque()
+        self.length = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def put(self, order: Pending, first: bool = False) -> None:
+        """`first`: before all others that wait for the same worker."""
+        holder = self.holder.get(order.shard)
+        line = self.nobodys if holder is None else self.own.setdefault(holder, deque())
+        line.appendleft(order) if first else line.append(order)
+        self.length += 1
+
+    def take_own(self, worker: str) -> Pending | None:
+        """The oldest order for what this worker holds."""
+        return self._taken(self.own.get(worker), worker)
+
+    def take_any(self, worker: str) -> Pending | None:
+        """The oldest that is nobody's, or else the newest of the worker that has the most waiting."""
+        if self.nobodys:
+            return self._taken(self.nobodys, worker)
+        return self._taken(max(self.own.values(), key=len, default=None), worker, last=True)
+
+    def forget(self, worker: str) -> None:
+        """The worker is gone, and what it held with it. What waited for it comes first now."""
+        self.nobodys.extendleft(reversed(self.own.pop(worker, deque())))
+        self.holder = {shard: holder for shard, holder in self.holder.items() if holder != worker}
+
+    def _taken(self, line: deque[Pending] | None, worker: str, last: bool = False) -> Pending | None:
+        if not line:
+            return None
+        order = line.pop() if last else line.popleft()
+        self.length -= 1
+        self.holder[order.shard] = worker
+        return order

@@ -1,0 +1,124 @@
+"""Where results and images live: a folder on a disk, or on an object store. Nothing is ever seen half-written."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec.core
+import pyarrow as pa
+import pyarrow.fs
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class NoRoomError(OSError):
+    """A disk is full. Trying again does not help."""
+
+
+class Folder:
+    """A path or a URI that pyarrow.fs (file, s3, gs, hdfs, abfs) or else fsspec knows."""
+
+    def __init__(self, uri: str) -> None:
+        self.filesystem, self.root = _filesystem(uri)
+        self.uri = self.root if self.here else uri.rstrip("/")
+
+    @property
+    def here(self) -> Path | None:
+        """The folder as a path where it lies on a disk (of this node, or one that nodes share)."""
+        return Path(self.root) if isinstance(self.filesystem, pyarrow.fs.LocalFileSystem) else None
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """A whole file or nothing: under a temporary name first on a disk, in one request on an object store.
+
+        Raises NoRoomError, in a sentence, for a full disk.
+        """
+        if self.here is None:
+            with self.filesystem.open_output_stream(f"{self.root}/{name}") as stream:
+                stream.write(content)
+            return
+        target = self.here / name
+        part = target.parent / f"_{target.name}.{uuid4().hex[:8]}.part"  # readers pass over what begins with _
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())  # a machine that loses power must not leave an empty file under a final name
+            part.replace(target)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            if error.errno in NO_ROOM:
+                raise NoRoomError(
+                    error.errno,
+                    f"home must have room for results but writing {target} failed ({os.strerror(error.errno)}); all "
+                    "that was written before is whole: make room, and the same command goes on",
+                ) from error
+            raise
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content; None where there is no such file."""
+        if not self.has(name):
+            return None
+        with self.filesystem.open_input_stream(f"{self.root}/{name}") as stream:
+            return bytes(stream.read())
+
+    def has(self, name: str) -> bool:
+        found: bool = self.filesystem.get_file_info(f"{self.root}/{name}").type == pyarrow.fs.FileType.File
+        return found
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files right in a folder, without its own; none where there is no such folder."""
+        selector = pyarrow.fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        return sorted(one.base_name for one in found if one.type == pyarrow.fs.FileType.File)
+
+    def delete(self, name: str) -> None:
+        self.filesystem.delete_file(f"{self.root}/{name}")
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copies a file out of the folder."""
+        pyarrow.fs.copy_files(f"{self.root}/{name}", str(path), source_filesystem=self.filesystem, use_threads=False)
+
+    def put(self, path: Path, name: str) -> None:
+        """Copies a file into the folder."""
+        with pa.memory_map(str(path)) as source:
+            self.write(name, memoryview(source.read_buffer()))
+
+
+def _filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    if "://" not in uri:
+        return pyarrow.fs.LocalFileSystem(), str(Path(uri).resolve())
+    try:
+        filesystem, root = pyarrow.fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid:
+        try:
+            other, root = fsspec.core.url_to_fs(uri)
+        except (ValueError, ImportError) as error:
+            raise ValueError(
+                f"home must be a folder or a URI like s3://bucket/path but got {uri!r}: {error}"
+            ) from error
+        filesystem = pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(other))
+    return filesystem, root.rstrip("/")
+
+
+class Home(Folder):
+    """All that a sweep leaves behind. `local` is for what must be on a disk: studies, Tune's notes, reports."""
+
+    @property
+    def local(self) -> Path:
+        return self.here or cache_folder() / "homes" / hashlib.sha256(self.uri.encode()).hexdigest()[:12]
+
+    def keep(self, files: list[Path]) -> None:
+        """Copies what was made under `local` into the home, where that is elsewhere."""
+        if self.here is None:
+            for file in files:
+                self.put(file, str(file.relative_to(self.local)))
+
+
+def cache_folder() -> Path:
+    """On this node, for what can be made or fetched again: FPT_CACHE, or a user's cache folder."""
+    if own := os.environ.get("FPT_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fpt"

@@ -1,0 +1,73 @@
+"""A cluster's dashboard, which takes jobs: its address, the token that it may ask for, Ray's client of it."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
+CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
+GET_TOKEN = (
+    "`ray exec cluster.yaml 'ray get-auth-token'` prints it (or copy ~/.ray/auth_token from the head node); "
+    "then set RAY_AUTH_TOKEN"
+)
+
+
+def dashboard_address(given: str | None) -> str:
+    """The URL of a cluster's dashboard: as given, or from the environment. Raises ValueError for anything else."""
+    from_environment = (os.environ.get(name, "") for name in ADDRESSES)
+    address = given or next((one for one in from_environment if one.startswith(("http://", "https://"))), "")
+    allowed = "address must be the URL of a Ray dashboard, e.g. http://127.0.0.1:8265,"
+    if not address:
+        raise ValueError(f"{allowed} by --address or {ADDRESSES[0]}, but is missing")
+    if "@" in address:
+        raise ValueError(f"{allowed} without a user or password")
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"{allowed} but got {address!r}")
+    return address.rstrip("/")
+
+
+def find_token() -> str | None:
+    """Where Ray looks: RAY_AUTH_TOKEN, the file RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token. None where the mode is off."""
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
+        return None
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    if not token:
+        named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+        path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+        if named and not path.is_file():
+            raise ValueError(f"RAY_AUTH_TOKEN_PATH must be a file that holds a token but {named!r} is none")
+        token = path.read_text() if path.is_file() else ""
+    if len(token.split()) > 1:
+        raise ValueError("the token must be one word but holds spaces or several lines")
+    if not token.strip() and os.environ.get("RAY_AUTH_MODE"):
+        raise ValueError(f"RAY_AUTH_MODE=token must come with a token but none was found here: {GET_TOKEN}")
+    return token.strip() or None
+
+
+def connect(address: str) -> Any:
+    """Ray's client of a cluster's job server. Raises ValueError within seconds where it does not answer or refuses."""
+    import requests
+
+    token = find_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        timeouts = (CONNECT_SECONDS, ANSWER_SECONDS)
+        answer = requests.get(f"{address}/api/version", headers=headers, timeout=timeouts)
+        is_ray = answer.ok and "ray_version" in answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise ValueError(f"address must be a Ray dashboard that answers but {address} does not") from error
+    if answer.status_code in (401, 403):
+        refused = "the one that was sent is another" if token else "none was found here"
+        raise ValueError(f"{address} must be given the cluster's token but {refused}: {GET_TOKEN}")
+    if not is_ray:
+        raise ValueError(f"address must be a Ray dashboard but {address} is none")
+    os.environ[ADDRESSES[0]] = address  # or what the environment says would win over the argument
+    from ray.job_submission import JobSubmissionClient
+
+    for module in CHATTY:
+        logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)
+    return JobSubmissionClient(address, headers=headers)

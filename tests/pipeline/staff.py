@@ -1,0 +1,60 @@
+"""Workers without Ray, that answer at once, take their time, or die, as told."""
+
+import asyncio
+
+LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32"}
+
+
+class Remote:
+    def __init__(self, function):
+        self.remote = function
+
+
+def accuracy_of(run, episode):
+    return 1 - run.prompts.alpha / 10 - episode / 1000
+
+
+class Staff:
+    """`faults` are what the next orders meet, each an exception or the seconds that it takes; or, by episode, what each
+    order meets that holds it. `opening` are what the next workers meet when they open.
+    """
+
+    def __init__(self, faults=(), opening=()):
+        self.by_episode = faults if isinstance(faults, dict) else {}
+        self.faults, self.opening = [] if isinstance(faults, dict) else list(faults), list(opening)
+        self.hired, self.dismissed, self.orders, self.by_worker, self.smaller = [], [], [], [], []
+
+    def hire(self, name):
+        self.hired.append(name)
+        worker = type("Worker", (), {})()
+        worker.name = name
+        worker.node = Remote(lambda: self.answer(f"node of {name}"))
+        worker.open = Remote(self.open)
+        worker.solve = Remote(lambda order, attempt, smaller: self.solve(name, order, attempt, smaller))
+        return worker
+
+    def dismiss(self, worker):
+        self.dismissed.append(worker.name)
+
+    async def answer(self, value):
+        return value
+
+    async def open(self):
+        if self.opening and (fault := self.opening.pop(0)):
+            raise fault
+        return LIMITS
+
+    async def solve(self, name, order, attempt, smaller):
+        self.orders.append(order)
+        self.smaller.append(smaller)
+        self.by_worker.append((name, order.episodes))
+        fault = self.faults.pop(0) if self.faults else 0
+        fault = next((self.by_episode[i] for i in order.episodes if i in self.by_episode), fault)
+        if isinstance(fault, Exception):
+            raise fault
+        await asyncio.sleep(fault)
+        return [
+            {"config_hash": config_hash, "episode": i, "accuracy": accuracy_of(run, i), "attempt": attempt}
+            for config_hash, run in order.configurations.items()
+            for i in order.episodes
+        ]
