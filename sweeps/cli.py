@@ -19,6 +19,8 @@ app = typer.Typer(
     help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse them.",
 )
 
+HERE_ONLY = ("show", "submit", "ui")  # commands that make no sense on a cluster
+
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field: --set solver.lr=0.01", metavar="a.b=c")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
@@ -78,11 +80,13 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from rich.console import Console
 
         from sweeps.report import as_json as described
-        from sweeps.report import as_table, verdict
+        from sweeps.report import as_table, left_out, verdict
 
         console = Console(stderr=as_json, width=100 if not sys.stdout.isatty() else None)
-        console.print(as_table(finding, wanted.final.episodes))
+        console.print(as_table(finding))
         console.print(verdict(finding), highlight=False)
+        if finding.lost:
+            console.print(left_out(finding), highlight=False)
         _say(f"fpt: {times}")
         console.print(f"Browse it: fpt ui {config}", highlight=False)
         if as_json:
@@ -139,6 +143,47 @@ def bench(
         print(text, file=sys.stderr if as_json else sys.stdout)
         if as_json:
             print(json.dumps(result))
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def submit(
+    typed: Annotated[list[str], typer.Argument(help="A command as it is typed here.", metavar="COMMAND CONFIG ...")],
+    address: Annotated[str | None, typer.Option(help="The cluster's dashboard, e.g. http://127.0.0.1:8265.")] = None,
+    follow: Annotated[bool, typer.Option("--follow/--detach", help="Show the job's log until it ends, or not.")] = True,
+    restart: Annotated[bool, typer.Option(help="Stop the job where it is running, and submit it anew.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a command as a job on a Ray cluster, with the code of the current folder; then this machine may go to sleep.
+
+    The same command again follows the job that there is. A job that failed is submitted anew and goes on where it
+    stopped. Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
+    """
+    with _one_sentence_for_mistakes():
+        from sweeps import dashboard
+        from sweeps import submit as jobs
+
+        name, *arguments = typed
+        config, overrides, options = _parsed(name, arguments)
+        command = jobs.remote_command(name, arguments, config, overrides, options)
+        url = dashboard.dashboard_address(address)
+        status = jobs.submit(command, url, dashboard.connect(url), _say, follow, restart, as_json, jobs.PAUSE)
+    raise typer.Exit(status)
+
+
+def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
+    """CONFIG, overrides and other options of a command for a cluster. Raises ValueError for what it cannot run."""
+    commands = typer.main.get_group(app).commands
+    allowed = [other for other in commands if other not in HERE_ONLY]
+    if name not in allowed:
+        raise ValueError(f"COMMAND must be one of {', '.join(allowed)} on a cluster but got {name!r}")
+    try:
+        options = commands[name].make_context(name, list(arguments), help_option_names=[]).params
+    except typer.TyperException as error:
+        raise ValueError(f"{name}: {error.format_message()}") from error
+    if options.pop("address", None):
+        raise ValueError("--address must come before the command: the job runs on the cluster that it is submitted to")
+    options.pop("as_json", None)
+    return options.pop("config"), options.pop("overrides"), options
 
 
 @app.command()
