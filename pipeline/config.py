@@ -96,8 +96,9 @@ class Prompts(Section):
 
 class Compute(Section):
     """`workers` 0: one for each GPU, or for each core without GPUs, more as nodes join. `gpus_per_worker` null: 1 where
-    the cluster has GPUs or may get some. `stack` 0: as many problems together as the device holds. A worker that has
-    nothing to do for `idle_seconds` is let go. None of this changes a result.
+    the cluster has GPUs or may get some. `stack` 0: as many problems together as the device holds. An order holds `shard`
+    episodes and at most so many `settings`, 0 for all that wait for them. A worker that has nothing to do for
+    `idle_seconds` is let go. None of this changes a result.
     """
 
     workers: Annotated[int, Field(ge=0)] = 0
@@ -105,6 +106,7 @@ class Compute(Section):
     gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
     stack: Annotated[int, Field(ge=0)] = 0
     shard: Positive = 8
+    settings: Annotated[int, Field(ge=0)] = 0
     cache_megabytes: Positive = 1024
     order_seconds: Rate = 1800.0
     idle_seconds: Rate = 300.0

@@ -173,8 +173,12 @@ class Dispatcher:
                 if missing:
                     together.setdefault((drawn, run.solver.blocks, missing), {})[config_hash] = run
             for (drawn, _, missing), members in together.items():
-                digest = hashlib.sha256(repr((sorted(members), missing)).encode()).hexdigest()[:16]
-                orders.append((Order(f"{missing[0]:06d}-{digest}", members, missing), drawn, shard))
+                names, most = sorted(members), self.run.compute.settings or len(members)
+                for first in range(0, len(names), most):
+                    part = names[first : first + most]
+                    digest = hashlib.sha256(repr((part, missing)).encode()).hexdigest()[:16]
+                    order = Order(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
+                    orders.append((order, drawn, shard))
         return orders
 
     async def _solve(self, order: Order, drawn: str, shard: int) -> None:

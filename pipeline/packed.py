@@ -19,7 +19,7 @@ def packed_images(run: Run, home: Home) -> PackedImages:
     """The image store of a run's data set, packed where it is not there yet."""
     described = {**run.dataset.model_dump(), "version": scenes.VERSION}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
-    folder = Folder(f"{home.uri}/images")
+    folder = Folder(home.uri_of("images"))
     name = f"{run.dataset.source}-{digest}.arrow"
     manifest = folder.read(f"{name}.json")  # written last: where it is, the images are
     if manifest is None:

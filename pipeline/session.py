@@ -19,6 +19,7 @@ from pipeline.packed import on_this_node, packed_images
 from pipeline.staff import ON_HEAD, Wanted, wanted_workers
 from pipeline.storage import Home
 
+IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
 SAY_AFTER, SAY_AGAIN = 20.0, 120.0  # seconds without a worker
 
 
@@ -39,8 +40,10 @@ def open_session(
 ) -> Iterator[Session]:
     """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine.
 
-    `worker` is what becomes an actor. Raises ValueError for what only a worker can tell to be wrong.
+    `worker` is what becomes an actor. Raises ValueError for what only a worker can tell to be wrong, and for a home
+    that a job would take with it when it ends.
     """
+    _check_outlives_job(home)
     with phase("images"):
         packed = packed_images(run, home)
         store = on_this_node(packed)
@@ -50,12 +53,20 @@ def open_session(
             # Ray starts it again when it dies, and asks it once more what had no answer yet.
             options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
             actor = ray.remote(Dispatcher).options(num_cpus=0, **options)
-            dispatcher = actor.remote(run, packed, f"{home.uri}/ledger", wanted, halve, worker)
+            dispatcher = actor.remote(run, packed, home.uri_of("ledger"), wanted, halve, worker)
             limits = _first_worker(dispatcher, wanted)
         try:
             yield Session(dispatcher, limits, store)
         finally:
             ray.kill(dispatcher)  # its workers end with it
+
+
+def _check_outlives_job(home: Home) -> None:
+    if IN_JOB in os.environ and home.here and home.here.is_relative_to(Path.cwd()):
+        raise ValueError(
+            f"home must be a folder that all nodes reach, or like s3://bucket/path, in a job, whose own folder is "
+            f"removed when it ends, but is {str(home.here)!r}; FPT_HOME on the cluster's nodes is its default"
+        )
 
 
 def _first_worker(dispatcher: Any, wanted: Wanted) -> dict[str, Any]:

@@ -22,12 +22,17 @@ class Folder:
 
     def __init__(self, uri: str) -> None:
         self.filesystem, self.root = _filesystem(uri)
-        self.uri = self.root if self.here else uri.rstrip("/")
+        self.uri = self.root if self.here else uri
 
     @property
     def here(self) -> Path | None:
         """The folder as a path where it lies on a disk (of this node, or one that nodes share)."""
         return Path(self.root) if isinstance(self.filesystem, pyarrow.fs.LocalFileSystem) else None
+
+    def uri_of(self, name: str) -> str:
+        """The URI of something in the folder; what follows a `?` (an endpoint, a region) stays at the end."""
+        path, mark, options = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
+        return f"{path.rstrip('/')}/{name}{mark}{options}"
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         """A whole file or nothing: under a temporary name first on a disk, in one request on an object store.

@@ -102,7 +102,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             with shown(progress, session.dispatcher):
                 proposals = search_settings(sweep, search, session, tracker, progress, home, identity)
                 finding = judge(sweep, search, session, proposals, progress)
-            ledger = Ledger(f"{home.uri}/ledger")
+            ledger = Ledger(home.uri_of("ledger"))
             files = write_report(finding, sweep, session, ledger, home.local / "sweeps" / identity)
             home.keep(files)
             _summarise(tracker, finding, sweep, files)

@@ -39,10 +39,23 @@ def descendants(pid: int, named: str = "") -> list[int]:
 
 def kill_one(pid: int, named: str, seconds: float = 200) -> int:
     """Waits for a process below `pid` whose title begins with `named` and kills it the hard way."""
+    return send(pid, named, signal.SIGKILL, seconds)
+
+
+def send(pid: int, named: str, what: signal.Signals, seconds: float = 200) -> int:
+    """Waits for a process below `pid` whose title begins with `named` and sends it a signal."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for process in descendants(pid, named):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, what)
             return process
         time.sleep(0.05)
     raise AssertionError(f"no process {named!r} below {pid} within {seconds:g} s")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and more than a name."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

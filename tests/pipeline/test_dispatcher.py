@@ -66,6 +66,15 @@ def test_all_runs_of_a_shard_go_in_one_order(made, run):
     ]
 
 
+def test_an_order_holds_no_more_settings_than_asked(made, run):
+    dispatcher, staff = made(settings=2)
+    rows = going(dispatcher, lambda: dispatcher.solve(with_alpha(run, 1, 2, 3, 4, 5), range(8)))
+    sizes = sorted((order.episodes, len(order.configurations)) for order in staff.orders)
+    assert sizes == [(part, size) for part in ((0, 1, 2, 3), (4, 5, 6, 7)) for size in (1, 2, 2)]
+    assert len({order.name for order in staff.orders}) == 6
+    assert [own[5]["accuracy"] for own in rows] == [accuracy_of(one, 5) for one in with_alpha(run, 1, 2, 3, 4, 5)]
+
+
 @pytest.mark.parametrize("workers", [2, 5])
 def test_orders_do_not_hang_on_the_number_of_workers_or_who_is_named_first(made, run, workers):
     dispatcher, one = made()

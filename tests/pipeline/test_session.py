@@ -97,3 +97,12 @@ def test_a_cluster_that_grows_is_asked_for_a_little_more_than_it_has(monkeypatch
     resources["GPU"] = 4.0
     assert most() == 4 + staff.AHEAD
     assert staffing(Wanted(1.0, 3, 3), Compute()).most() == 3
+
+
+def test_a_job_must_not_take_its_results_with_it(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(session.IN_JOB, "{}")
+    sentence = "^home must be a folder that all nodes reach, or like s3://bucket/path, in a job"
+    with pytest.raises(ValueError, match=sentence), open_session(run, Home("runs")):
+        pass
+    assert list(tmp_path.iterdir()) == []

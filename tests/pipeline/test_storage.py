@@ -47,6 +47,23 @@ def test_a_path_means_the_same_wherever_it_is_read(tmp_path, monkeypatch):
     assert Folder("runs").uri == str(tmp_path / "runs")
 
 
+@pytest.mark.parametrize(
+    ("uri", "below"),
+    [
+        ("/some/runs", "/some/runs/ledger"),
+        ("/why?/not#", "/why?/not#/ledger"),
+        ("memory://bucket/home/", "memory://bucket/home/ledger"),
+        (
+            "s3://bucket/fpt?endpoint_override=h:9000&scheme=http",
+            "s3://bucket/fpt/ledger?endpoint_override=h:9000&scheme=http",
+        ),
+    ],
+)
+def test_what_lies_in_a_folder_has_a_uri(uri, below):
+    assert Folder(uri).uri_of("ledger") == below
+    assert Folder(below).root == f"{Folder(uri).root}/ledger"
+
+
 @pytest.mark.parametrize("uri", ["nothing://bucket/path", "s4://bucket"])
 def test_what_is_no_folder_is_refused(uri):
     with pytest.raises(ValueError, match=f"^home must be a folder or a URI like s3://bucket/path but got '{uri}': "):
