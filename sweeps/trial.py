@@ -23,7 +23,7 @@ def run_trial(config: dict[str, Any], dispatcher: Any, searched: Run, rungs: lis
         try:
             rows = ray.get(dispatcher.next_rung.remote(generation, config["trial"], rung))
         except RayTaskError as error:
-            tune.report({**report, "error": " ".join(str(error.cause).split())})
+            tune.report({"accuracy": None, **report, "error": " ".join(str(error.cause).split())})
             return
         if rows is None:
             tune.report({**report, "stopped_by": "halving"})

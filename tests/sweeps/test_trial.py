@@ -89,3 +89,4 @@ def test_what_is_wrong_is_reported_and_ends_the_trial(reports, monkeypatch):
     monkeypatch.setattr(trial.ray, "get", get)
     run_trial(CONFIG, Asked(3), Run(), EPISODES)
     assert [report.get("error") for report in reports] == [None, "home must have room for results"]
+    assert all("accuracy" in report for report in reports)  # or Tune raises
