@@ -97,6 +97,10 @@ def _filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
         return pyarrow.fs.LocalFileSystem(), str(Path(uri).resolve())
     try:
         filesystem, root = pyarrow.fs.FileSystem.from_uri(uri)
+    except OSError as error:  # s3:// asks where the bucket is
+        raise ValueError(
+            f"home must be what can be reached but {uri!r} failed: {' '.join(str(error).split())}"
+        ) from error
     except pa.ArrowInvalid:
         try:
             other, root = fsspec.core.url_to_fs(uri)

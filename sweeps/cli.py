@@ -201,7 +201,9 @@ def _serve(wanted: Sweep, uri: str, port: int) -> None:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         raise ValueError(f"home must hold results but {wanted.home!r} has none yet; fpt sweep makes them")
     if uri.startswith(("http://", "https://")):
-        _say(f"fpt: the results are on a server already: {uri}")
+        from sweeps.tracking import without_secrets
+
+        _say(f"fpt: the results are on a server already: {without_secrets(uri)}")
         return
     _say(f"fpt: http://127.0.0.1:{port} shows experiment {wanted.name!r}; Ctrl-C stops it")
     command = [

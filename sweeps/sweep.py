@@ -54,13 +54,12 @@ def tracking_uri(sweep: Sweep) -> str:
     """
     if named := sweep.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"):
         return named
-    here = Home(sweep.home).here
-    if here is None:
+    if "://" in sweep.home and not sweep.home.startswith("file://"):
         raise ValueError(
             f"tracking_uri (or MLFLOW_TRACKING_URI) must be set where home is on an object store, but home is "
             f"{sweep.home!r} and neither is"
         )
-    return f"sqlite:///{here / 'mlflow.db'}"
+    return f"sqlite:///{Home(sweep.home).local / 'mlflow.db'}"
 
 
 def planned_problems(sweep: Sweep, search: Search) -> int:
@@ -112,7 +111,11 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             raise
         finally:
             wait_for(tracker)
-    where = {"tracking_uri": tracker.tracking_uri, "experiment": tracker.experiment, "run_id": tracker.run_id}
+    where = {
+        "tracking_uri": without_secrets(tracker.tracking_uri),
+        "experiment": tracker.experiment,
+        "run_id": tracker.run_id,
+    }
     return finding, where, work
 
 

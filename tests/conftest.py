@@ -1,6 +1,6 @@
 """Checks the shapes in signatures, and gives small random backbones that every test may share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -36,6 +36,16 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "class token late": ("cait_xxs24_224", {"img_size": 32}),
 }
 NARROW = {"depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 0}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that a user has set leads tests to other results, or puts theirs among the user's."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("FPT_HOME", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+            patched.delenv(name, raising=False)
+        patched.setenv("FPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -106,6 +106,7 @@ def test_reports_are_made_on_a_disk_and_kept_in_the_home(tmp_path, monkeypatch):
 
 
 def test_the_cache_is_where_a_user_says(monkeypatch, tmp_path):
+    monkeypatch.delenv("FPT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "fpt"
     monkeypatch.setenv("FPT_CACHE", "/elsewhere")

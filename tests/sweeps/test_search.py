@@ -3,7 +3,7 @@ import pytest
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.config import Range, Search, load
 from sweeps.search import generation_sizes, rung_episodes, setting_name
-from sweeps.sweep import check_sweep, planned_problems, sweep_identity, tracking_uri
+from sweeps.sweep import check_sweep, planned_problems, sweep_identity, tracking_uri, wait_for
 from tests.sweeps.tiny import CONFIG, TINY
 
 LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32", "patches": 64}
@@ -79,6 +79,44 @@ def test_a_sweep_is_told_from_another_by_what_can_change_its_course():
 def test_mlflow_is_in_the_home_unless_it_is_elsewhere(tmp_path):
     assert tracking_uri(tiny(f"home={tmp_path}")) == f"sqlite:///{tmp_path}/mlflow.db"
     assert tracking_uri(tiny("tracking_uri=http://host:5000")) == "http://host:5000"
+
+
+def test_the_environment_says_where_mlflow_and_the_home_are_unless_the_configuration_does(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"^tracking_uri \(or MLFLOW_TRACKING_URI\) must be set where home is on an"):
+        tracking_uri(tiny("home=s3://bucket/fpt"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://head:5000")
+    assert tracking_uri(tiny("home=s3://bucket/fpt")) == "http://head:5000"
+    assert tracking_uri(tiny("tracking_uri=http://host:5000")) == "http://host:5000"
+    assert tiny().home == "runs"
+    monkeypatch.setenv("FPT_HOME", str(tmp_path))
+    assert tiny().home == str(tmp_path)
+    assert tiny("home=elsewhere").home == "elsewhere"
+
+
+class Away:
+    """Stands in for a tracker: how many calls are left each time it is asked."""
+
+    tracking_uri = "http://me:secret@host:5000"
+
+    def __init__(self, *left):
+        self.left, self.waited = list(left), []
+
+    def flush(self, seconds):
+        self.waited.append(seconds)
+        return self.left.pop(0)
+
+
+def test_the_end_of_a_sweep_waits_for_mlflow_and_says_so(capsys):
+    wait_for(Away(0))
+    assert capsys.readouterr().err == ""
+    wait_for(Away(3, 0))
+    assert capsys.readouterr().err == "fpt: MLflow does not answer; waiting 10 minutes for it\n"
+    away = Away(3, 2)
+    wait_for(away)
+    said = capsys.readouterr().err
+    assert "2 entries are not in MLflow (http://me:***@host:5000)" in said
+    assert "the same command records them" in said
+    assert away.waited == [10.0, 600]
 
 
 @pytest.mark.parametrize(
