@@ -36,8 +36,8 @@ WEIGHTS = (10, 3, 3, 2, 2)  # of the kinds, beyond one of each
 SETTINGS = (
     "search.trials=8",
     "search.generation=4",
-    "search.rungs=[30, 60]",
-    "final={episodes: 60, masks: true}",
+    "search.rungs=[50, 100]",
+    "final={episodes: 100, masks: true}",
     "compute={workers: 0, shard: 1}",
 )
 SERVER_AWAY = 10.0  # seconds
@@ -107,8 +107,8 @@ class Scene:
 
     def kill(self, kind: str) -> None:
         """Ends one of a kind the hard way, and brings back what does not come back by itself."""
-        if self.returning.ident:  # one absence of the server at a time, and none when the command is typed again
-            self.returning.join()
+        if kind in ("driver", "server") and self.returning.ident:
+            self.returning.join()  # the command wants it there at its start
         if kind == "driver":
             os.killpg(self.driver.pid, signal.SIGKILL)
             self.driver.communicate()
