@@ -157,12 +157,12 @@ class Pool:
             member.task = asyncio.create_task(self._employ(member))
 
     def _let_go(self) -> None:
-        """Those that have waited too long for an order, or for a place while no order waits."""
+        """Those that have waited too long for an order, or for a place while nobody waits for them."""
         before = time.monotonic() - self.staffing.idle_seconds
         for member in list(self.idle.values()):
             if member.idle_since < before:
                 self._wake(member, None)
-        if not self.queue and self.last_asked < before:
+        if self.limits.done() and not self.queue and self.last_asked < before:
             for member in self.members.values():
                 if member.node is None and member.task:
                     member.task.cancel()

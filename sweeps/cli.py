@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse them.",
 )
 
-HERE_ONLY = ("show", "submit", "ui")  # commands that make no sense on a cluster
+HERE_ONLY = ("compare", "show", "submit", "ui")  # commands that make no sense on a cluster
 
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field: --set solver.lr=0.01", metavar="a.b=c")]
@@ -113,6 +113,28 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         console.print(f"Files: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
         if as_json:
             print(json.dumps({"rows": as_records(cells), "files": [str(file) for file in files]}))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A YAML file, a configuration hash, or a trial's MLflow run.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same, for what A is compared with.")],
+    set_a: Annotated[list[str], typer.Option(help="Override a field of A's file.", metavar="a.b=c")] = [],  # noqa: B006
+    set_b: Annotated[list[str], typer.Option(help="Override a field of B's file.", metavar="a.b=c")] = [],  # noqa: B006
+    home: Annotated[str | None, typer.Option(help="Where the ledger is; by default as the files say.")] = None,
+    split: Annotated[str | None, typer.Option(help="Episodes of this split, for A and B, not of their own.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The paired difference A - B on the episodes that the ledger holds of both; nothing is computed.
+
+    A trial's run stands for the episodes that it was searched on, a file for those of fpt run.
+    Example: fpt compare sweeps/configs/glyphs.yaml sweeps/configs/glyphs.yaml --set-b prompts.alpha=0
+    """
+    with _one_sentence_for_mistakes():
+        from sweeps import compare as comparing
+
+        found = comparing.compare((a, b), (set_a, set_b), home, split)
+        _print(comparing.as_text(found), comparing.as_json(found), as_json)
 
 
 @app.command()

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import chain, repeat
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds before each try again; the last one from then on
 
@@ -25,38 +24,39 @@ class Outbox:
         self.changed = threading.Condition()
         self.mistake: Exception | None = None
         self.away_since: float | None = None  # by time.monotonic()
-        self.closed = threading.Event()
+        self.closed = False
         self.thread: threading.Thread | None = None
 
     @property
     def waiting(self) -> int:
-        """Calls not made yet."""
+        """Calls not made yet, the one that is being made included."""
         return len(self.calls)
 
     def put(self, call: Call) -> None:
-        """Has a call made after all that were put before. Raises the mistake of an earlier one, if there was any."""
+        """Has a call made after all that were put before. Then raises the mistake of one of those, if there was any."""
         with self.changed:
-            self._raise_mistake()
+            assert not self.closed, "put() comes before close()"
             self.calls.append(call)
             if self.thread is None:
-                self.thread = threading.Thread(target=self._work, daemon=True)
+                self.thread = threading.Thread(target=self._work, name="outbox", daemon=True)
                 self.thread.start()
             self.changed.notify_all()
+            self._raise_mistake()
 
     def flush(self, seconds: float) -> int:
         """Waits until all calls are made, but no longer than that. Returns how many are not.
 
-        Raises the mistake of one of them, if there was any.
+        Raises the mistake of one of them instead, if there was any.
         """
         with self.changed:
-            self.changed.wait_for(lambda: not self.calls or self.mistake is not None, seconds)
+            self.changed.wait_for(lambda: not self.calls or self.closed, seconds)
             self._raise_mistake()
             return len(self.calls)
 
     def close(self) -> None:
-        """Makes no further call; what waits is dropped."""
+        """Makes no further call, whatever waits; one that is being made comes to its end."""
         with self.changed:
-            self.closed.set()
+            self.closed = True
             self.changed.notify_all()
         if self.thread is not None:
             self.thread.join()
@@ -67,30 +67,39 @@ class Outbox:
             raise mistake
 
     def _work(self) -> None:
+        tries = 0
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self.calls or self.closed.is_set())
-            if self.closed.is_set():
-                return
-            try:
-                self._make(self.calls[0])
-            except Exception as mistake:
-                self.mistake = mistake
-            with self.changed:
-                self.calls.popleft()
-                self.changed.notify_all()
+                self.changed.wait_for(lambda: self.calls or self.closed)
+                if self.closed:
+                    return
+                call = self.calls[0]
+            error = _attempt(call)
+            if error is not None and self.is_transient(error):
+                self._pause(tries)
+                tries += 1
+            else:
+                self._done(error)
+                tries = 0
 
-    def _make(self, call: Call) -> None:
-        """Makes a call until it is carried out, or turns out to be a mistake."""
-        for pause in chain(self.pauses, repeat(self.pauses[-1])):
-            try:
-                call()
-                self.away_since = None
-                return
-            except Exception as error:
-                if not self.is_transient(error):
-                    raise
-            self.away_since = self.away_since or time.monotonic()
-            if self.closed.wait(pause):
-                return
-            self.forget()
+    def _pause(self, tries: int) -> None:
+        with self.changed:
+            if self.away_since is None:
+                self.away_since = time.monotonic()
+            self.changed.wait_for(lambda: self.closed, self.pauses[min(tries, len(self.pauses) - 1)])
+        self.forget()
+
+    def _done(self, mistake: Exception | None) -> None:
+        with self.changed:
+            self.away_since = None
+            self.mistake = self.mistake or mistake  # the first one: others may only follow from it
+            self.calls.popleft()
+            self.changed.notify_all()
+
+
+def _attempt(call: Call) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None

@@ -19,7 +19,8 @@ class Staff:
     order meets that holds it. `opening` are what the next workers meet when they open.
     """
 
-    def __init__(self, faults=(), opening=()):
+    def __init__(self, faults=(), opening=(), seconds_to_place=0.0):
+        self.seconds_to_place = seconds_to_place
         self.by_episode = faults if isinstance(faults, dict) else {}
         self.faults, self.opening = [] if isinstance(faults, dict) else list(faults), list(opening)
         self.hired, self.dismissed, self.orders, self.by_worker, self.smaller = [], [], [], [], []
@@ -28,7 +29,7 @@ class Staff:
         self.hired.append(name)
         worker = type("Worker", (), {})()
         worker.name = name
-        worker.node = Remote(lambda: self.answer(f"node of {name}"))
+        worker.node = Remote(lambda: self.place(f"node of {name}"))
         worker.open = Remote(self.open)
         worker.solve = Remote(lambda order, attempt, smaller: self.solve(name, order, attempt, smaller))
         return worker
@@ -36,8 +37,9 @@ class Staff:
     def dismiss(self, worker):
         self.dismissed.append(worker.name)
 
-    async def answer(self, value):
-        return value
+    async def place(self, node):
+        await asyncio.sleep(self.seconds_to_place)
+        return node
 
     async def open(self):
         if self.opening and (fault := self.opening.pop(0)):

@@ -9,7 +9,7 @@ from pipeline import pool as pools
 from pipeline.orders import Order
 from pipeline.pool import Pool, Staffing
 from pipeline.storage import NoRoomError
-from tests.pipeline.staff import Staff, accuracy_of
+from tests.pipeline.staff import LIMITS, Staff, accuracy_of
 
 
 def order(run, *episodes):
@@ -171,6 +171,32 @@ def test_workers_are_hired_while_orders_wait_and_let_go_when_none_do(run):
         (solved,) = going(staff, scenario, lambda: room[0], 1, idle=0.4)
     assert episodes(solved) == [9]
     assert len(staff.hired) == 4
+
+
+def test_the_first_worker_may_take_its_time_to_find_a_place(run, monkeypatch):
+    monkeypatch.setattr(pools, "TICK", 0.02)
+    staff = Staff(seconds_to_place=0.5)
+
+    async def scenario(pool):
+        return await pool.limits
+
+    assert going(staff, scenario, idle=0.05) == LIMITS
+    assert len(staff.hired) == 1
+
+
+def test_who_has_no_place_yet_is_not_waited_for_once_nothing_is_to_be_done(run, monkeypatch):
+    monkeypatch.setattr(pools, "TICK", 0.02)
+    staff = Staff(faults=[0.3, 0.3])
+
+    async def scenario(pool):
+        await pool.limits
+        staff.seconds_to_place = 3600.0  # no other node has room
+        await submit(order(run, 0), order(run, 1))(pool)
+        assert len(staff.hired) == 2
+        while len(staff.dismissed) < 2:
+            await asyncio.sleep(0.02)
+
+    going(staff, scenario, lambda: 2, 1, idle=0.1)
 
 
 def test_what_no_worker_can_open_is_said_at_once(run):

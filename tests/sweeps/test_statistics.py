@@ -1,8 +1,10 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.statistics import Estimate, estimate, paired_difference
+from sweeps.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
 
 
 @pytest.mark.parametrize("count", [2, 3, 30, 1000])
@@ -58,3 +60,59 @@ def test_pairs_need_both_sides():
 
 def test_an_estimate_reads_in_per_cent():
     assert str(Estimate(0.70372, 0.02171, 600)) == "70.4 ± 2.2"
+
+
+@pytest.mark.parametrize("count", [2, 25, 600])
+def test_a_paired_p_value_is_that_of_the_paired_t_test(count):
+    random = np.random.default_rng(count)
+    theirs = random.random(count)
+    ours = theirs + random.normal(0.01, 0.05, count)
+    assert paired_p_value(ours.tolist(), theirs.tolist()) == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+    assert paired_p_value(ours, theirs) == pytest.approx(paired_p_value(theirs, ours))
+
+
+def test_equal_differences_are_certain_and_equal_results_tell_nothing():
+    assert paired_p_value([0.5, 0.75, 1.0], [0.25, 0.5, 0.75]) == 0
+    assert paired_p_value([0.5, 0.75], [0.5, 0.75]) == 1
+    assert paired_p_value([0.5, 0.75], [0.75, 0.5]) == 1
+
+
+@pytest.mark.parametrize(("ours", "theirs", "counts"), [([0.5], [0.25], "1 and 1"), ([0.5, 0.5], [0.5], "2 and 1")])
+def test_a_p_value_needs_two_pairs(ours, theirs, counts):
+    with pytest.raises(ValueError, match=f"as many on both sides and at least 2 but are {counts}"):
+        paired_p_value(ours, theirs)
+
+
+def test_holm_by_hand():
+    # In order 0.005 x 4, 0.01 x 3, 0.03 x 2, 0.04 x 1: the last is 0.04, but no less than the one before, 0.06.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9, 0.01]) == pytest.approx([1.0, 1.0, 0.03])
+    assert holm([]) == []
+    assert holm([0.2]) == [0.2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_is_bonferronis_test_closed(seed):
+    """A hypothesis falls where each set of hypotheses that holds it falls by Bonferroni's test of its smallest p."""
+    random = np.random.default_rng(seed)
+    p_values = (random.random(6) ** 3).round(1 if seed % 2 else 6).tolist()  # every other with ties
+    sets = [chosen for size in range(1, 7) for chosen in combinations(range(6), size)]
+    bonferroni = {chosen: min(1.0, len(chosen) * min(p_values[i] for i in chosen)) for chosen in sets}
+    expected = [max(p for chosen, p in bonferroni.items() if i in chosen) for i in range(6)]
+    assert holm(p_values) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_keeps_order_and_follows_its_input(seed):
+    random = np.random.default_rng(seed)
+    p_values, order = random.random(30) ** 4, random.permutation(30)
+    adjusted = np.array(holm(p_values.tolist()))
+    assert np.all((p_values <= adjusted) & (adjusted <= np.minimum(1, 30 * p_values)))
+    assert np.all(np.diff(adjusted[np.argsort(p_values)]) >= 0)
+    assert holm(p_values[order].tolist()) == pytest.approx(adjusted[order])
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_holm_takes_p_values_alone(p):
+    with pytest.raises(ValueError, match=f"p-values must be between 0 and 1 but got {p}"):
+        holm([0.5, p])
