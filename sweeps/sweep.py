@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,10 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             work = ray.get(session.dispatcher.status.remote())
         except BaseException:
             tracker.fail()
+            with suppress(Exception):  # what ended it is what is to be told
+                wait_for(tracker)
             raise
-        finally:
-            wait_for(tracker)
+        wait_for(tracker)
     where = {
         "tracking_uri": without_secrets(tracker.tracking_uri),
         "experiment": tracker.experiment,

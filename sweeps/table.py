@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,10 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
             )
         except BaseException:
             tracker.fail()
+            with suppress(Exception):  # what ended it is what is to be told
+                wait_for(tracker)
             raise
-        finally:
-            wait_for(tracker)
+        wait_for(tracker)
     return cells, files
 
 

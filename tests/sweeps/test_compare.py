@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from pipeline.config import METHOD_VERSION, configuration_hash, identity, plain_run, with_hyper_parameters
 from pipeline.ledger import SCHEMA, Ledger
 from sweeps import cli
-from sweeps.compare import differing_fields, setting_of
+from sweeps.compare import differing_fields
 from sweeps.config import load
+from sweeps.named import setting_of
 from sweeps.search import setting_name
 from sweeps.sweep import FOUND as FOUND_BY_NAME
 from sweeps.sweep import parameters
