@@ -234,7 +234,7 @@ def main() -> None:
         )
     for name, value in ledger_costs(asked.files).items():
         say(name, value)
-    ray.init(num_cpus=max(asked.workers) + 1, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=max(asked.workers) + 1, include_dashboard=False, log_to_driver=False)
     for workers in asked.workers:
         say(f"share of ideal, {workers} real workers, 1 s each", round(efficiency(workers, asked.orders), 3))
     ray.shutdown()

@@ -99,7 +99,7 @@ def connected(address: str | None = None) -> Iterator[bool]:
     address = address or os.environ.get("RAY_ADDRESS")
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     with phase("Ray"):
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
+        ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
     try:
         yield address is not None
     finally:
