@@ -9,13 +9,11 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +26,7 @@ from ray.cluster_utils import Cluster
 
 from pipeline.ledger import CIRCUMSTANCES, Ledger
 from tests.pipeline.processes import descendants
+from tests.sweeps.mlflow_server import Server
 from tests.sweeps.tiny import CONFIG, TINY
 
 KINDS = ("worker", "node", "dispatcher", "driver", "server")
@@ -42,36 +41,6 @@ SETTINGS = (
 )
 SERVER_AWAY = 10.0  # seconds
 NODE = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
-
-
-class Server:
-    """MLflow's own, on a database and a port of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
-        self.database = folder / "mlflow.db"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        store, files = f"sqlite:///{self.database}", str(self.folder / "files")
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", store, "--artifacts-destination", files, "--workers", "1"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, **quiet, start_new_session=True)
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=1):
-                return
-            time.sleep(0.1)
-        raise RuntimeError("MLflow's server did not start")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 class Scene:

@@ -106,7 +106,7 @@ class Ledger:
 
 class KnownRows:
     """Rows by configuration and episode: those of a ledger, kept packed until their configuration is asked for, and
-    those that came since. A million rows take some hundred megabytes packed, and some gigabytes unpacked.
+    those that came since. A million rows take 135 MB packed and 830 MB unpacked.
     """
 
     def __init__(self, table: pa.Table) -> None:
