@@ -86,7 +86,7 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         console.print(as_table(finding))
         console.print(verdict(finding), highlight=False)
         if finding.lost:
-            console.print(left_out(finding), highlight=False)
+            console.print(left_out(finding.lost), highlight=False)
         _say(f"fpt: {times}")
         console.print(f"Browse it: fpt ui {config}", highlight=False)
         if as_json:

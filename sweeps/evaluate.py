@@ -15,6 +15,7 @@ from pipeline.storage import Home
 from pipeline.worker import backbone_of, setting
 from sweeps.config import Sweep
 from sweeps.progress import Progress, shown
+from sweeps.report import left_out
 from sweeps.search import setting_name
 from sweeps.statistics import Estimate
 from sweeps.trial import summary
@@ -28,13 +29,16 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
         with shown(Progress(run.episodes.count), session.dispatcher):
             (rows,) = ray.get(session.dispatcher.solve.remote([run], list(range(run.episodes.count))))
         (config_hash,) = ray.get(session.dispatcher.hashes_of.remote([run]))
+        lost = ray.get(session.dispatcher.status.remote())["lost"]
     metrics = summary(rows)
     if metrics["failed"]:
         raise RuntimeError(f"{metrics['failed']} of {len(rows)} episodes failed: their scores are not finite")
     shown_as = Estimate(metrics["accuracy"], metrics["ci95"], metrics["episodes"])
+    text = f"{setting_name(run)}: {shown_as} % on {shown_as.episodes} episodes of {run.episodes.split}"
     return {
-        "text": f"{setting_name(run)}: {shown_as} % on {shown_as.episodes} episodes of {run.episodes.split}",
+        "text": f"{text}; {left_out(lost)}" if lost else text,
         "config_hash": config_hash,
+        "episodes_lost": lost,
         **{key: value for key, value in metrics.items() if key not in ("failed", "seconds_per_episode")},
     }
 

@@ -40,6 +40,8 @@ class Progress:
             f"{status['workers']} workers",
             left,
         ]
+        if status.get("complaint"):
+            parts.append(f"a worker could not be started: {status['complaint']}")
         return " · ".join([*parts, self.note] if self.note else parts)
 
 

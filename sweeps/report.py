@@ -1,5 +1,6 @@
 """What a sweep leaves behind: a verdict, a table, the winner as a configuration, its rows and a picture."""
 
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -82,14 +83,14 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         f"On its {finding.validation.episodes} validation episodes the winner had {finding.validation} %: "
         "higher than on fresh ones if it was lucky there, which is why those decide.",
-        *(["", left_out(finding)] if finding.lost else []),
+        *(["", left_out(finding.lost)] if finding.lost else []),
     ]
     return "\n".join(lines) + "\n"
 
 
-def left_out(finding: Finding) -> str:
-    """A sentence on the episodes that no worker survived."""
-    return f"Left out for all settings, as each worker that tried them died: {', '.join(finding.lost)}."
+def left_out(lost: Sequence[str]) -> str:
+    """On the episodes that no worker survived."""
+    return f"left out for all settings, as each worker that tried them died: {', '.join(lost)}"
 
 
 def _judged(finding: Finding) -> int:

@@ -40,6 +40,11 @@ def test_a_note_comes_last(clock):
     assert shown_as.line(status(0, reused=8)).endswith(" · final evaluation")
 
 
+def test_a_worker_that_cannot_be_started_is_told_of(clock):
+    line = Progress(8).line({**status(0), "complaint": "home must be a folder that all nodes share"})
+    assert line.endswith(" · a worker could not be started: home must be a folder that all nodes share")
+
+
 class Dispatcher:
     """Stands in for the actor; its status may be an error."""
 

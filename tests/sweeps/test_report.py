@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -125,3 +126,11 @@ def test_the_table_fits_a_hundred_columns():
     for cell in ("best", "no prompts", "72.3 ± 1.5", "+2.1 ± 0.9", "40 % (chance 10)", "30 → 55 %"):
         assert cell in shown
     assert "…" not in shown
+
+
+def test_episodes_that_were_left_out_are_named():
+    found = replace(finding(), lost=("episode 9 of novel (3-way 1-shot, seed 0)",))
+    said = "left out for all settings, as each worker that tried them died: episode 9 of novel (3-way 1-shot, seed 0)"
+    assert said in as_markdown(found, SWEEP).splitlines()
+    assert as_json(found, {})["episodes_lost"] == ["episode 9 of novel (3-way 1-shot, seed 0)"]
+    assert "left out" not in as_markdown(finding(), SWEEP)
