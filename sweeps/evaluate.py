@@ -30,6 +30,8 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
             (rows,) = ray.get(session.dispatcher.solve.remote([run], list(range(run.episodes.count))))
         (config_hash,) = ray.get(session.dispatcher.hashes_of.remote([run]))
         lost = ray.get(session.dispatcher.status.remote())["lost"]
+    if not rows:
+        raise RuntimeError(f"no episode is left: {left_out(lost)}")
     metrics = summary(rows)
     if metrics["failed"]:
         raise RuntimeError(f"{metrics['failed']} of {len(rows)} episodes failed: their scores are not finite")
