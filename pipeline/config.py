@@ -96,9 +96,9 @@ class Prompts(Section):
 
 class Compute(Section):
     """`workers` 0: one for each GPU, or for each core without GPUs, more as nodes join. `gpus_per_worker` null: 1 where
-    the cluster has GPUs or may get some. `stack` 0: as many problems together as the device holds. An order holds
-    `shard` episodes and at most so many `settings`, 0 for all that wait for them. A worker that has nothing to do for
-    `idle_seconds` is let go. None of this changes a result.
+    the cluster has GPUs, or what FPT_GPUS_PER_WORKER says of those to come. `stack` 0: as many problems together as the
+    device holds. An order holds `shard` episodes and at most so many `settings`, 0 for all that wait for them. A worker
+    that has nothing to do for `idle_seconds` is let go. None of this changes a result.
     """
 
     workers: Annotated[int, Field(ge=0)] = 0

@@ -1,11 +1,10 @@
 """Workers as Ray actors: how many, on which part of a node, and how they end."""
 
-from contextlib import suppress
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray._private.state import state
 
 from pipeline.config import Compute, Run
 from pipeline.images import PackedImages
@@ -35,7 +34,9 @@ def wanted_workers(compute: Compute, grows: bool) -> Wanted:
     resources = ray.cluster_resources()
     gpus = compute.gpus_per_worker
     if gpus is None:
-        gpus = 1.0 if resources.get("GPU", 0) or _most_ever("GPU") else 0.0
+        # A cluster that has no GPU yet, as its nodes come when they are asked for, cannot be told from one without.
+        coming = float(os.environ.get("FPT_GPUS_PER_WORKER", 0))
+        gpus = coming or (1.0 if resources.get("GPU", 0) else 0.0)
     fit = room(gpus)
     if compute.workers:
         return Wanted(gpus, compute.workers, compute.workers)
@@ -69,9 +70,3 @@ def node_lives(node: str) -> bool:
     """Whether a node, by its id, is still part of the cluster."""
     return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
 
-
-def _most_ever(resource: str) -> float:
-    """How much of a resource the cluster's autoscaler may add; 0 where there is none, or it does not say."""
-    with suppress(Exception):  # Ray has no public way to ask
-        return float((state.get_max_resources_from_cluster_config() or {}).get(resource, 0))
-    return 0.0

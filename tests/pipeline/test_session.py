@@ -89,7 +89,7 @@ def test_a_cluster_that_grows_is_asked_for_a_little_more_than_it_has(monkeypatch
     resources = {"CPU": 8.0}
     monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
     assert wanted_workers(Compute(), grows=True) == Wanted(0.0, None, 8)
-    monkeypatch.setattr(staff, "_most_ever", lambda resource: 16.0)  # an autoscaler may add GPUs
+    monkeypatch.setenv("FPT_GPUS_PER_WORKER", "1")  # an autoscaler adds them when they are asked for
     wanted = wanted_workers(Compute(), grows=True)
     assert wanted == Wanted(1.0, None, 1)
     most = staffing(wanted, Compute()).most
