@@ -23,16 +23,20 @@ from pipeline.orders import Order, WorkerProcess
 from pipeline.pool import Pool
 from pipeline.staff import Wanted, dismiss, hire, node_lives, staffing
 
-Halve = Callable[[int, dict[str, list[float | None]]], set[str]]
+# Which trials go on after a rung: by their accuracies, and the incumbent's on the same episodes, where there is one.
+Halve = Callable[[int, dict[str, list[float | None]], list[float] | None], set[str]]
 
 
 @dataclass(frozen=True)
 class GenerationOf:
-    """A generation of trials: its number, each trial's run by name, and the episodes that each rung adds."""
+    """A generation of trials: its number, each trial's run by name, the episodes that each rung adds, and the best run
+    of the generations before, which has done all of them.
+    """
 
     number: int
     runs: Mapping[str, config.Run]
     episodes: Sequence[Sequence[int]]
+    incumbent: config.Run | None = None
 
 
 class Dispatcher:
@@ -142,13 +146,17 @@ class Dispatcher:
             await self.solve([asked.runs[trial] for trial in going], asked.episodes[rung])
 
         def select(rung: int, left: set[str]) -> set[str]:
+            if self.halve is None:
+                return left
             past = [episode for part in asked.episodes[:rung] for episode in part]
-            accuracies = {}
-            for trial in left:
-                rows, drawn = self.known.of(self.hash_of(asked.runs[trial])), _drawn(asked.runs[trial])
-                there = [episode for episode in past if (drawn, episode) not in self.lost]
-                accuracies[trial] = [rows[episode]["accuracy"] for episode in there]
-            return self.halve(rung, accuracies) if self.halve else left
+            there = self._there(list(asked.runs.values()), past)
+
+            def of(run: config.Run) -> list[float | None]:
+                rows = self.known.of(self.hash_of(run))
+                return [rows[episode]["accuracy"] for episode in there]
+
+            incumbent = [value for value in of(asked.incumbent) if value is not None] if asked.incumbent else None
+            return self.halve(rung, {trial: of(asked.runs[trial]) for trial in left}, incumbent)
 
         return Generation(asked.runs, solve, select)
 

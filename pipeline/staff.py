@@ -69,4 +69,3 @@ def dismiss(worker: Any) -> None:
 def node_lives(node: str) -> bool:
     """Whether a node, by its id, is still part of the cluster."""
     return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())
-

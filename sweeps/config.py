@@ -39,7 +39,8 @@ class Range(Section):
 
 
 class Search(Section):
-    """Trials come in generations; in each, after every rung the better `keep` of them goes on.
+    """Trials come in generations. After every rung `stop: halving` lets the better `keep` of them go on; `stop: racing`
+    all but those that a rival beats with confidence, so that the true best is dropped with probability `delta` at most.
 
     `rungs` are episodes done in all. `first` are settings tried before any is sampled, by name.
     """
@@ -49,7 +50,9 @@ class Search(Section):
     trials: Positive = 16
     generation: Positive = 8
     rungs: tuple[Positive, ...] = (16, 32, 64)
+    stop: Literal["halving", "racing"] = "halving"
     keep: Share = 0.5
+    delta: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     space: dict[str, Range]
     first: dict[str, HyperParameters] = Field(default_factory=dict)
 

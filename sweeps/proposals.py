@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from pipeline.config import HyperParameters
 from sweeps.config import Range, Search
 
-Announce = Callable[[int, dict[str, HyperParameters]], None]
+Announce = Callable[[int, dict[str, HyperParameters], HyperParameters | None], None]
 STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
 
 
@@ -22,7 +22,8 @@ class Proposals(Searcher):  # type: ignore[misc]
     """Seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study; stopped trials are told as pruned.
 
     `values` holds every trial's hyper-parameters by its name, `generation.number`. `announce` hears of a generation
-    before Tune does: of its number, and its trials' hyper-parameters by name.
+    before Tune does: of its number, its trials' hyper-parameters by
+    name, and those of the best trial before.
     """
 
     def __init__(self, search: Search, study: optuna.Study, announce: Announce | None = None) -> None:
@@ -31,6 +32,7 @@ class Proposals(Searcher):  # type: ignore[misc]
         self.values: dict[str, HyperParameters] = {}
         self.reports: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[optuna.Trial] = []
+        self.incumbents: list[HyperParameters | None] = []  # of the generations before each
         self.names: dict[str, str] = {}  # Tune's trial id -> ours
         self.finished: set[str] = set()
         self.told = 0
@@ -49,11 +51,18 @@ class Proposals(Searcher):  # type: ignore[misc]
         name = f"{generation}.{place}"
         self.names[trial_id] = name
         settings = {other: own for other, own in self.values.items() if other.split(".")[0] == str(generation)}
-        return {"trial": name, "generation": generation, "values": self.values[name], "settings": settings}
+        return {
+            "trial": name,
+            "generation": generation,
+            "values": self.values[name],
+            "settings": settings,
+            "incumbent": self.incumbents[generation],
+        }
 
     def _propose(self, generation: int) -> None:
         """All trials of a generation at once."""
         self._tell()
+        self.incumbents.append(self._best_so_far())
         self.study.sampler = optuna.samplers.TPESampler(
             seed=self.search.seed * 1_000_003 + generation, n_startup_trials=self.search.generation
         )
@@ -65,7 +74,16 @@ class Proposals(Searcher):  # type: ignore[misc]
             trial.set_user_attr("trial", name)
             self.values[name] = _sample(trial, self.search.space)
         if self.announce is not None:
-            self.announce(generation, {name: self.values[name] for name in names})
+            self.announce(generation, {name: self.values[name] for name in names}, self.incumbents[generation])
+
+    def _best_so_far(self) -> HyperParameters | None:
+        """Of those that have done all episodes without a failure; of equals the earlier."""
+        done: dict[str, float] = {}
+        for trial in (trial.user_attrs["trial"] for trial in self.asked):
+            reports = self.reports.get(trial, [])
+            if len(reports) == len(self.search.rungs) and reports[-1]["accuracy"] is not None:
+                done[trial] = reports[-1]["accuracy"]
+        return self.values[max(done, key=lambda trial: done[trial])] if done else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the report of a rung; a trial that is run again after a fault reports the same again."""

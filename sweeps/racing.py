@@ -31,7 +31,7 @@ def racing(trials: int, rungs: int, delta: float) -> Rule:
     its level. The sum is over all rivals that there could be, so it does not matter which of them are still in, which
     is the incumbent, or that this depends on the same episodes. Only rivals up to its own generation meet a trial, so
     `trials` may be how many have begun so far. Exact for normal differences and settings that were not chosen by these
-    episodes; accuracies in steps keep to it from some 16 episodes on (benchmarks/README.md).
+    episodes; accuracies in steps keep to it on average from 16 episodes on (benchmarks/README.md).
 
     Differences that are all equal say nothing about their spread and stop nobody: of accuracies in steps a few often
     are. A trial with a failed episode (None) goes. One trial at least stays, unless an earlier incumbent beats all.

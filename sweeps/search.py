@@ -32,9 +32,9 @@ def search_settings(
     """Runs all trials and returns what they were and reported. Raises RuntimeError where one could not be run."""
     rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
 
-    def begin(generation: int, values: dict[str, HyperParameters]) -> None:
+    def begin(generation: int, values: dict[str, HyperParameters], incumbent: HyperParameters | None) -> None:
         """Lets the workers begin, while the trials' own processes are still starting."""
-        ray.get(session.dispatcher.begin.remote(generation_of(generation, values, searched, rungs)))
+        ray.get(session.dispatcher.begin.remote(generation_of(generation, values, incumbent, searched, rungs)))
 
     home.local.mkdir(parents=True, exist_ok=True)
     study = open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}")

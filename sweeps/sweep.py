@@ -20,6 +20,7 @@ from sweeps.config import ENDS, Search, Sweep
 from sweeps.final import Finding, judge
 from sweeps.halving import halving
 from sweeps.progress import Progress, shown
+from sweeps.racing import Rule, racing
 from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
 from sweeps.tracking import Tracker, check_tracking, without_secrets
@@ -63,9 +64,16 @@ def tracking_uri(sweep: Sweep) -> str:
     return f"sqlite:///{Home(sweep.home).local / 'mlflow.db'}"
 
 
+def stopping(search: Search) -> Rule:
+    """Which trials go on after a rung, as the search wants it."""
+    if search.stop == "racing":
+        return racing(search.trials, max(1, len(search.rungs) - 1), search.delta)
+    return halving(search.keep)
+
+
 def planned_problems(sweep: Sweep, search: Search) -> int:
-    """How many (setting, episode) problems a sweep has, as far as is known before it runs."""
-    keep, total = halving(search.keep), 0
+    """How many (setting, episode) problems a sweep has, as far as is known before it runs; a race stops some more."""
+    keep, total = halving(search.keep) if search.stop == "halving" else lambda rung, left: set(left), 0
     for size in generation_sizes(search):
         left: dict[str, list[float | None]] = {f"0.{i}": [0.0] for i in range(size)}
         for rung, (start, stop) in enumerate(zip((0, *search.rungs), search.rungs, strict=False)):
@@ -91,7 +99,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     with phase("checks"):
         search = check_sweep(sweep)
     home = Home(sweep.home)
-    with open_session(plain_run(sweep), home, address, halving(search.keep)) as session:
+    with open_session(plain_run(sweep), home, address, stopping(search)) as session:
         identity = sweep_identity(sweep, session.limits)
         with phase("MLflow"):
             tracker = Tracker(tracking_uri(sweep), sweep.name)

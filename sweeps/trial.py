@@ -7,7 +7,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayTaskError
 
-from pipeline.config import Run, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, with_hyper_parameters
 from pipeline.dispatcher import GenerationOf
 from sweeps.statistics import estimate
 
@@ -17,7 +17,7 @@ def run_trial(config: dict[str, Any], dispatcher: Any, searched: Run, rungs: lis
 
     What is wrong with a setting is reported, not raised: Tune would try again what fails again.
     """
-    generation = generation_of(config["generation"], config["settings"], searched, rungs)
+    generation = generation_of(config["generation"], config["settings"], config["incumbent"], searched, rungs)
     report: dict[str, Any] = {}
     for rung in range(len(rungs)):
         try:
@@ -32,9 +32,20 @@ def run_trial(config: dict[str, Any], dispatcher: Any, searched: Run, rungs: lis
         tune.report(report)
 
 
-def generation_of(number: int, settings: Mapping[str, Any], searched: Run, rungs: list[list[int]]) -> GenerationOf:
-    """A generation as the dispatcher takes it, from its trials' hyper-parameters by name."""
-    return GenerationOf(number, {name: with_hyper_parameters(searched, own) for name, own in settings.items()}, rungs)
+def generation_of(
+    number: int,
+    settings: Mapping[str, HyperParameters],
+    incumbent: HyperParameters | None,
+    searched: Run,
+    rungs: list[list[int]],
+) -> GenerationOf:
+    """A generation as the dispatcher takes it, from the hyper-parameters of its trials and of the best one before."""
+    return GenerationOf(
+        number,
+        {name: with_hyper_parameters(searched, own) for name, own in settings.items()},
+        rungs,
+        None if incumbent is None else with_hyper_parameters(searched, incumbent),
+    )
 
 
 LOCALISATION = ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after")

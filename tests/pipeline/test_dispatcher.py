@@ -152,7 +152,7 @@ def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, r
     assert len(staff.hired) == 1
 
 
-def best_alpha(rung, accuracies):
+def best_alpha(rung, accuracies, incumbent):
     """Keeps the one trial that does best; stands in for halving."""
     return {max(accuracies, key=lambda trial: sum(accuracies[trial]))}
 
@@ -181,11 +181,33 @@ def test_trials_advance_rung_by_rung(made, run):
     assert described(staff) == [((0, 1), [1, 2, 3]), ((2, 3), [1]), ((4,), [1]), ((5,), [1])]
 
 
+def test_trials_are_compared_with_the_best_of_the_generations_before(made, run):
+    asked = []
+
+    def all_go(rung, accuracies, incumbent):
+        asked.append((rung, incumbent))
+        return set(accuracies)
+
+    dispatcher, _ = made(halve=all_go)
+    before, now = with_alpha(run, 1, 2)
+
+    async def scenario():
+        await dispatcher.solve([before], range(6))
+        for number, incumbent in enumerate((None, before)):
+            generation = GenerationOf(number, {"x": now}, [[0, 1], [2], [3, 4, 5]], incumbent)
+            for rung in range(3):
+                await dispatcher.next_rung(generation, "x", rung)
+
+    going(dispatcher, scenario)
+    known = [accuracy_of(before, i) for i in range(3)]
+    assert asked == [(1, None), (2, None), (1, known[:2]), (2, known)]
+
+
 def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, run, tmp_path):
     runs = dict(zip(("0.0", "0.1", "0.2", "0.3"), with_alpha(run, 2, 1, 3, 4), strict=True))
     generation = GenerationOf(0, runs, [[0, 1], [2, 3], [4]])
 
-    def keep_two(rung, accuracies):
+    def keep_two(rung, accuracies, incumbent):
         return set(sorted(accuracies, key=lambda trial: -sum(accuracies[trial]))[: 3 - rung])
 
     async def ask(dispatcher, trials, rung):

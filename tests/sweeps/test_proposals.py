@@ -110,13 +110,22 @@ def test_a_generation_is_announced_before_its_first_trial_and_has_the_same_propo
     proposals = Proposals(search, optuna.create_study(direction="maximize"), lambda *said: heard.append(said))
     first = proposals.suggest("a")
     names = [f"0.{place}" for place in range(4)]
-    assert heard == [(0, {name: proposals.values[name] for name in names})]
+    assert heard == [(0, {name: proposals.values[name] for name in names}, None)]
     rest = [proposals.suggest(trial) for trial in "bcd"]
     assert [trial["values"] for trial in (first, *rest)] == [heard[0][1][name] for name in names]
     for trial in "abcd":
         proposals.on_trial_complete(trial, {})
     proposals.suggest("e")
-    assert heard[1:] == [(1, {"1.0": proposals.values["1.0"]})]
+    assert heard[1:] == [(1, {"1.0": proposals.values["1.0"]}, None)]
+
+
+def test_the_best_whole_trial_of_the_generations_before_is_the_incumbent():
+    stopped = "0.1"  # whatever it had, it was not judged on all episodes
+    proposals = play(searching(), rungs_of=lambda name: 1 if name == stopped else 2)
+    whole = [name for name in proposals.values if name != stopped]
+    by_generation = [[name for name in whole if int(name[0]) < generation] for generation in range(3)]
+    best = [max(names, key=lambda name: by_lr(proposals.values[name]), default=None) for names in by_generation]
+    assert proposals.incumbents == [None if name is None else proposals.values[name] for name in best]
 
 
 def test_without_prompts_nothing_about_them_is_sampled():

@@ -31,14 +31,14 @@ def test_a_trial_goes_when_a_paired_t_test_says_so(seed, trials, rungs, delta):
 
 
 def test_an_incumbent_of_earlier_generations_is_a_rival():
-    accuracies = drawn(0, [0.03, 0.0, 0.2], 40)
-    incumbent = drawn(0, [0.03, 0.031, 0.2, 0.015], 40)["0.3"]  # on the same episodes
-    rule = racing(9, 3, 0.05)
+    accuracies = drawn(9, [0.03, 0.031, 0.2, 0.0], 40)
+    incumbent, rule = accuracies.pop("0.3"), racing(9, 3, 0.05)
     assert rule(2, accuracies) == {"0.0", "0.1"}
     assert rule(2, accuracies, incumbent) == {
-        name for name, own in accuracies.items() if not beaten(own, [*accuracies.values(), incumbent], 0.05 / 24)
+        name for name, own in accuracies.items() if not beaten(own, [incumbent], 0.05 / 24)
     }
-    assert rule(2, drawn(1, [0.1, 0.2], 40), incumbent) == set()
+    assert rule(2, accuracies, incumbent) == {"0.1"}
+    assert rule(2, {"1.0": accuracies["0.2"]}, incumbent) == set()
 
 
 def test_the_level_is_spent_over_rivals_and_rungs():

@@ -3,7 +3,7 @@ import pytest
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.config import Range, Search, load
 from sweeps.search import generation_sizes, rung_episodes, setting_name
-from sweeps.sweep import check_sweep, planned_problems, sweep_identity, tracking_uri, wait_for
+from sweeps.sweep import check_sweep, planned_problems, stopping, sweep_identity, tracking_uri, wait_for
 from tests.sweeps.tiny import CONFIG, TINY
 
 LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32", "patches": 64}
@@ -155,3 +155,12 @@ def test_the_ends_of_every_range_are_checked_together():
 
 def blocks_up_to(high):
     return Range(low=2, high=high, integer=True)
+
+
+def test_a_search_stops_trials_as_it_is_told():
+    better = {"0.0": [0.9, 0.8, 0.9, 0.7], "0.1": [0.8, 0.8, 0.8, 0.7], "0.2": [0.1, 0.0, 0.2, 0.1]}
+    assert stopping(tiny().search)(1, better) == {"0.0", "0.1"}
+    race = tiny("search.stop=racing", "search.delta=0.2").search
+    assert stopping(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
+    assert stopping(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
+    assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + 5 * 6

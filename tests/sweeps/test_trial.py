@@ -43,6 +43,7 @@ CONFIG = {
     "generation": 1,
     "values": {"alpha": 3},
     "settings": {"1.1": {"alpha": 2}, "1.2": {"alpha": 3}},
+    "incumbent": {"alpha": 5},
 }
 
 
@@ -71,7 +72,7 @@ def test_a_trial_reports_every_rung_until_it_is_stopped(reports, rungs):
     asked = Asked(rungs)
     run_trial(CONFIG, asked, Run(), EPISODES)
     runs = {name: with_hyper_parameters(Run(), own) for name, own in CONFIG["settings"].items()}
-    generation = GenerationOf(1, runs, EPISODES)
+    generation = GenerationOf(1, runs, EPISODES, with_hyper_parameters(Run(), {"alpha": 5}))
     assert asked.questions == [(generation, "1.2", rung) for rung in range(min(rungs + 1, 3))]
     kept = [report for report in reports if "stopped_by" not in report]
     assert [(report["rung"], report["episodes"]) for report in kept] == [(1, 2), (2, 3), (3, 6)][:rungs]
