@@ -81,9 +81,12 @@ def test_putting_does_not_wait(made):
 
 def test_a_mistake_is_raised_once_and_the_others_are_carried_out(made):
     box, done, _ = made
+    gate = threading.Event()
+    box.put(lambda: gate.wait(10))  # or a mistake might be there before the next call is
     box.put(lambda: {}["no such"])
     box.put(lambda: {}["what follows from it"])
     box.put(lambda: done.append("after"))
+    gate.set()
     with pytest.raises(KeyError, match="no such"):
         box.flush(10)
     assert box.flush(10) == 0
