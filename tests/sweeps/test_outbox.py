@@ -95,9 +95,11 @@ def test_a_mistake_is_raised_once_and_the_others_are_carried_out(made):
 
 def test_a_call_that_raises_an_earlier_mistake_is_made_as_well(made):
     box, done, _ = made
-    met = threading.Event()
+    gate, met = threading.Event(), threading.Event()
+    box.put(lambda: gate.wait(10))
     box.put(lambda: {}["no such"])
     box.put(met.set)
+    gate.set()
     assert met.wait(10)
     with pytest.raises(KeyError, match="no such"):
         box.put(lambda: done.append("later"))
