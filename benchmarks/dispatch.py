@@ -24,8 +24,8 @@ from pipeline.dispatcher import Dispatcher
 from pipeline.images import PackedImages
 from pipeline.ledger import Ledger, Row
 from pipeline.orders import Order
-from pipeline.session import connected
-from pipeline.staff import ON_HEAD, Wanted
+from pipeline.session import connected, start_dispatcher
+from pipeline.staff import Wanted
 
 SHARD = 8
 SETTINGS = 8  # trials that share an order
@@ -117,9 +117,7 @@ def simulated(workers: int, seconds: float, shards: int) -> float:
 @contextmanager
 def dispatcher(folder: str, wanted: Wanted) -> Iterator[Any]:
     """A dispatcher actor, as a session makes it, with sleepers."""
-    options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
-    made = ray.remote(Dispatcher).options(num_cpus=0, **options)
-    actor = made.remote(settings(1)[0], IMAGES, folder, wanted, None, Sleeper)
+    actor = start_dispatcher(settings(1)[0], IMAGES, folder, wanted, None, Sleeper)
     ray.get(actor.start.remote())
     try:
         yield actor

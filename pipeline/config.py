@@ -21,6 +21,9 @@ HyperParameters = dict[str, float | int]
 # Solvers that read features alone, as fpt.solvers.FROZEN: a trial reads this file, and must not wait for torch.
 FROZEN = frozenset({"knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet"})
 
+# What workers find when they start, in the order in which `identity` takes it.
+FOUND = ("dataset_fingerprint", "backbone_fingerprint", "precision")
+
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

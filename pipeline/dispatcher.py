@@ -125,9 +125,9 @@ class Dispatcher:
         if not await self.generations[generation.number].ask(trial, rung):
             return None
         run = generation.runs[trial]
-        rows, drawn = self.known.of(self.hash_of(run)), _drawn(run)
+        rows = self.known.of(self.hash_of(run))
         past = [episode for part in generation.episodes[: rung + 1] for episode in part]
-        return [rows[episode] for episode in past if (drawn, episode) not in self.lost]
+        return [rows[episode] for episode in self._there([run], past)]
 
     def hash_of(self, run: config.Run) -> str:
         """The configuration hash of a run on the images and weights of this session."""
@@ -138,8 +138,7 @@ class Dispatcher:
         return [self.hash_of(run) for run in runs]
 
     def _identity(self, run: config.Run) -> dict[str, Any]:
-        found = (self.limits[name] for name in ("dataset_fingerprint", "backbone_fingerprint", "precision"))
-        return config.identity(run, *found)
+        return config.identity(run, *(self.limits[name] for name in config.FOUND))
 
     def _generation(self, asked: GenerationOf) -> Generation:
         async def solve(rung: int, going: Sequence[str]) -> None:

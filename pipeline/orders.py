@@ -9,8 +9,7 @@ import ray
 
 from pipeline import config
 from pipeline.images import PackedImages
-
-Row = dict[str, Any]
+from pipeline.ledger import Row
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,8 @@ class Pool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _place(self, pending: Pending, first: bool = False) -> Solved:
-        self.queue.put(pending, first)
+    async def _place(self, pending: Pending) -> Solved:
+        self.queue.put(pending)
         self.last_asked = time.monotonic()
         self._match_soon()
         return await pending.done

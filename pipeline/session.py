@@ -50,15 +50,20 @@ def open_session(
     with connected(address) as elsewhere:
         with phase("workers"):
             wanted = wanted_workers(run.compute, grows=elsewhere)
-            # Ray starts it again when it dies, and asks it once more what had no answer yet.
-            options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
-            actor = ray.remote(Dispatcher).options(num_cpus=0, **options)
-            dispatcher = actor.remote(run, packed, home.uri_of("ledger"), wanted, halve, worker)
+            dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, halve, worker)
             limits = _first_worker(dispatcher, wanted)
         try:
             yield Session(dispatcher, limits, store)
         finally:
             ray.kill(dispatcher)  # its workers end with it
+
+
+def start_dispatcher(*arguments: Any) -> Any:
+    """A handle of a dispatcher, which is made with these arguments. Ray starts it again when it dies, and asks it once
+    more what had no answer yet.
+    """
+    options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
+    return ray.remote(Dispatcher).options(num_cpus=0, **options).remote(*arguments)
 
 
 def _check_outlives_job(home: Home) -> None:

@@ -18,7 +18,7 @@ from sweeps.named import (
     setting_of,
     tracking_uri_named,
 )
-from sweeps.statistics import Estimate, estimate, paired_difference, paired_p_value
+from sweeps.statistics import Estimate, estimate, numbers, paired_difference, paired_p_value
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def as_text(comparison: Comparison) -> str:
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """The object that `fpt compare --json` prints; accuracies are shares, as in the ledger."""
-    difference, ci95 = _numbers(comparison.difference)
+    difference, ci95 = numbers(comparison.difference)
     return {
         "a": _side_as_json(comparison.a),
         "b": _side_as_json(comparison.b),
@@ -189,7 +189,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _side_as_json(side: Side) -> dict[str, Any]:
-    accuracy, ci95 = _numbers(side.estimate)
+    accuracy, ci95 = numbers(side.estimate)
     return {
         "config_hash": side.config_hash,
         "setting": setting_of(side.described),
@@ -198,12 +198,6 @@ def _side_as_json(side: Side) -> dict[str, Any]:
         "accuracy": accuracy,
         "ci95": ci95,
     }
-
-
-def _numbers(judged: Estimate | None) -> tuple[float | None, float | None]:
-    if judged is None:
-        return None, None
-    return judged.mean, judged.ci95 if isfinite(judged.ci95) else None
 
 
 def _accuracy(judged: Estimate | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import (
+    FOUND,
     FROZEN,
     METHOD_VERSION,
     Dataset,
@@ -28,7 +29,6 @@ from pipeline.storage import Home
 from sweeps.config import Sweep, load
 
 SECTIONS = ("backbone", "episodes", "solver", "prompts")  # that a sweep's run in MLflow tells of, and a hash covers
-FOUND = ("dataset_fingerprint", "backbone_fingerprint", "precision")  # what workers find, as MLflow has it
 MOST_NAMED = 8
 READERS = 16  # of descriptions, which are many small files
 

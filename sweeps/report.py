@@ -1,7 +1,6 @@
 """What a sweep leaves behind: a verdict, a table, the winner as a configuration, its rows and a picture."""
 
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sweeps.config import Sweep
 from sweeps.final import BASELINE, Compared, Finding
 from sweeps.pictures import picture_of_episode
 from sweeps.search import setting_name
-from sweeps.statistics import Estimate
+from sweeps.statistics import numbers
 
 COLUMNS = ("setting", "accuracy %", "difference", "prompts on key", "[CLS] on key", "hyper-parameters")
 
@@ -100,15 +99,15 @@ def _judged(finding: Finding) -> int:
 def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
     """The object that `fpt sweep --json` prints."""
     values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
-    accuracy, ci95 = _numbers(finding.best.estimate)
-    difference, difference_ci95 = _numbers(finding.best.difference)
+    accuracy, ci95 = numbers(finding.best.estimate)
+    difference, difference_ci95 = numbers(finding.best.difference)
     return {
         "best": values,
         "final": {
             "episodes": _judged(finding),
             "accuracy": accuracy,
             "ci95": ci95,
-            "baseline_accuracy": _numbers(finding.baseline.estimate)[0],
+            "baseline_accuracy": numbers(finding.baseline.estimate)[0],
             "difference": difference,
             "difference_ci95": difference_ci95,
             "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
@@ -121,8 +120,8 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
 
 
 def _compared_as_json(compared: Compared) -> dict[str, Any]:
-    accuracy, ci95 = _numbers(compared.estimate)
-    difference, difference_ci95 = _numbers(compared.difference)
+    accuracy, ci95 = numbers(compared.estimate)
+    difference, difference_ci95 = numbers(compared.difference)
     return {
         "config_hash": compared.config_hash,
         "accuracy": accuracy,
@@ -131,13 +130,6 @@ def _compared_as_json(compared: Compared) -> dict[str, Any]:
         "difference_ci95": difference_ci95,
         **compared.localisation,
     }
-
-
-def _numbers(judged: Estimate | None) -> tuple[float | None, float | None]:
-    """Mean and half interval; null where there is none (one episode has no interval)."""
-    if judged is None:
-        return None, None
-    return judged.mean, judged.ci95 if isfinite(judged.ci95) else None
 
 
 def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledger, folder: Path) -> list[Path]:

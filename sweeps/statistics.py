@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes seconds to import in every trial
@@ -28,6 +29,13 @@ def estimate(values: Sequence[float]) -> Estimate:
         return Estimate(float(array[0]), float("inf"), 1)
     half = stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array))
     return Estimate(float(array.mean()), float(half), len(array))
+
+
+def numbers(judged: Estimate | None) -> tuple[float | None, float | None]:
+    """Mean and half interval, for JSON; None where there is none (one episode has no interval)."""
+    if judged is None:
+        return None, None
+    return judged.mean, judged.ci95 if isfinite(judged.ci95) else None
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:

@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Set
-from contextlib import suppress
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from fpt.phases import phase
 from pipeline.checks import check_run
-from pipeline.config import configuration_hash, plain_run, with_hyper_parameters
+from pipeline.config import FOUND, configuration_hash, plain_run, with_hyper_parameters
 from pipeline.ledger import Ledger
 from pipeline.session import open_session
 from pipeline.storage import Home
@@ -25,7 +25,6 @@ from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
 from sweeps.tracking import Tracker, check_tracking, without_secrets
 
-FOUND = ("dataset_fingerprint", "backbone_fingerprint", "precision")  # by the workers, when they start
 AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
 BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
 
@@ -105,7 +104,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             tracker = Tracker(tracking_uri(sweep), sweep.name)
             described = parameters(sweep, session.limits)
             tracker.start(f"sweep {identity}", f"{sweep.name} {identity}", described, {"fpt.kind": "sweep"})
-        try:
+        with recorded(tracker):
             progress = Progress(planned_problems(sweep, search))
             with shown(progress, session.dispatcher):
                 proposals = search_settings(sweep, search, session, tracker, progress, home, identity)
@@ -115,18 +114,25 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             home.keep(files)
             _summarise(tracker, finding, sweep, files)
             work = ray.get(session.dispatcher.status.remote())
-        except BaseException:
-            tracker.fail()
-            with suppress(Exception):  # what ended it is what is to be told
-                wait_for(tracker)
-            raise
-        wait_for(tracker)
     where = {
         "tracking_uri": without_secrets(tracker.tracking_uri),
         "experiment": tracker.experiment,
         "run_id": tracker.run_id,
     }
     return finding, where, work
+
+
+@contextmanager
+def recorded(tracker: Tracker) -> Iterator[None]:
+    """Has all of the block recorded when it ends, also where it fails: what ended it is then what is told."""
+    try:
+        yield
+    except BaseException:
+        tracker.fail()
+        with suppress(Exception):
+            wait_for(tracker)
+        raise
+    wait_for(tracker)
 
 
 def wait_for(tracker: Tracker) -> None:

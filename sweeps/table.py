@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from sweeps.config import Sweep, Table
 from sweeps.layouts import Cell, as_markdown, write_files
 from sweeps.progress import Progress, shown
 from sweeps.statistics import estimate, paired_difference
-from sweeps.sweep import parameters, sweep_identity, tracking_uri, wait_for
+from sweeps.sweep import parameters, recorded, sweep_identity, tracking_uri
 from sweeps.tracking import Tracker, check_tracking
 
 BESIDE = frozenset({"search", "final"})  # sections that say nothing about a table
@@ -79,7 +78,7 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
             parameters(sweep, session.limits, BESIDE),
             {"fpt.kind": "table"},
         )
-        try:
+        with recorded(tracker):
             cells = _solved(session, pairs)
             files = write_files(cells, plain_run(sweep), home.local / "tables" / sweep.name)
             home.keep(files)
@@ -87,12 +86,6 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
             tracker.summarise(
                 {"episodes": most, **metrics_of(cells)}, most, as_markdown(cells, plain_run(sweep)), files
             )
-        except BaseException:
-            tracker.fail()
-            with suppress(Exception):  # what ended it is what is to be told
-                wait_for(tracker)
-            raise
-        wait_for(tracker)
     return cells, files
 
 

@@ -10,11 +10,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from pipeline.config import Compute
-from pipeline.dispatcher import Dispatcher
 from pipeline.images import PackedImages
 from pipeline.ledger import Ledger
-from pipeline.session import connected
-from pipeline.staff import ON_HEAD, Wanted
+from pipeline.session import connected, start_dispatcher
+from pipeline.staff import Wanted
 from tests.pipeline.processes import alive, send
 
 pytestmark = pytest.mark.slow
@@ -64,10 +63,8 @@ def dispatching(cluster, run, folder, wanted, compute=Compute(shard=4, idle_seco
     """A dispatcher on the cluster, as a session makes it."""
     with connected(cluster.address):
         own = run.model_copy(update={"compute": compute})
-        options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 100, "resources": ON_HEAD}
-        actor = ray.remote(Dispatcher).options(num_cpus=0, **options)
         images = PackedImages("none", "none.arrow", "none")
-        made = actor.remote(own, images, str(folder / "ledger"), wanted, None, Sleeper)
+        made = start_dispatcher(own, images, str(folder / "ledger"), wanted, None, Sleeper)
         try:
             yield made, own
         finally:
