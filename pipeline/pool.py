@@ -14,27 +14,23 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.orders import Order, Pending, Solved
 from pipeline.queues import OrderQueue
+from pipeline.staff import Staffing
 from pipeline.storage import NoRoomError
 
 STRIKES = 3
 # An order has this many times what the slowest problem so far would have taken, and at least so many seconds.
 PATIENCE = 20
 LEAST_PATIENCE = 60.0
+# A worker is sent an order ahead while so many wait for each worker: what it has in hand no other can take.
+PLENTY = 2
 TICK = 1.0
 LONGEST_PAUSE = 60.0
 
 
-@dataclass
-class Staffing:
-    """`most` workers at any time, asked again and again, as nodes come and go; `at_once`: before there is any order.
-
-    A worker that has had nothing to do for `idle_seconds` is let go, and so is its node, if somebody takes nodes back.
-    """
-
-    most: Callable[[], int]
-    at_once: int
-    idle_seconds: float
-    order_seconds: float
+@dataclass(frozen=True)
+class _Sent:
+    pending: Pending
+    answer: Any
 
 
 @dataclass(eq=False)
@@ -42,6 +38,7 @@ class _Member:
     name: str
     handle: Any
     task: "asyncio.Task[None] | None" = None
+    ahead: _Sent | None = None  # what it begins as soon as it has done what it is at
     node: str | None = None
     wakes: "asyncio.Future[Pending | None] | None" = None  # the next order, or None to end
     idle_since: float = 0.0
@@ -176,8 +173,8 @@ class Pool:
             self.opened[member.name] = time.monotonic()
             if not self.limits.done():
                 self.limits.set_result(limits)
-            while (pending := await self._next(member)) is not None:
-                if not await self._work(member, pending):
+            while (sent := await self._next(member)) is not None:
+                if not await self._work(member, sent):
                     break
         except RayTaskError as error:
             self._did_not_open(member, _cause(error))
@@ -186,6 +183,8 @@ class Pool:
         finally:
             del self.members[member.name]
             self.idle.pop(member.name, None)
+            if member.ahead is not None:
+                self._struck(member.ahead.pending, blamed=False)
             self.staffed_before += self._staffed(self.opened.pop(member.name, time.monotonic()))
             self.queue.forget(member.name)
             self._match_soon()
@@ -193,22 +192,32 @@ class Pool:
             with suppress(Exception):
                 self.dismiss(member.handle)
 
-    async def _next(self, member: _Member) -> Pending | None:
+    async def _next(self, member: _Member) -> _Sent | None:
+        if (sent := member.ahead) is not None:
+            member.ahead = None
+            return sent
         member.idle_since = time.monotonic()
         member.wakes = asyncio.get_running_loop().create_future()
         self.idle[member.name] = member
         self._match_soon()
-        return await member.wakes
+        pending = await member.wakes
+        return None if pending is None else self._send(member, pending)
 
-    async def _work(self, member: _Member, pending: Pending) -> bool:
-        """Has an order solved. False where the worker is of no more use."""
+    def _send(self, member: _Member, pending: Pending) -> _Sent:
+        return _Sent(pending, member.handle.solve.remote(pending.order, pending.attempt, pending.smaller))
+
+    async def _work(self, member: _Member, sent: _Sent) -> bool:
+        """Has an order solved, and the next one sent ahead. False where the worker is of no more use."""
+        pending = sent.pending
         began = time.monotonic()
         if self.began is None:
             self.began, self.first_order = began, time.time()
         self.busy += 1
+        if len(self.queue) > PLENTY * len(self.members):
+            following = self.queue.take_own(member.name) or self.queue.take_any(member.name)
+            member.ahead = self._send(member, following) if following else None
         try:
-            asked = member.handle.solve.remote(pending.order, pending.attempt, pending.smaller)
-            rows = await asyncio.wait_for(_answer(asked), self._patience(pending.order))
+            rows = await asyncio.wait_for(_answer(sent.answer), self._patience(pending.order))
         except RayTaskError as error:
             self._refused(pending, _cause(error))
             return True
@@ -220,6 +229,9 @@ class Pool:
             return False
         except asyncio.CancelledError:
             pending.done.cancel()
+            if member.ahead is not None:
+                member.ahead.pending.done.cancel()
+                member.ahead = None
             raise
         finally:
             self.busy -= 1

@@ -1,6 +1,7 @@
 """Workers as Ray actors: how many, on which part of a node, and how they end."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,6 @@ import ray
 
 from pipeline.config import Compute, Run
 from pipeline.images import PackedImages
-from pipeline.pool import Staffing
 
 # Of a core. A little less than one, so that trials and the dispatcher, which compute nothing, fit beside the workers.
 WORKER_CPUS = 0.9
@@ -18,6 +18,19 @@ AHEAD = 8
 # Trials and the dispatcher stay where the cluster's own services are: a spot machine may be taken away.
 HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
+
+
+@dataclass
+class Staffing:
+    """`most` workers at any time, asked again and again, as nodes come and go; `at_once`: before there is any order.
+
+    A worker that has had nothing to do for `idle_seconds` is let go, and so is its node, if somebody takes nodes back.
+    """
+
+    most: Callable[[], int]
+    at_once: int
+    idle_seconds: float
+    order_seconds: float
 
 
 @dataclass(frozen=True)

@@ -24,18 +24,32 @@ class Staff:
         self.by_episode = faults if isinstance(faults, dict) else {}
         self.faults, self.opening = [] if isinstance(faults, dict) else list(faults), list(opening)
         self.hired, self.dismissed, self.orders, self.by_worker, self.smaller = [], [], [], [], []
+        self.one_by_one, self.at_work = {}, {}
 
     def hire(self, name):
         self.hired.append(name)
         worker = type("Worker", (), {})()
         worker.name = name
+        self.one_by_one[name], self.at_work[name] = asyncio.Lock(), []
         worker.node = Remote(lambda: self.place(f"node of {name}"))
         worker.open = Remote(self.open)
-        worker.solve = Remote(lambda order, attempt, smaller: self.solve(name, order, attempt, smaller))
+        worker.solve = Remote(lambda order, attempt, smaller: self.send(name, order, attempt, smaller))
         return worker
 
     def dismiss(self, worker):
         self.dismissed.append(worker.name)
+        for answer in self.at_work[worker.name]:
+            answer.cancel()
+
+    def send(self, name, *asked):
+        """Begins as soon as the worker has done what it was sent before."""
+
+        async def in_turn():
+            async with self.one_by_one[name]:
+                return await self.solve(name, *asked)
+
+        self.at_work[name].append(asyncio.ensure_future(in_turn()))
+        return self.at_work[name][-1]
 
     async def place(self, node):
         await asyncio.sleep(self.seconds_to_place)

@@ -7,7 +7,8 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
 from pipeline import pool as pools
 from pipeline.orders import Order
-from pipeline.pool import Pool, Staffing
+from pipeline.pool import Pool
+from pipeline.staff import Staffing
 from pipeline.storage import NoRoomError
 from tests.pipeline.staff import LIMITS, Staff, accuracy_of
 
@@ -75,6 +76,33 @@ def test_the_order_of_a_worker_that_died_is_sent_to_another_before_all_others(ru
     assert [one.episodes for one in staff.orders] == [(0, 1), (0, 1), (2,)]
     assert [row["attempt"] for one in solved for row in one.rows] == [2, 2, 1]
     assert staff.smaller == [0, 0, 0]
+
+
+def test_who_works_holds_one_more_order_while_there_are_enough_for_all(run):
+    staff = Staff(faults=[0.05] * 8)
+
+    async def scenario(pool):
+        asked = asyncio.gather(*(pool.submit(order(run, i), i) for i in range(8)))
+        held = []
+        while not asked.done():
+            await asyncio.sleep(0.01)
+            held.append((len(pool.queue), sum(member.ahead is not None for member in pool.members.values())))
+        await asked
+        return held
+
+    held = going(staff, scenario, lambda: 2, 2)
+    assert max(ahead for _, ahead in held) == 2
+    assert all(ahead == 0 for waiting, ahead in held[-5:])
+    assert len(staff.by_worker) == 8  # none was sent twice
+
+
+def test_what_a_dead_worker_held_is_sent_to_another_and_not_to_blame(run):
+    staff = Staff(faults={0: ActorDiedError()})
+    solved = going(staff, submit(*(order(run, i) for i in range(6))))
+    assert [one.lost for one in solved] == [(0,), *[()] * 5]
+    assert [episodes(one) for one in solved] == [[], *([i] for i in range(1, 6))]
+    assert max(row["attempt"] for one in solved for row in one.rows) > 1
+    assert {smaller for one, smaller in zip(staff.orders, staff.smaller, strict=True) if one.episodes != (0,)} == {0}
 
 
 def test_a_worker_that_hangs_is_replaced(run):
