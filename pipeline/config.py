@@ -16,7 +16,7 @@ OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
-HyperParameters = dict[str, float | int]
+HyperParameters = dict[str, float | int | str | bool]
 
 # Solvers that read features alone, as fpt.solvers.FROZEN: a trial reads this file, and must not wait for torch.
 FROZEN = frozenset({"knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet"})

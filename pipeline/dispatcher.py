@@ -129,6 +129,16 @@ class Dispatcher:
         past = [episode for part in generation.episodes[: rung + 1] for episode in part]
         return [rows[episode] for episode in self._there([run], past)]
 
+    async def accuracies(self, asked: Sequence[tuple[config.Run, int]]) -> list[list[float]]:
+        """Of each run on so many of the first episodes, which it must have done; those lost to any are left out."""
+        await self.start()
+        there = self._there([run for run, _ in asked], range(max(count for _, count in asked)))
+        found = []
+        for run, count in asked:
+            rows = self.known.of(self.hash_of(run))
+            found.append([rows[episode]["accuracy"] for episode in there if episode < count])
+        return found
+
     def hash_of(self, run: config.Run) -> str:
         """The configuration hash of a run on the images and weights of this session."""
         return config.configuration_hash(self._identity(run))

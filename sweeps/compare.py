@@ -15,9 +15,9 @@ from sweeps.named import (
     hashes_of_argument,
     home_of,
     one_of_each,
-    setting_of,
     tracking_uri_named,
 )
+from sweeps.naming import setting_of
 from sweeps.statistics import Estimate, estimate, numbers, paired_difference, paired_p_value
 
 

@@ -9,40 +9,18 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.config import HyperParameters, Positive, Run, Section, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
+from sweeps.space import Range, Space, check_space, corners
 
-ENDS: tuple[Literal["low"], Literal["high"]] = ("low", "high")
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Range(Section):
-    """A range that Optuna samples. `zero`: 0 is a choice of its own; what matters only beside it is then left out."""
-
-    low: float
-    high: float
-    log: bool = False
-    integer: bool = False
-    zero: bool = False
-
-    def end(self, which: Literal["low", "high"]) -> float | int:
-        """One end of the range, an integer where it holds integers."""
-        value = self.low if which == "low" else self.high
-        return int(value) if self.integer else value
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Range":
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, {self.high:g}, but got {self.low:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"low must be above 0 on a log scale but got {self.low:g}")
-        return self
 
 
 class Search(Section):
     """Trials come in generations. After every rung `stop: halving` lets the better `keep` of them go on; `stop: racing`
     all but those that a rival beats with confidence, so that the true best is dropped with probability `delta` at most.
 
-    `rungs` are episodes done in all. `first` are settings tried before any is sampled, by name.
+    `rungs` are episodes done in all. `space` holds ranges and choices; what matters to some solvers only is asked for
+    those alone, and a range may be one for each solver. `first` are settings tried before any is sampled, by name.
     """
 
     split: str = "validation"
@@ -53,7 +31,7 @@ class Search(Section):
     stop: Literal["halving", "racing"] = "halving"
     keep: Share = 0.5
     delta: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-    space: dict[str, Range]
+    space: Space
     first: dict[str, HyperParameters] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -64,10 +42,23 @@ class Search(Section):
 
 
 class Final(Section):
-    """The last evaluation, on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks."""
+    """The last evaluation, on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks.
+
+    `precision`, in points: as many more `episodes`, up to `most`, as bring half the 95 % interval of the winner's
+    difference to no prompts down to it. `again`: winner and baseline once more, on the episodes of the next seed.
+    """
 
     episodes: Positive = 200
+    precision: Rate | None = None
+    most: Positive = 2000
+    again: bool = True
     masks: bool = False
+
+    @model_validator(mode="after")
+    def _more_is_more(self) -> "Final":
+        if self.precision is not None and self.most < self.episodes:
+            raise ValueError(f"most must be at least {self.episodes}, which is episodes, but got {self.most}")
+        return self
 
 
 class TableEpisodes(Section):
@@ -133,9 +124,10 @@ class Sweep(Run):
     @model_validator(mode="after")
     def _first_and_space_fit_the_run(self) -> "Sweep":
         if self.search is not None:
-            run = plain_run(self)
-            for end in ENDS:
-                with_hyper_parameters(run, {name: range_.end(end) for name, range_ in self.search.space.items()})
+            run, space = plain_run(self), self.search.space
+            check_space(space, run.solver.name)
+            for values in corners(space, run.solver.name):
+                with_hyper_parameters(run, values)
             for name, values in self.search.first.items():
                 missing = ", ".join(sorted(set(values) - set(self.search.space)))
                 if missing:
@@ -195,11 +187,13 @@ def _override(values: dict[str, Any], override: str) -> None:
 def _one_sentence(error: ValidationError) -> str:
     """The first mistake: field, value, what is allowed; for an unknown field, the nearest that there is."""
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+    location = tuple(part for part in first["loc"] if not str(part).startswith("<"))  # kinds of a union
+    field = ".".join(map(str, location))
     if first["type"] == "extra_forbidden":
-        known = _fields_beside(first["loc"])
-        near = get_close_matches(str(first["loc"][-1]), known, 1, 0.0)
-        return f"{field} is not a field; did you mean {'.'.join([*map(str, first['loc'][:-1]), *near])}?"
+        near = get_close_matches(str(location[-1]), _fields_beside(location), 1, 0.0)
+        return f"{field} is not a field; did you mean {'.'.join([*map(str, location[:-1]), *near])}?"
+    if first["type"] == "missing":
+        return f"{field} must be given but is missing"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{field}: {message}" if field else message

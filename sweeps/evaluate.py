@@ -14,9 +14,9 @@ from pipeline.session import open_session
 from pipeline.storage import Home
 from pipeline.worker import backbone_of, setting
 from sweeps.config import Sweep
+from sweeps.naming import setting_name
 from sweeps.progress import Progress, shown
 from sweeps.report import left_out
-from sweeps.search import setting_name
 from sweeps.statistics import Estimate
 from sweeps.trial import summary
 

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from pipeline.config import (
     FOUND,
-    FROZEN,
     METHOD_VERSION,
     Dataset,
     Run,
@@ -27,6 +26,7 @@ from pipeline.config import (
 from pipeline.ledger import Ledger
 from pipeline.storage import Home
 from sweeps.config import Sweep, load
+from sweeps.naming import setting_of
 
 SECTIONS = ("backbone", "episodes", "solver", "prompts")  # that a sweep's run in MLflow tells of, and a hash covers
 MOST_NAMED = 8
@@ -276,22 +276,6 @@ def found_of(described: Described) -> Found:
     """Fingerprints of images and weights, and the precision; empty where an old version kept none."""
     backbone = described["backbone"]
     return described["dataset"], backbone["fingerprint"], backbone.get("precision", "")
-
-
-def setting_of(described: Described) -> str:
-    """A setting in a line, in the words of search.setting_name, which takes a run and brings Ray."""
-    solver, prompts = described["solver"], described["prompts"]
-    if solver["name"] in FROZEN:
-        return f"{solver['name']} · frozen features"
-    parts = [solver["name"]]
-    if prompts is None:
-        parts.append("no prompts")
-    elif prompts["variant"] == "masks":
-        parts.append(f"true masks · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
-    else:
-        parts.append(f"lambda {prompts['lambda']:.3g} · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
-        parts.append(f"P {prompts['patches']}")
-    return " · ".join([*parts, f"lr {solver['lr']:.3g}"])
 
 
 def drawn(episodes: Described) -> str:

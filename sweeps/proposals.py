@@ -12,32 +12,41 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from pipeline.config import HyperParameters
-from sweeps.config import Range, Search
+from sweeps.config import Search
+from sweeps.racing import control_variate
+from sweeps.space import as_optuna, sample
 
 Announce = Callable[[int, dict[str, HyperParameters], HyperParameters | None], None]
-STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
+# Accuracies of settings, by their trials' names, on so many of the first episodes each.
+Accuracies = Callable[[Mapping[str, tuple[HyperParameters, int]]], dict[str, list[float]]]
 
 
 class Proposals(Searcher):  # type: ignore[misc]
-    """Seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study; stopped trials are told as pruned.
+    """Seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study, over `search.space` for a run whose solver is
+    `solver`.
 
     `values` holds every trial's hyper-parameters by its name, `generation.number`. `announce` hears of a generation
-    before Tune does: of its number, its trials' hyper-parameters by
-    name, and those of the best trial before.
+    before Tune does: of its number, its trials' hyper-parameters by name, and those of the best trial before. A trial
+    that was stopped is told by its control variate, for which `accuracies` are asked: what it would have on all
+    episodes by those that it shares with the best trial so far.
     """
 
-    def __init__(self, search: Search, study: optuna.Study, announce: Announce | None = None) -> None:
+    def __init__(
+        self, search: Search, solver: str, study: optuna.Study, accuracies: Accuracies, announce: Announce | None = None
+    ) -> None:
         super().__init__(metric="accuracy", mode="max")
-        self.search, self.study, self.announce = search, study, announce
+        self.search, self.solver, self.study = search, solver, study
+        self.accuracies, self.announce = accuracies, announce
         self.values: dict[str, HyperParameters] = {}
         self.reports: dict[str, list[dict[str, Any]]] = {}
+        self.scores: dict[str, float] = {}  # as told
         self.asked: list[optuna.Trial] = []
         self.incumbents: list[HyperParameters | None] = []  # of the generations before each
         self.names: dict[str, str] = {}  # Tune's trial id -> ours
         self.finished: set[str] = set()
         self.told = 0
         for first in search.first.values():
-            study.enqueue_trial(_as_optuna(first, search.space))
+            study.enqueue_trial(as_optuna(first, search.space, solver))
 
     def suggest(self, trial_id: str) -> Any:
         number = len(self.names)
@@ -72,18 +81,28 @@ class Proposals(Searcher):  # type: ignore[misc]
             trial = self.study.ask()
             self.asked.append(trial)
             trial.set_user_attr("trial", name)
-            self.values[name] = _sample(trial, self.search.space)
+            self.values[name] = sample(trial, self.search.space, self.solver)
         if self.announce is not None:
             self.announce(generation, {name: self.values[name] for name in names}, self.incumbents[generation])
 
     def _best_so_far(self) -> HyperParameters | None:
-        """Of those that have done all episodes without a failure; of equals the earlier."""
+        return self.values[self.best] if self.best else None
+
+    @property
+    def whole(self) -> dict[str, float]:
+        """Accuracies of the trials that have done all episodes without a failure."""
         done: dict[str, float] = {}
         for trial in (trial.user_attrs["trial"] for trial in self.asked):
             reports = self.reports.get(trial, [])
             if len(reports) == len(self.search.rungs) and reports[-1]["accuracy"] is not None:
                 done[trial] = reports[-1]["accuracy"]
-        return self.values[max(done, key=lambda trial: done[trial])] if done else None
+        return done
+
+    @property
+    def best(self) -> str | None:
+        """The best of those; of equals the earlier."""
+        done = self.whole
+        return max(done, key=lambda trial: done[trial]) if done else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the report of a rung; a trial that is run again after a fault reports the same again."""
@@ -107,38 +126,33 @@ class Proposals(Searcher):  # type: ignore[misc]
         """Nothing to restore."""
 
     def _tell(self) -> None:
-        for trial in self.asked[self.told :]:
-            reports = self.reports.get(trial.user_attrs["trial"], [])
-            scored = [report for report in reports if report.get("accuracy") is not None]
-            for report in scored:
-                trial.report(report["accuracy"], report["episodes"])
-            if not scored or len(scored) < len(reports):
-                self.study.tell(trial, state=TrialState.FAIL)
-            elif len(scored) < len(self.search.rungs):
-                self.study.tell(trial, state=TrialState.PRUNED)
+        """Optuna hears of the trials of a generation, in their order."""
+        new = [(trial, trial.user_attrs["trial"]) for trial in self.asked[self.told :]]
+        stopped = {name: self.reports[name][-1] for _, name in new if self._was_stopped(name)}
+        whole = self.whole
+        self.scores |= {name: whole[name] for _, name in new if name in whole} | self._scores_of(stopped)
+        for trial, name in new:
+            for report in self.reports.get(name, []):
+                if report["accuracy"] is not None:
+                    trial.report(report["accuracy"], report["episodes"])
+            trial.set_user_attr("stopped", name in stopped)
+            if name in self.scores:
+                self.study.tell(trial, self.scores[name])
             else:
-                self.study.tell(trial, scored[-1]["accuracy"])
+                self.study.tell(trial, state=TrialState.FAIL)
         self.told = len(self.asked)
 
+    def _was_stopped(self, name: str) -> bool:
+        reports = self.reports.get(name, [])
+        return 0 < len(reports) < len(self.search.rungs) and reports[-1]["accuracy"] is not None
 
-def _sample(trial: optuna.Trial, space: Mapping[str, Range]) -> HyperParameters:
-    values: HyperParameters = {}
-    for name, range_ in sorted(space.items(), key=lambda item: item[0] != "alpha"):  # alpha decides what else matters
-        if range_.zero and trial.suggest_categorical(f"{name} is zero", [False, True]):
-            values[name] = 0.0
-        elif name in STEERING and values.get("alpha") == 0:
-            continue
-        elif range_.integer:
-            values[name] = trial.suggest_int(name, int(range_.low), int(range_.high), log=range_.log)
-        else:
-            values[name] = trial.suggest_float(name, range_.low, range_.high, log=range_.log)
-    return values
-
-
-def _as_optuna(values: HyperParameters, space: Mapping[str, Range]) -> dict[str, Any]:
-    """A setting as enqueue_trial takes it."""
-    parameters: dict[str, Any] = {f"{name} is zero": values.get(name) == 0 for name in space if space[name].zero}
-    return parameters | {name: value for name, value in values.items() if value != 0 or not space[name].zero}
+    def _scores_of(self, stopped: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        """Control variates of trials by their last reports; none where no trial has done all episodes."""
+        if not stopped or self.best is None:
+            return {}
+        asked = {name: (self.values[name], report["episodes"]) for name, report in stopped.items()}
+        accuracies = self.accuracies({**asked, self.best: (self.values[self.best], self.search.rungs[-1])})
+        return {name: control_variate(accuracies[self.best], accuracies[name]) for name in stopped}
 
 
 def open_study(storage: str, name: str) -> optuna.Study:

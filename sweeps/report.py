@@ -10,44 +10,59 @@ from rich.table import Table
 
 from pipeline.ledger import Ledger
 from pipeline.session import Session
+from sweeps import landscape
 from sweeps.config import Sweep
 from sweeps.final import BASELINE, Compared, Finding
+from sweeps.naming import setting_name
 from sweeps.pictures import picture_of_episode
-from sweeps.search import setting_name
-from sweeps.statistics import numbers
+from sweeps.statistics import SURE, Estimate, numbers
 
-COLUMNS = ("setting", "accuracy %", "difference", "prompts on key", "[CLS] on key", "hyper-parameters")
+COLUMNS = ("setting", "accuracy %", "difference", "p", "prompts on key", "[CLS] on key", "hyper-parameters")
 
 
 def verdict(finding: Finding) -> str:
-    """One or two sentences: what won, by how much, how sure."""
+    """One or two sentences: what won, by how much, how sure. Nothing has won that cannot be told from chance."""
     best, baseline = finding.best, finding.baseline
     if best.estimate is None or baseline.estimate is None:
         return "No verdict: some final episodes failed (scores that are not finite)."
-    sentence = f"Best: {setting_name(best.run)}, {best.estimate} % on {best.estimate.episodes} unseen episodes"
-    if best.difference is None:
-        return f"{sentence}."
-    gain = best.difference
+    setting, episodes = setting_name(best.run, finding.values), best.estimate.episodes
     if best.run.prompts.alpha == 0:
-        return f"{sentence}. No setting with prompts did better than the best without."
-    if abs(gain.mean) <= gain.ci95:
-        sure = "no difference can be told at this number of episodes"
-    else:
-        sure = "prompts help" if gain.mean > 0 else "prompts harm"
-    return (
-        f"{sentence}; {100 * gain.mean:+.1f} ± {100 * gain.ci95:.1f} points against no prompts (paired, 95 %): {sure}."
-    )
+        return (
+            f"No setting with prompts did better than the best without: {setting}, {best.estimate} % on {episodes} "
+            "unseen episodes."
+        )
+    if best.difference is None or best.p_holm is None or best.p_holm >= SURE:
+        gain = "" if best.difference is None else f", {_against(best)}: no difference can be told"
+        return (
+            f"No winner: {setting} was best on validation episodes, but has {best.estimate} % on {episodes} unseen "
+            f"ones{gain}."
+        )
+    told = "prompts help" if best.difference.mean > 0 else "prompts harm"
+    return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(best)}: {told}."
+
+
+def _against(compared: Compared) -> str:
+    sure = "" if compared.p_holm is None else f", p {_p(compared.p_holm)}"
+    return f"{_points(compared.difference)} points against no prompts (paired, 95 %{sure})"
+
+
+def _points(difference: Estimate | None) -> str:
+    return "" if difference is None else f"{100 * difference.mean:+.1f} ± {100 * difference.ci95:.1f}"
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
 def _cells(compared: Compared) -> tuple[str, ...]:
     located = compared.localisation
     precision, chance = located["prompt_precision"], located["prompt_chance"]
     before, after = located["attention_on_key_before"], located["attention_on_key_after"]
-    difference = compared.difference
     return (
         compared.name,
         "failed" if compared.estimate is None else str(compared.estimate),
-        "" if difference is None else f"{100 * difference.mean:+.1f} ± {100 * difference.ci95:.1f}",
+        _points(compared.difference),
+        "" if compared.p_holm is None else _p(compared.p_holm).removeprefix("= "),
         "" if precision is None or chance is None else f"{100 * precision:.0f} % (chance {100 * chance:.0f})",
         "" if before is None or after is None else f"{100 * before:.0f} → {100 * after:.0f} %",
         setting_name(compared.run),
@@ -57,7 +72,8 @@ def _cells(compared: Compared) -> tuple[str, ...]:
 def as_table(finding: Finding) -> Table:
     """For the terminal, under 100 columns: hyper-parameters are on lines of their own."""
     table = Table(
-        title=f"{_judged(finding)} episodes that no trial saw; difference: paired, to {BASELINE}", title_justify="left"
+        title=f"{_judged(finding)} episodes that no trial saw; difference: paired, to {BASELINE}; p: corrected (Holm)",
+        title_justify="left",
     )
     for column in COLUMNS[:-1]:
         table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
@@ -80,11 +96,42 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "|" + "---|" * len(COLUMNS),
         *("| " + " | ".join(_cells(compared)) + " |" for compared in finding.compared.values()),
         "",
-        f"On its {finding.validation.episodes} validation episodes the winner had {finding.validation} %: "
-        "higher than on fresh ones if it was lucky there, which is why those decide.",
+        f"Differences are paired, to {BASELINE}; p is two-sided, after Holm's correction for how many settings were "
+        "compared with it.",
+        "",
+        *_how_sure(finding, sweep),
         *(["", left_out(finding.lost)] if finding.lost else []),
+        *(["", *landscape.as_markdown(finding.tried, finding.importances)] if finding.tried else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _how_sure(finding: Finding, sweep: Sweep) -> list[str]:
+    """What else tells whether the winner is one."""
+    final, again, gain = sweep.final, finding.again, finding.best.difference
+    lines = []
+    if again is not None and again.estimate is not None and again.difference is not None:
+        lines.append(
+            f"- On as many episodes of another seed ({again.run.episodes.seed}) the winner has {again.estimate} %, "
+            f"{_points(again.difference)} points against no prompts."
+        )
+    if final.precision is not None and gain is not None:
+        reached = 100 * gain.ci95 <= final.precision
+        lines.append(
+            f"- Asked for: its difference to ± {final.precision:g} points; "
+            + (f"{gain.episodes} episodes do." if reached else f"not reached by {gain.episodes} episodes.")
+        )
+    lines.append(
+        f"- On its {finding.validation.episodes} validation episodes the winner had {finding.validation} %: "
+        "higher than on fresh ones if it was lucky there, which is why those decide."
+    )
+    if finding.whole > 1:
+        beaten = finding.whole - finding.may_be_best
+        lines.append(
+            f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %): the "
+            f"winner beats {beaten or 'none'} of them with confidence."
+        )
+    return lines
 
 
 def left_out(lost: Sequence[str]) -> str:
@@ -110,9 +157,15 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
             "baseline_accuracy": numbers(finding.baseline.estimate)[0],
             "difference": difference,
             "difference_ci95": difference_ci95,
+            "p": finding.best.p,
+            "p_holm": finding.best.p_holm,
+            "again": None if finding.again is None else _compared_as_json(finding.again),
             "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
         },
         "trials": finding.trials,
+        "whole": finding.whole,
+        "may_be_best": finding.may_be_best,
+        "importances": None if finding.importances is None else dict(finding.importances),
         "episodes_spent": finding.spent,
         "episodes_lost": list(finding.lost),
         "mlflow": tracking,
@@ -128,12 +181,14 @@ def _compared_as_json(compared: Compared) -> dict[str, Any]:
         "ci95": ci95,
         "difference": difference,
         "difference_ci95": difference_ci95,
+        "p": compared.p,
+        "p_holm": compared.p_holm,
         **compared.localisation,
     }
 
 
 def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledger, folder: Path) -> list[Path]:
-    """Writes report.md, best.yaml (`fpt run` takes it), ledger.parquet and a picture into a folder."""
+    """Writes report.md, best.yaml (`fpt run` takes it), ledger.parquet and pictures into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     report, best, rows = folder / "report.md", folder / "best.yaml", folder / "ledger.parquet"
     report.write_text(as_markdown(finding, sweep))
@@ -142,4 +197,9 @@ def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledge
     pyarrow.parquet.write_table(ledger.read(finding.hashes), rows)
     shown = next((c for c in (finding.best, *finding.compared.values()) if c.run.prompts.alpha > 0), finding.best)
     picture = picture_of_episode(shown.run, session.store, 0, folder / "episode-0.png")
-    return [report, best, rows, picture]
+    return [report, best, rows, picture, *_pictures_of_space(finding, folder)]
+
+
+def _pictures_of_space(finding: Finding, folder: Path) -> list[Path]:
+    numeric = [name for trial in finding.tried for name, value in trial.values.items() if type(value) in (int, float)]
+    return [landscape.draw_slices(finding.tried, folder / "slices.png")] if numeric else []

@@ -1,15 +1,17 @@
 """The search: Ray Tune runs the trials, Optuna proposes them, MLflow hears of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 from ray import tune
 
-from pipeline.config import FROZEN, HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.staff import ON_HEAD
 from pipeline.storage import Home
 from sweeps.config import Search, Sweep
+from sweeps.naming import setting_name
 from sweeps.progress import Progress
 from sweeps.proposals import Proposals, open_study
 from sweeps.tracking import Tracker
@@ -36,10 +38,16 @@ def search_settings(
         """Lets the workers begin, while the trials' own processes are still starting."""
         ray.get(session.dispatcher.begin.remote(generation_of(generation, values, incumbent, searched, rungs)))
 
+    def accuracies(trials: Mapping[str, tuple[HyperParameters, int]]) -> dict[str, list[float]]:
+        asked = [(with_hyper_parameters(searched, values), episodes) for values, episodes in trials.values()]
+        return dict(zip(trials, ray.get(session.dispatcher.accuracies.remote(asked)), strict=True))
+
     home.local.mkdir(parents=True, exist_ok=True)
     study = open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}")
-    proposals = Proposals(search, study, begin)
-    trainable = tune.with_parameters(run_trial, dispatcher=session.dispatcher, searched=searched, rungs=rungs)
+    proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
+    trainable = tune.with_parameters(
+        run_trial, dispatcher=session.dispatcher, searched=searched, rungs=rungs, rule=search.stop
+    )
     recorder = _Recorder(plain_run(sweep), tracker, progress, len(rungs))
     failure = _Failure()
     tuner = tune.Tuner(
@@ -66,22 +74,6 @@ def search_settings(
         raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
     proposals.finish()
     return proposals
-
-
-def setting_name(run: Run) -> str:
-    """A setting in a line that reads and sorts: `lora · lambda 1 · alpha 7 · tau 1 · P 6 · lr 0.005`."""
-    prompts, solver = run.prompts, run.solver
-    if solver.name in FROZEN:
-        return f"{solver.name} · frozen features"
-    parts: list[str] = [solver.name]
-    if prompts.alpha == 0:
-        parts.append("no prompts")
-    elif prompts.variant == "masks":
-        parts.append(f"true masks · alpha {prompts.alpha:.3g} · tau {prompts.tau:.3g}")
-    else:
-        parts.append(f"lambda {prompts.lambda_:.3g} · alpha {prompts.alpha:.3g} · tau {prompts.tau:.3g}")
-        parts.append(f"P {prompts.patches}")
-    return " · ".join([*parts, f"lr {solver.lr:.3g}"])
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]
@@ -114,7 +106,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]
         run = with_hyper_parameters(self.run, trial.config["values"])
         self.tracker.trial(
             trial.config["trial"],
-            setting_name(run),
+            setting_name(run, trial.config["values"]),
             {**trial.config["values"], "generation": trial.config["generation"]},
             {"solver": run.solver.name, "data": run.dataset.source, "fpt.kind": "trial"},
         )

@@ -16,13 +16,14 @@ from pipeline.config import FOUND, configuration_hash, plain_run, with_hyper_par
 from pipeline.ledger import Ledger
 from pipeline.session import open_session
 from pipeline.storage import Home
-from sweeps.config import ENDS, Search, Sweep
+from sweeps.config import Search, Sweep
 from sweeps.final import Finding, judge
 from sweeps.halving import halving
 from sweeps.progress import Progress, shown
 from sweeps.racing import Rule, racing
 from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
+from sweeps.space import corners
 from sweeps.tracking import Tracker, check_tracking, without_secrets
 
 AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
@@ -42,7 +43,7 @@ def check_sweep(sweep: Sweep) -> Search:
     searched = plain_run(sweep, search.split)
     check_run(searched, "search.split")
     check_run(plain_run(sweep))
-    for values in (*({n: r.end(end) for n, r in search.space.items()} for end in ENDS), *search.first.values()):
+    for values in (*corners(search.space, sweep.solver.name), *search.first.values()):
         check_run(with_hyper_parameters(searched, values))
     check_tracking(tracking_uri(sweep))
     return search
@@ -80,7 +81,8 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
                 left = {trial: left[trial] for trial in keep(rung, left)}
             total += len(left) * (stop - start)
     named = sum(values.get("alpha") != 0 for values in search.first.values())
-    return total + search.rungs[-1] + (3 + named + sweep.final.masks) * sweep.final.episodes
+    judged = 3 + named + sweep.final.masks + 2 * sweep.final.again
+    return total + search.rungs[-1] + judged * sweep.final.episodes
 
 
 def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> str:
@@ -159,9 +161,14 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
         "baseline_accuracy": baseline.estimate.mean if baseline.estimate else None,
         "difference": best.difference.mean if best.difference else None,
         "difference_ci95": best.difference.ci95 if best.difference else None,
+        "p": best.p,
+        "p_holm": best.p_holm,
+        "again_difference": finding.again.difference.mean if finding.again and finding.again.difference else None,
         **best.localisation,
     }
-    tracker.summarise(metrics, sweep.final.episodes, as_markdown(finding, sweep), files)
+    tracker.summarise(
+        metrics, best.estimate.episodes if best.estimate else sweep.final.episodes, as_markdown(finding, sweep), files
+    )
 
 
 def parameters(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from pipeline.dispatcher import GenerationOf
 from sweeps.statistics import estimate
 
 
-def run_trial(config: dict[str, Any], dispatcher: Any, searched: Run, rungs: list[list[int]]) -> None:
-    """Ray Tune's trainable. `config` holds the trial's name, its generation and the settings of all trials in that.
+def run_trial(config: dict[str, Any], dispatcher: Any, searched: Run, rungs: list[list[int]], rule: str) -> None:
+    """Ray Tune's trainable. `config` holds the trial's name, its generation and the settings of all trials in that;
+    `rule` is what stops trials.
 
     What is wrong with a setting is reported, not raised: Tune would try again what fails again.
     """
@@ -26,7 +27,7 @@ def run_trial(config: dict[str, Any], dispatcher: Any, searched: Run, rungs: lis
             tune.report({"accuracy": None, **report, "error": " ".join(str(error.cause).split())})
             return
         if rows is None:
-            tune.report({**report, "stopped_by": "halving"})
+            tune.report({**report, "stopped_by": rule})
             return
         report = {"rung": rung + 1, **summary(rows)}
         tune.report(report)

@@ -252,3 +252,18 @@ def test_a_lost_episode_is_left_out_for_all(made, run):
     assert [[row["episode"] for row in own] for own in rungs] == [[1], [1]]
     assert [[row["episode"] for row in own] for own in both] == [[0, 1, 3, 4, 5]] * 2
     assert status["lost"] == ["episode 2 of novel (3-way 1-shot, seed 0)"]
+
+
+def test_it_tells_the_accuracies_of_what_was_done(made, run):
+    """Of each as many as are asked for, whatever else the ledger holds; what one has lost is left out for all."""
+    dispatcher, _ = made(faults={2: ActorDiedError()})
+    first, second = with_alpha(run, 1, 2)
+
+    async def scenario():
+        await dispatcher.solve([first, second], range(6))
+        return await dispatcher.accuracies([(first, 6), (second, 4)])
+
+    assert going(dispatcher, scenario) == [
+        [accuracy_of(first, i) for i in (0, 1, 3, 4, 5)],
+        [accuracy_of(second, i) for i in (0, 1, 3)],
+    ]

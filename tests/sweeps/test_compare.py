@@ -14,8 +14,7 @@ from pipeline.ledger import SCHEMA, Ledger
 from sweeps import cli
 from sweeps.compare import differing_fields
 from sweeps.config import load
-from sweeps.named import setting_of
-from sweeps.search import setting_name
+from sweeps.naming import setting_name, setting_of
 from sweeps.sweep import FOUND as FOUND_BY_NAME
 from sweeps.sweep import parameters
 from sweeps.tracking import Tracker

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from sweeps.config import Range, Search, Sweep, load
+from sweeps.config import Search, Sweep, load
+from sweeps.space import Range
 from tests.sweeps.tiny import CONFIG, TINY
 
 
@@ -140,9 +141,9 @@ def test_a_folder_is_no_file(tmp_path: Path):
 
 
 def test_the_ends_of_a_range():
-    assert [Range(low=2, high=16, integer=True).end(end) for end in ("low", "high")] == [2, 16]
-    assert all(isinstance(Range(low=2, high=16, integer=True).end(end), int) for end in ("low", "high"))
-    assert Range(low=0.5, high=2).end("low") == 0.5
+    assert Range(low=2, high=16, integer=True).ends() == (2, 16)
+    assert all(isinstance(end, int) for end in Range(low=2, high=16, integer=True).ends())
+    assert Range(low=0.5, high=2).ends() == (0.5, 2.0)
 
 
 def test_a_range_takes_only_numbers():

@@ -2,20 +2,24 @@
 
 from types import SimpleNamespace
 
+import numpy as np
+import optuna
 import pytest
 from scipy import stats
 
-from pipeline.config import configuration_hash, identity
+from pipeline.config import configuration_hash, identity, plain_run, with_hyper_parameters
 from sweeps import final
 from sweeps.final import BASELINE, judge
 from sweeps.progress import Progress
+from sweeps.proposals import Proposals
+from sweeps.statistics import estimate, holm
 from tests.sweeps.findings import SWEEP
 
 STEERED = {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.02}
 PLAIN = {"alpha": 0.0, "lr": 0.01}
 DEFAULTS = SWEEP.search.first["paper defaults"]
 EPISODES = SWEEP.final.episodes
-ROUGH = [0.0, 0.01, 0.03, -0.02, 0.02, -0.01]  # added, episode by episode, to settings with prompts
+ROUGH = [0.0, 0.01, 0.03, -0.02, 0.02, -0.01]  # added, again and again, to settings with prompts
 
 
 def hash_of(run):
@@ -30,6 +34,10 @@ class Dispatcher:
         self.solve = SimpleNamespace(remote=lambda runs, episodes: [self.rows(run, episodes) for run in runs])
         self.status = SimpleNamespace(remote=lambda: {"lost": ["episode 9 of novel"]})
         self.hashes_of = SimpleNamespace(remote=lambda runs: [hash_of(run) for run in runs])
+        self.accuracies = SimpleNamespace(remote=lambda asked: [self.known(run, count) for run, count in asked])
+
+    def known(self, run, count):
+        return [self.row(run, episode)["accuracy"] for episode in range(count)]
 
     def rows(self, run, episodes):
         self.asked.append((run, list(episodes)))
@@ -37,7 +45,7 @@ class Dispatcher:
 
     def row(self, run, episode):
         steered = run.solver.name == "lora" and run.prompts.alpha > 0
-        accuracy = 0.6 + episode / 100 - abs(run.solver.lr - 0.01) + steered * (self.better + ROUGH[episode])
+        accuracy = 0.6 + episode / 100 - abs(run.solver.lr - 0.01) + steered * (self.better + ROUGH[episode % 6])
         failed = run.solver.lr in self.diverging and run.episodes.split == "novel"
         return {
             "accuracy": None if failed else accuracy,
@@ -59,9 +67,24 @@ def proposals(**trials):
         ]
         for name, (_, accuracies) in trials.items()
     }
-    values = {name: values for name, (values, _) in trials.items()}
-    named = {name.replace("_", ".").removeprefix("t"): reports[name] for name in reports}
-    return SimpleNamespace(reports=named, values={n.replace("_", ".").removeprefix("t"): v for n, v in values.items()})
+
+    def named(own):
+        return {name.replace("_", ".").removeprefix("t"): one for name, one in own.items()}
+
+    search = SWEEP.search.model_copy(update={"rungs": (2, 4)})
+    found = Proposals(search, "lora", optuna.create_study(direction="maximize"), lambda asked: {})
+    for name, values in sorted(named({name: values for name, (values, _) in trials.items()}).items(), key=by_number):
+        trial = found.study.ask()
+        trial.set_user_attr("trial", name)
+        found.asked.append(trial)
+        found.values[name] = values
+    found.reports = named(reports)
+    found.scores = {name: own[-1]["accuracy"] for name, own in found.reports.items() if own[-1]["accuracy"] is not None}
+    return found
+
+
+def by_number(named):
+    return [int(part) for part in named[0].split(".")]
 
 
 def judged(dispatcher, sweep=SWEEP, **trials):
@@ -111,7 +134,7 @@ def test_nothing_is_chosen_by_the_episodes_that_are_reported():
         of_split[run.episodes.split].add(tuple(episodes))
     assert of_split == {"validation": {(0, 1, 2, 3)}, "novel": {tuple(range(EPISODES))}}
     reported = [hash_of(run) for run, _ in dispatcher.asked if run.episodes.split == "novel"]
-    assert len(reported) == len(set(reported)) == 5
+    assert len(reported) == len(set(reported)) == 5 + 2
 
 
 def test_differences_are_paired_and_to_the_baseline():
@@ -163,7 +186,7 @@ def test_a_setting_that_fails_has_no_numbers():
 def test_every_problem_is_counted():
     found = judged(Dispatcher(), **TRIALS)
     searched = 4 + 2 + 4 + 4
-    assert found.spent == searched + 2 * 4 + 5 * EPISODES
+    assert found.spent == searched + 2 * 4 + (5 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
@@ -171,3 +194,97 @@ def test_every_problem_is_counted():
 def test_without_a_whole_trial_there_is_no_winner(accuracies):
     with pytest.raises(RuntimeError, match="no trial did all its episodes without a failure"):
         judged(Dispatcher(), t0_0=(STEERED, accuracies))
+
+
+def test_p_values_are_corrected_for_how_many_settings_differ_from_the_baseline():
+    dispatcher = Dispatcher(better=0.02)
+    found = judged(dispatcher, **TRIALS)
+    theirs = [dispatcher.row(found.baseline.run, i)["accuracy"] for i in range(EPISODES)]
+    others = {name: one for name, one in found.compared.items() if name != BASELINE}
+    p_values = [
+        stats.ttest_rel([dispatcher.row(one.run, i)["accuracy"] for i in range(EPISODES)], theirs).pvalue
+        for one in others.values()
+        if one.name != "frozen features"  # the same difference in every episode
+    ]
+    told = [one for one in others.values() if one.name != "frozen features"]
+    assert [one.p for one in told] == pytest.approx(p_values)
+    assert [one.p_holm for one in others.values()] == pytest.approx(holm([one.p for one in others.values()]))
+    assert found.baseline.p is None
+
+
+def test_the_winner_is_judged_on_another_seed_too():
+    found = judged(Dispatcher(), **TRIALS)
+    assert found.again.run.episodes.seed == found.best.run.episodes.seed + 1
+    assert hash_of(found.again.run) == found.again.config_hash != found.best.config_hash
+    assert found.again.difference.mean == pytest.approx(found.best.difference.mean)
+    once = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"again": False})})
+    assert judged(Dispatcher(), once, **TRIALS).again is None
+
+
+@pytest.mark.parametrize(("precision", "most", "episodes"), [(50.0, 40, EPISODES), (0.4, 400, None), (0.1, 40, 40)])
+def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
+    asked = {"precision": precision, "most": most, "masks": False, "again": False}
+    sweep = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update=asked)})
+    gain = judged(Dispatcher(), sweep, **TRIALS).best.difference
+    if episodes is None:
+        assert 100 * gain.ci95 <= precision
+        assert EPISODES < gain.episodes < most
+    else:
+        assert gain.episodes == episodes
+
+
+def test_intervals_of_a_width_that_was_asked_for_cover_as_often_as_they_say():
+    rng, covered, widths = np.random.default_rng(0), [], []
+    asked = SWEEP.final.model_copy(update={"precision": 1.0, "most": 5000})
+    for _ in range(2000):
+        draws = rng.normal(0.02, 0.1, 5000)
+        judged_on = estimate(draws[:100])
+        while (wanted := final.episodes_for(judged_on, asked)) > judged_on.episodes:
+            judged_on = estimate(draws[:wanted])
+        covered.append(abs(judged_on.mean - 0.02) <= judged_on.ci95)
+        widths.append(100 * judged_on.ci95)
+    assert max(widths) <= 1.0
+    assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def test_one_episode_tells_nothing_of_how_many_more_it_takes():
+    asked = SWEEP.final.model_copy(update={"precision": 1.0, "most": 50})
+    assert final.episodes_for(estimate([0.5]), asked) == 2
+
+
+def test_the_truly_best_is_among_those_that_may_be_best():
+    """Validations of 6 trials whose true means are a point apart, or all the same; at most 5 % miss the best."""
+    rng, missed, left = np.random.default_rng(1), [], {True: [], False: []}
+    for sweep in range(400):
+        apart = sweep % 2 == 0
+        truth = np.arange(6)[:, None] * 0.01 * apart
+        scores = truth + rng.normal(0.6, 0.1, 200) + rng.normal(0, 0.03, (6, 200))
+        winner = int(scores.mean(axis=1).argmax())
+        beaten = {
+            rival: stats.ttest_rel(scores[winner], scores[rival], alternative="greater").pvalue < 0.05 / 5
+            for rival in range(6)
+            if rival != winner
+        }
+        left[apart].append(final.may_be_best(scores[winner], [scores[rival] for rival in beaten]))
+        assert left[apart][-1] == 6 - sum(beaten.values())
+        missed.append(beaten.get(5, False))
+    assert np.mean(missed) <= 0.05
+    assert np.mean(left[True]) < 3 < 5 < np.mean(left[False])
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.004])
+def test_noise_has_no_winner(gap):
+    """Settings that are all alike, the best by chance against one of the others, on fresh episodes: few are told."""
+    rng, told = np.random.default_rng(2), 0
+    settings = {"best": STEERED, BASELINE: PLAIN, "paper defaults": DEFAULTS}
+    runs = {name: with_hyper_parameters(plain_run(SWEEP), values) for name, values in settings.items()}
+    located = dict.fromkeys(final.LOCALISATION)
+    for _ in range(400):
+        scores = rng.normal(0.6, 0.05, 100) + rng.normal(0, 0.02, (3, 100)) + gap * np.array([[1], [0], [0]])
+        rows = [
+            [{"accuracy": score, "failed": False, "seconds": 1.0, **located} for score in own]
+            for own in scores.tolist()
+        ]
+        best = final.compare_all(runs, list("abc"), rows)["best"]
+        told += best.p_holm < 0.05
+    assert told <= 0.07 * 400 if gap == 0 else told > 0.1 * 400

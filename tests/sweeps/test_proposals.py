@@ -5,8 +5,9 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sweeps.config import Range, Search
+from sweeps.config import Search
 from sweeps.proposals import Proposals, open_study
+from sweeps.space import Range
 
 SPACE = {
     "lambda": Range(low=0.03, high=30, log=True),
@@ -33,8 +34,17 @@ def searching(**fields):
     return Search(**{"space": SPACE, "trials": 12, "generation": 4, "rungs": [2, 4], **fields})
 
 
-def made(search):
-    return Proposals(search, optuna.create_study(direction="maximize"))
+DIFFICULTY = [0.02, 0.04, -0.03, -0.05]  # of the episodes, which rise by rungs of two
+
+
+def made(search, announce=None, accuracy=None):
+    def accuracies(trials):
+        score = accuracy or by_lr
+        return {
+            name: [score(values) + easier for easier in DIFFICULTY[:count]] for name, (values, count) in trials.items()
+        }
+
+    return Proposals(search, "lora", optuna.create_study(direction="maximize"), accuracies, announce)
 
 
 def by_lr(values):
@@ -48,7 +58,7 @@ def report(values, rung, accuracy=by_lr):
 
 def play(search, accuracy=by_lr, order=None, rungs_of=lambda name: 2):
     """Runs all generations; trials end in a random `order` of their own, after as many rungs as they are given."""
-    proposals = made(search)
+    proposals = made(search, accuracy=accuracy)
     for first in range(0, search.trials, search.generation):
         suggested = {f"tune {i}": proposals.suggest(f"tune {i}") for i in range(first, first + search.generation)}
         ends = list(suggested)
@@ -107,7 +117,7 @@ def test_a_generation_waits_for_the_one_before():
 def test_a_generation_is_announced_before_its_first_trial_and_has_the_same_proposals():
     heard = []
     search = searching(trials=5, generation=4)
-    proposals = Proposals(search, optuna.create_study(direction="maximize"), lambda *said: heard.append(said))
+    proposals = made(search, lambda *said: heard.append(said))
     first = proposals.suggest("a")
     names = [f"0.{place}" for place in range(4)]
     assert heard == [(0, {name: proposals.values[name] for name in names}, None)]
@@ -161,7 +171,7 @@ def test_what_a_named_setting_leaves_open_is_sampled():
     assert proposals.values["0.0"]["alpha"] == 7
 
 
-def test_trials_are_told_as_complete_pruned_or_failed():
+def test_trials_are_told_with_what_they_would_have_on_all_episodes():
     """0.0 does all rungs, 0.1 is stopped after one, 0.2 fails in its second, 0.3 errs before its first."""
 
     def failing(values):
@@ -180,12 +190,15 @@ def test_trials_are_told_as_complete_pruned_or_failed():
     proposals.finish()
 
     trials = proposals.study.trials
-    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+    states = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
     assert [trial.state for trial in trials] == states
     accuracies = [by_lr(config["values"]) for config in configs]
     assert trials[0].value == accuracies[0]
     assert trials[0].intermediate_values == {2: accuracies[0], 4: accuracies[0]}
     assert trials[1].intermediate_values == {2: accuracies[1]}
+    # Its two episodes were easy ones: by its difference to 0.0 on them it would have less on all four.
+    assert trials[1].value == pytest.approx(accuracies[1] + sum(DIFFICULTY) / 4)
+    assert [trial.user_attrs["stopped"] for trial in trials] == [False, True, False, False]
     assert [trial.user_attrs["trial"] for trial in trials] == ["0.0", "0.1", "0.2", "0.3"]
     assert [len(proposals.reports.get(f"0.{i}", [])) for i in range(4)] == [2, 1, 2, 0]
 

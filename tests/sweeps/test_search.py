@@ -2,7 +2,8 @@ import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.config import Range, Search, load
-from sweeps.search import generation_sizes, rung_episodes, setting_name
+from sweeps.naming import setting_name
+from sweeps.search import generation_sizes, rung_episodes
 from sweeps.sweep import check_sweep, planned_problems, stopping, sweep_identity, tracking_uri, wait_for
 from tests.sweeps.tiny import CONFIG, TINY
 
@@ -25,9 +26,9 @@ def test_rungs_add_episodes_to_those_before():
 
 def test_planned_problems_by_hand():
     larger = tiny("search.trials=16", "search.generation=8", "search.rungs=[16, 32, 64]", "final.episodes=200")
-    # two generations of (8 x 16 + 4 x 16 + 2 x 32); the winner's twin; best, baseline, frozen, one named, masks
-    assert planned_problems(larger, larger.search) == 2 * (128 + 64 + 64) + 64 + 5 * 200
-    odd = tiny("search.trials=5", "search.generation=3", "search.keep=0.3", "final.masks=false")
+    # two generations of (8 x 16 + 4 x 16 + 2 x 32); the twin; best, baseline, frozen, one named, masks; two again
+    assert planned_problems(larger, larger.search) == 2 * (128 + 64 + 64) + 64 + (5 + 2) * 200
+    odd = tiny("search.trials=5", "search.generation=3", "search.keep=0.3", "final.masks=false", "final.again=false")
     # (3 x 2 + 1 x 2) + (2 x 2 + 1 x 2); twin; best, baseline, frozen, one named
     assert planned_problems(odd, odd.search) == 8 + 6 + 4 + 4 * 6
 
@@ -163,4 +164,4 @@ def test_a_search_stops_trials_as_it_is_told():
     race = tiny("search.stop=racing", "search.delta=0.2").search
     assert stopping(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
     assert stopping(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
-    assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + 5 * 6
+    assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + (5 + 2) * 6

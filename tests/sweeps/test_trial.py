@@ -70,14 +70,14 @@ def reports(monkeypatch):
 @pytest.mark.parametrize("rungs", [0, 1, 2, 3])
 def test_a_trial_reports_every_rung_until_it_is_stopped(reports, rungs):
     asked = Asked(rungs)
-    run_trial(CONFIG, asked, Run(), EPISODES)
+    run_trial(CONFIG, asked, Run(), EPISODES, "racing")
     runs = {name: with_hyper_parameters(Run(), own) for name, own in CONFIG["settings"].items()}
     generation = GenerationOf(1, runs, EPISODES, with_hyper_parameters(Run(), {"alpha": 5}))
     assert asked.questions == [(generation, "1.2", rung) for rung in range(min(rungs + 1, 3))]
     kept = [report for report in reports if "stopped_by" not in report]
     assert [(report["rung"], report["episodes"]) for report in kept] == [(1, 2), (2, 3), (3, 6)][:rungs]
     assert all(report["accuracy"] == pytest.approx(0.3) for report in kept)
-    assert [report["stopped_by"] for report in reports[rungs:]] == ["halving"] * (rungs < 3)
+    assert [report["stopped_by"] for report in reports[rungs:]] == ["racing"] * (rungs < 3)
 
 
 def test_what_is_wrong_is_reported_and_ends_the_trial(reports, monkeypatch):
@@ -88,6 +88,6 @@ def test_what_is_wrong_is_reported_and_ends_the_trial(reports, monkeypatch):
         return answer
 
     monkeypatch.setattr(trial.ray, "get", get)
-    run_trial(CONFIG, Asked(3), Run(), EPISODES)
+    run_trial(CONFIG, Asked(3), Run(), EPISODES, "racing")
     assert [report.get("error") for report in reports] == [None, "home must have room for results"]
     assert all("accuracy" in report for report in reports)  # or Tune raises

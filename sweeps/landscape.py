@@ -1,0 +1,200 @@
+"""Importance and shape of the search space, for the sweep's report."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
+
+from pipeline.config import HyperParameters
+from sweeps.statistics import Estimate, estimate
+
+LEAST_TRIALS = 8
+BEST_SHARE = 0.25  # of trials; a tenth of 16 would be one or two
+LOG_FROM = 20  # highest value over lowest
+TRIAL_COLOUR, BEST_COLOUR = "#0072b2", "#d55e00"  # of the Okabe-Ito palette, told apart by the colour-blind
+
+WITH_IMPORTANCE = (
+    "Importance: a parameter's share in what each alone explains of the variance of being among the best quarter, over "
+    "the sampled settings, which TPE spreads unevenly; one without effect has some by chance, more of fewer trials."
+)
+WITHOUT_IMPORTANCE = f"Importance cannot be told: that takes {LEAST_TRIALS} complete trials, and scores that differ."
+WITH_SLICES = "Means in % (95 %, over trials) are over the other hyper-parameters, which are not tuned for a slice."
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A trial: accuracy over all episodes, of a stopped one by control variate, and paired difference to the best."""
+
+    values: HyperParameters
+    score: float
+    difference: Estimate  # on the episodes that both saw; 0 ± 0 for the best itself
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Neighbouring values of a hyper-parameter, None for names and truths; `mean` is over trials, not episodes."""
+
+    label: str
+    low: float | None
+    high: float | None
+    trials: int
+    best: float
+    mean: Estimate
+
+
+def importances(study: optuna.Study) -> dict[str, float] | None:
+    """PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255), in the form for conditional spaces (arXiv:2601.20800).
+
+    Each hyper-parameter's share, largest first, in the variance of being among the best quarter that they explain each
+    alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) added up.
+    Nothing is random. None for fewer than LEAST_TRIALS complete trials, and where too many score the same.
+    """
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
+        return None
+    with warnings.catch_warnings():  # of ties, and of what a single trial has
+        warnings.simplefilter("ignore")
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
+        explained = get_param_importances(study, evaluator=evaluator, normalize=False)
+    summed: dict[str, float] = defaultdict(float)
+    for label, part in sorted(explained.items()):
+        summed[label.removesuffix(" is zero").split(" of ")[0]] += part
+    total, largest_first = sum(summed.values()), sorted(summed, key=lambda name: (-summed[name], name))
+    return {name: summed[name] / total for name in largest_first} if total > 0 else None
+
+
+def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
+    """Accuracy against one hyper-parameter, of the trials that have it.
+
+    Names, truths and 0 are slices of their own; other values make at most `bins` more of nearly as many trials each,
+    and equal ones are never parted. Raises ValueError for no trials, no bins, and a name that no trial has.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1 but got {bins}")
+    kinds = _kinds(trials)
+    if name not in kinds:
+        raise ValueError(f"name must be one of {', '.join(kinds)} but got {name!r}")
+    own, numeric = [trial for trial in trials if name in trial.values], kinds[name]
+    alike: dict[Any, list[Scored]] = defaultdict(list)
+    for trial in sorted(own, key=lambda trial: trial.values[name]) if numeric else own:
+        alike[trial.values[name] if numeric else repr(trial.values[name])].append(trial)
+    apart = [alike.pop(0)] if 0 in alike else []
+    parts = apart + _joined(list(alike.values()), bins if numeric else len(alike))
+    return [_slice([trial.score for trial in part], part[0].values[name], part[-1].values[name]) for part in parts]
+
+
+def _joined(groups: list[list[Scored]], bins: int) -> list[list[Scored]]:
+    """Neighbours joined until they are at most so many, each as near as can be to its share of what is left."""
+    parts: list[list[Scored]] = []
+    while len(groups) > bins - len(parts):
+        sizes = np.cumsum([len(group) for group in groups])
+        end = int(np.abs(sizes - sizes[-1] / (bins - len(parts))).argmin()) + 1
+        parts.append([trial for group in groups[:end] for trial in group])
+        groups = groups[end:]
+    return parts + groups
+
+
+def _slice(scores: Sequence[float], first: float | str, last: float | str) -> Slice:
+    label = " – ".join(dict.fromkeys(f"{end:.3g}" if isinstance(end, float) else str(end) for end in (first, last)))
+    low, high = (None if isinstance(end, (str, bool)) else float(end) for end in (first, last))
+    return Slice(label, low, high, len(scores), max(scores), estimate(scores))
+
+
+def _kinds(trials: Sequence[Scored]) -> dict[str, bool]:
+    """Hyper-parameters as they come, and whether their values are numbers. Raises ValueError for no trials."""
+    if not trials:
+        raise ValueError("trials must be at least 1 but got 0")
+    names = dict.fromkeys(name for trial in trials for name in trial.values)
+    return {name: not any(isinstance(trial.values.get(name), (str, bool)) for trial in trials) for name in names}
+
+
+def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) -> list[str]:
+    """A section: importances, then slices of each hyper-parameter, the most important first."""
+    shares, lines = importances or {}, ["## Search space", ""]
+    if shares:
+        lines += [*_table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
+    lines += [WITH_IMPORTANCE if shares else WITHOUT_IMPORTANCE, "", WITH_SLICES]
+    for name in sorted(_kinds(trials), key=lambda name: -shares.get(name, 0)):
+        rows = []
+        for own in slices(trials, name):
+            rows.append((own.label, str(own.trials), str(own.mean).removesuffix(" ± inf"), f"{100 * own.best:.1f}"))
+        lines += ["", *_table((name, "trials", "mean", "best"), rows)]
+    return lines
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+
+
+def draw_slices(trials: Sequence[Scored], path: Path) -> Path:
+    """Writes `slices_figure` as a PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    slices_figure(trials).savefig(path, dpi=150, format="png")
+    return path
+
+
+def slices_figure(trials: Sequence[Scored]) -> Any:
+    """A matplotlib Figure, a panel for each numeric hyper-parameter: scores with 95 % of their difference to the best.
+
+    Bars longer than half of what the scores span may end at the frame. Raises ValueError for no trials and no panel.
+    """
+    from matplotlib.figure import Figure
+
+    names = [name for name, numeric in _kinds(trials).items() if numeric]
+    if not names:
+        raise ValueError("trials must have a numeric hyper-parameter to be drawn but have none")
+    best = max(trials, key=lambda trial: (trial.difference.mean == trial.difference.ci95 == 0, trial.score))
+    columns, rows = min(3, len(names)), ceil(len(names) / 3)
+    figure = Figure(figsize=(3 * columns + 0.6, 2.4 * rows + 0.6), layout="constrained")
+    for place, name in enumerate(names, 1):
+        axis = figure.add_subplot(rows, columns, place, sharey=figure.axes[0] if figure.axes else None)
+        _draw_panel(axis, [trial for trial in trials if name in trial.values], name, best)
+    scores = np.array([100 * trial.score for trial in trials])
+    margin = max(np.ptp(scores) / 2, 0.5)
+    figure.axes[0].set_ylim(scores.min() - margin, scores.max() + margin)
+    figure.supylabel("accuracy %", fontsize=9)
+    drawn = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*drawn, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_panel(axis: Any, own: Sequence[Scored], name: str, best: Scored) -> None:
+    at = _places(axis, [float(trial.values[name]) for trial in own])
+    scores = [100 * trial.score for trial in own]
+    bars = [100 * trial.difference.ci95 if isfinite(trial.difference.ci95) else np.nan for trial in own]
+    bar = {"ecolor": "0.6", "linewidth": 1, "capsize": 2, "label": "trial, bar: 95 % of its difference to the best"}
+    axis.errorbar(at, scores, bars, fmt="o", color=TRIAL_COLOUR, markersize=4, **bar)
+    star = {"color": BEST_COLOUR, "markersize": 13, "markeredgecolor": "black", "zorder": 3, "label": "best"}
+    axis.plot([x if trial is best else np.nan for x, trial in zip(at, own, strict=True)], scores, "*", **star)
+    axis.set_xlabel(name, fontsize=9)
+    axis.tick_params(labelsize=8)
+
+
+def _places(axis: Any, values: Sequence[float]) -> list[float]:
+    """Where values are on the axis, whose scale and ticks this sets: 0 at the left of all others."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    others = [value for value in values if value != 0] or [0.0]
+    low, high = min(others), max(others)
+    if low > 0 and high > LOG_FROM * low:
+        axis.set_xscale("log")
+        ticks = LogLocator(subs=(1, 3)).tick_values(low, high)
+        line, zero = (low * (low / high) ** away for away in (0.07, 0.14))
+    else:
+        ticks = MaxNLocator(4, integer=all(value.is_integer() for value in others)).tick_values(low, high)
+        line, zero = (low - away * (high - low or 1) for away in (0.07, 0.14))
+    marks = {tick: f"{tick:.3g}" for tick in ticks if low <= tick <= high} or {low: f"{low:.3g}"}
+    if 0 in values and low != 0:
+        marks[zero] = "0"
+        axis.axvline(line, color="0.6", linestyle=":", linewidth=0.8)
+    axis.set_xticks(list(marks), list(marks.values()))
+    axis.minorticks_off()
+    return [value if value in others else zero for value in values]

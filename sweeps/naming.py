@@ -1,0 +1,35 @@
+"""A setting in a line that reads and sorts: `lora · lambda 1 · alpha 7 · tau 1 · P 6 · lr 0.005`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.config import FROZEN, Run
+
+USUAL = frozenset({"name", "lambda", "alpha", "tau", "patches", "lr"})
+
+
+def setting_name(run: Run, searched: Iterable[str] = ()) -> str:
+    """`searched` hyper-parameters that are not usually named come last."""
+    described = run.model_dump(by_alias=True)
+    return setting_of({**described, "prompts": described["prompts"] if run.prompts.alpha > 0 else None}, searched)
+
+
+def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> str:
+    """The same of a description, as the ledger keeps it: `prompts` is None without them."""
+    solver, prompts = described["solver"], described["prompts"]
+    if solver["name"] in FROZEN:
+        return f"{solver['name']} · frozen features"
+    parts = [solver["name"]]
+    if prompts is None:
+        parts.append("no prompts")
+    elif prompts["variant"] == "masks":
+        parts.append(f"true masks · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
+    else:
+        parts.append(f"lambda {prompts['lambda']:.3g} · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
+        parts.append(f"P {prompts['patches']}")
+    parts.append(f"lr {solver['lr']:.3g}")
+    for name in sorted(set(searched) - USUAL):
+        value = (prompts or {}).get(name, solver.get(name))
+        if value is not None:
+            parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
+    return " · ".join(parts)

@@ -1,0 +1,150 @@
+"""What a search may try: ranges and choices, and which of them matter beside which others."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import optuna
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from pipeline.config import FROZEN, OWN, STEERED, HyperParameters, Section
+
+STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
+SOLVER = "name"  # of `solver`, where a search may choose it
+
+
+class Range(Section):
+    """A range that Optuna samples. `zero`: 0 is a choice of its own; what matters only beside it is then left out."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+    zero: bool = False
+
+    def ends(self) -> tuple[float | int, ...]:
+        """Both ends, integers where it holds integers."""
+        return (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, {self.high:g}, but got {self.low:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low must be above 0 on a log scale but got {self.low:g}")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError(f"low and high must be integers but got {self.low:g} and {self.high:g}")
+        return self
+
+
+class Choices(Section):
+    """Values without an order, like names of solvers."""
+
+    choices: Annotated[tuple[str | bool | int | float, ...], Field(min_length=2)]
+
+    def ends(self) -> tuple[str | bool | int | float, ...]:
+        """All of them."""
+        return self.choices
+
+    @model_validator(mode="after")
+    def _differ(self) -> "Choices":
+        if len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError(f"choices must differ but got {list(self.choices)}")
+        return self
+
+
+def _kind(entry: Any) -> Literal["<range>", "<choices>", "<solvers>"]:
+    if isinstance(entry, Choices) or (isinstance(entry, dict) and "choices" in entry):
+        return "<choices>"
+    if isinstance(entry, dict) and entry and all(isinstance(inner, (dict, Range)) for inner in entry.values()):
+        return "<solvers>"
+    return "<range>"
+
+
+# A hyper-parameter is a range, choices, or a range for each solver by its name.
+Dimension = Annotated[
+    Annotated[Range, Tag("<range>")]
+    | Annotated[Choices, Tag("<choices>")]
+    | Annotated[dict[str, Range], Tag("<solvers>")],
+    Discriminator(_kind),
+]
+Space = dict[str, Dimension]
+
+
+def solvers_of(space: Mapping[str, Dimension], solver: str) -> tuple[str, ...]:
+    """Those that are searched over; `solver`, the run's, where that is no question."""
+    named = space.get(SOLVER)
+    return tuple(str(choice) for choice in named.choices) if isinstance(named, Choices) else (solver,)
+
+
+def dimensions(space: Mapping[str, Dimension], solver: str) -> dict[str, tuple[str, Range | Choices]]:
+    """What matters to one solver, by name, alpha first, each with what Optuna calls it.
+
+    Prompts only where a solver takes any, a rank only LoRA's, tokens only VPT's, nothing for frozen features.
+    """
+    found: dict[str, tuple[str, Range | Choices]] = {}
+    for name in sorted(space, key=lambda name: name != "alpha"):
+        prompting = name == "alpha" or name in STEERING
+        if name == SOLVER or solver in FROZEN or OWN.get(name, solver) != solver:
+            continue
+        if prompting and solver not in STEERED:
+            continue
+        entry = space[name]
+        if isinstance(entry, dict):
+            if solver in entry:
+                found[name] = (f"{name} of {solver}", entry[solver])
+        else:
+            found[name] = (name, entry)
+    return found
+
+
+def corners(space: Mapping[str, Dimension], solver: str) -> Iterator[HyperParameters]:
+    """Settings at the ends of every range, and with every choice, for each solver that may be tried."""
+    for own in solvers_of(space, solver):
+        ends = {name: entry.ends() for name, (_, entry) in dimensions(space, own).items()}
+        chosen: HyperParameters = {SOLVER: own} if SOLVER in space else {}
+        for place in range(max(map(len, ends.values()), default=1)):
+            yield chosen | {name: values[min(place, len(values) - 1)] for name, values in ends.items()}
+
+
+def check_space(space: Mapping[str, Dimension], solver: str) -> None:
+    """Raises ValueError for what matters to no solver that may be tried."""
+    tried = solvers_of(space, solver)
+    named = ", ".join(tried)
+    for name, entry in space.items():
+        for other in entry if isinstance(entry, dict) else ():
+            if other not in tried:
+                raise ValueError(f"search.space.{name} must be of {named}, which are searched over, but has {other!r}")
+        if name != SOLVER and not any(name in dimensions(space, one) for one in tried):
+            raise ValueError(f"search.space.{name} must matter to {named}, which are searched over, but does not")
+
+
+def sample(trial: optuna.Trial, space: Mapping[str, Dimension], solver: str) -> HyperParameters:
+    """A setting of a trial. `solver` is the run's own."""
+    values: HyperParameters = {}
+    if SOLVER in space:
+        values[SOLVER] = solver = trial.suggest_categorical(SOLVER, list(solvers_of(space, solver)))
+    for name, (label, entry) in dimensions(space, solver).items():
+        if name in STEERING and values.get("alpha") == 0:
+            continue
+        if isinstance(entry, Choices):
+            choice: Any = trial.suggest_categorical(label, list(entry.choices))
+            values[name] = choice
+        elif entry.zero and trial.suggest_categorical(f"{label} is zero", [False, True]):
+            values[name] = 0.0
+        elif entry.integer:
+            values[name] = trial.suggest_int(label, int(entry.low), int(entry.high), log=entry.log)
+        else:
+            values[name] = trial.suggest_float(label, entry.low, entry.high, log=entry.log)
+    return values
+
+
+def as_optuna(values: HyperParameters, space: Mapping[str, Dimension], solver: str) -> dict[str, Any]:
+    """A setting as Optuna's enqueue_trial takes it. `solver` is the run's own, where the setting names none."""
+    own = str(values.get(SOLVER, solver))
+    parameters: dict[str, Any] = {SOLVER: own} if SOLVER in space else {}
+    for name, (label, entry) in dimensions(space, own).items():
+        if isinstance(entry, Range) and entry.zero:
+            parameters[f"{label} is zero"] = values.get(name) == 0
+        if name in values and not (isinstance(entry, Range) and entry.zero and values[name] == 0):
+            parameters[label] = values[name]
+    return parameters
