@@ -21,6 +21,7 @@ class Search(Section):
 
     `rungs` are episodes done in all. `space` holds ranges and choices; what matters to some solvers only is asked for
     those alone, and a range may be one for each solver. `first` are settings tried before any is sampled, by name.
+    `audit`: afterwards, all trials do all episodes, to tell what stopping them has cost and saved.
     """
 
     split: str = "validation"
@@ -33,6 +34,7 @@ class Search(Section):
     delta: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     space: Space
     first: dict[str, HyperParameters] = Field(default_factory=dict)
+    audit: bool = False
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> "Search":

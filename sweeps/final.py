@@ -17,6 +17,7 @@ from sweeps.statistics import SURE, Estimate, estimate, holm, paired_difference,
 from sweeps.trial import LOCALISATION, summary
 
 BASELINE = "no prompts"
+AUDITED = "best of all"
 Rows = list[dict[str, Any]]  # of a setting, by episode
 
 
@@ -34,6 +35,18 @@ class Compared:
     localisation: Mapping[str, float | None]
     p: float | None = None
     p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What all trials on all validation episodes would have found: a winner, its lead over the sweep's own on the
+    unseen episodes (None where they are one, or one failed), and the problems that the search took and that this took.
+    """
+
+    best: Run
+    lead: Estimate | None
+    searched: int
+    full: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Finding:
     may_be_best: int = 1
     tried: tuple[Scored, ...] = ()
     importances: dict[str, float] | None = None
+    audit: Audit | None = None
 
     @property
     def best(self) -> Compared:
@@ -85,10 +99,18 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     baseline, baseline_rows = _best_without_prompts(search, session, searched, proposals.values, winner)
     progress.planned += baseline_rows  # most of them are in the ledger already
     settings = _compared_settings(sweep, search, reported, proposals.values[winner], baseline)
+    whole = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner
+    if whole != winner:
+        settings[AUDITED] = with_hyper_parameters(reported, proposals.values[whole])
     rows = _precise(session, settings, sweep.final, progress)
     hashes = ray.get(session.dispatcher.hashes_of.remote([*settings.values(), *tried.values()]))
     again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else None
     rivals = {trial: on_validation[trial] for trial in proposals.whole if trial != winner}
+    audit = None
+    if search.audit:
+        lead = _lead(rows[list(settings).index(AUDITED)], rows[0]) if whole != winner else None
+        best = settings.get(AUDITED, settings["best"])
+        audit = Audit(best, lead, sum(seen.values()), len(tried) * search.rungs[-1])
     return Finding(
         values=proposals.values[winner],
         validation=estimate(on_validation[winner]),
@@ -110,6 +132,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
             for trial, own in on_validation.items()
         ),
         importances=importances(proposals.study),
+        audit=audit,
     )
 
 
@@ -129,6 +152,22 @@ def _compared_settings(
     head = best.solver.head  # what fine-tuning starts from is the yardstick for it
     settings["frozen features"] = with_hyper_parameters(best, {"name": head if head in FROZEN else "protonet"})
     return settings
+
+
+def _best_of_all(session: Session, tried: Mapping[str, Run], episodes: int, progress: Progress) -> str:
+    """The trial that is best on all validation episodes once all have done them; of equals the earlier."""
+    progress.note = f"audit: all {len(tried)} trials on all {episodes} validation episodes"
+    progress.planned += len(tried) * episodes
+    rows = _solve(session, list(tried.values()), episodes)
+    means = {trial: summary(own)["accuracy"] for trial, own in zip(tried, rows, strict=True)}
+    whole = {trial: mean for trial, mean in means.items() if mean is not None}
+    return max(whole, key=lambda trial: whole[trial])
+
+
+def _lead(ours: Rows, theirs: Rows) -> Estimate | None:
+    if any(row["failed"] for row in [*ours, *theirs]):
+        return None
+    return paired_difference([row["accuracy"] for row in ours], [row["accuracy"] for row in theirs])
 
 
 def _precise(session: Session, settings: Mapping[str, Run], final: Final, progress: Progress) -> list[Rows]:

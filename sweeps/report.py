@@ -12,7 +12,7 @@ from pipeline.ledger import Ledger
 from pipeline.session import Session
 from sweeps import landscape
 from sweeps.config import Sweep
-from sweeps.final import BASELINE, Compared, Finding
+from sweeps.final import BASELINE, Audit, Compared, Finding
 from sweeps.naming import setting_name
 from sweeps.pictures import picture_of_episode
 from sweeps.statistics import SURE, Estimate, numbers
@@ -131,7 +131,22 @@ def _how_sure(finding: Finding, sweep: Sweep) -> list[str]:
             f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %): the "
             f"winner beats {beaten or 'none'} of them with confidence."
         )
+    if finding.audit is not None:
+        lines.append(_audited(finding.audit))
     return lines
+
+
+def _audited(audit: Audit) -> str:
+    searched, full = audit.searched, audit.full
+    told = f"- Audit: the search took {searched} validation episodes, {100 * searched / full:.0f} % of the {full} that "
+    told += "all trials take on all of them. "
+    if audit.lead is None:
+        return told + "Both have the same winner."
+    sure = "cannot be told apart" if abs(audit.lead.mean) <= audit.lead.ci95 else "differ"
+    return told + (
+        f"Their winner would have been {setting_name(audit.best)}, on unseen episodes {_points(audit.lead)} points "
+        f"against the search's own (paired, 95 %): the two {sure}."
+    )
 
 
 def left_out(lost: Sequence[str]) -> str:
@@ -166,10 +181,17 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
         "whole": finding.whole,
         "may_be_best": finding.may_be_best,
         "importances": None if finding.importances is None else dict(finding.importances),
+        "audit": None if finding.audit is None else _audit_as_json(finding.audit),
         "episodes_spent": finding.spent,
         "episodes_lost": list(finding.lost),
         "mlflow": tracking,
     }
+
+
+def _audit_as_json(audit: Audit) -> dict[str, Any]:
+    lead, lead_ci95 = numbers(audit.lead)
+    shares = {"episodes_searched": audit.searched, "episodes_full": audit.full}
+    return {**shares, "best": setting_name(audit.best), "lead": lead, "lead_ci95": lead_ci95}
 
 
 def _compared_as_json(compared: Compared) -> dict[str, Any]:

@@ -288,3 +288,19 @@ def test_noise_has_no_winner(gap):
         best = final.compare_all(runs, list("abc"), rows)["best"]
         told += best.p_holm < 0.05
     assert told <= 0.07 * 400 if gap == 0 else told > 0.1 * 400
+
+
+def test_an_audit_has_all_trials_do_all_episodes():
+    """0.1 was stopped, and would have won: DEFAULTS have the smaller rate on both splits."""
+    audited = SWEEP.model_copy(update={"search": SWEEP.search.model_copy(update={"audit": True})})
+    better = {"t0_0": ({**STEERED, "lr": 0.011}, [0.1]), "t1_0": (STEERED, [0.6, 0.7])}
+    dispatcher = Dispatcher()
+    found = judged(dispatcher, audited, **better)
+    assert found.values == STEERED
+    assert found.audit.best.solver.lr == 0.011
+    assert (found.audit.searched, found.audit.full) == (2 + 4, 8)
+    assert found.audit.lead.mean == pytest.approx(0.009)
+    assert found.compared[final.AUDITED].difference.mean == pytest.approx(found.best.difference.mean + 0.009)
+    same = judged(Dispatcher(), audited, t1_0=(STEERED, [0.6, 0.7]))
+    assert (same.audit.lead, same.audit.best) == (None, same.best.run)
+    assert judged(Dispatcher(), **better).audit is None

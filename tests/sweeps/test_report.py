@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sweeps.final import Audit
 from sweeps.landscape import Scored
 from sweeps.report import COLUMNS, as_json, as_markdown, as_table, verdict
 from sweeps.statistics import Estimate
@@ -85,6 +86,7 @@ def test_the_object_for_machines():
         "whole": 1,
         "may_be_best": 1,
         "importances": None,
+        "audit": None,
         "episodes_spent": 1234,
         "episodes_lost": [],
         "mlflow": tracking,
@@ -172,3 +174,22 @@ def test_the_report_tells_of_the_search_space():
     text = as_markdown(finding(tried=tried, importances={"alpha": 0.9, "lr": 0.1}), SWEEP)
     assert "| alpha | 0.90 |" in text
     assert "## Search space" not in as_markdown(finding(), SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        (None, "Both have the same winner."),
+        (
+            Estimate(0.002, 0.004, 200),
+            "on unseen episodes +0.2 ± 0.4 points against the search's own (paired, 95 %): the",
+        ),
+        (Estimate(0.009, 0.004, 200), "the two differ."),
+    ],
+)
+def test_the_report_tells_what_an_audit_found(lead, said):
+    audit = Audit(finding().baseline.run, lead, 1200, 3200)
+    text = as_markdown(finding(audit=audit), SWEEP)
+    assert "the search took 1200 validation episodes, 38 % of the 3200 that all trials take on all of them." in text
+    assert said in text
+    assert as_json(finding(audit=audit), {})["audit"]["episodes_full"] == 3200
