@@ -116,3 +116,24 @@ def test_holm_keeps_order_and_follows_its_input(seed):
 def test_holm_takes_p_values_alone(p):
     with pytest.raises(ValueError, match=f"p-values must be between 0 and 1 but got {p}"):
         holm([0.5, p])
+
+
+@pytest.mark.parametrize("episodes", [16, 64, 300])
+def test_intervals_cover_the_truth_as_often_as_they_say(episodes):
+    """Of accuracies in steps of a hundredth, as 20-way episodes with 5 queries give them: 93 to 97 % of intervals."""
+    rng, sweeps = np.random.default_rng(episodes), 2000
+    difficulty = rng.beta(20, 10, (sweeps, episodes))
+    ours, theirs = (rng.binomial(100, np.clip(difficulty + gain, 0, 1)) / 100 for gain in (0.02, 0.0))
+    truth = {"mean": 20 / 30, "difference": float(np.mean(np.clip(rng.beta(20, 10, 10**6) + 0.02, 0, 1))) - 20 / 30}
+    means = [estimate(own) for own in theirs]
+    differences = [paired_difference(one, other) for one, other in zip(ours, theirs, strict=True)]
+    for name, judged in (("mean", means), ("difference", differences)):
+        covered = np.mean([abs(one.mean - truth[name]) <= one.ci95 for one in judged])
+        assert 0.93 <= covered <= 0.97
+    assert np.mean([one.ci95 for one in differences]) < np.mean([one.ci95 for one in means])  # what pairing is for
+
+
+def test_p_values_of_noise_are_evenly_spread():
+    rng = np.random.default_rng(0)
+    p_values = np.array([paired_p_value(*rng.normal(0.6, 0.1, (2, 50))) for _ in range(2000)])
+    assert stats.kstest(p_values, "uniform").pvalue > 0.01
