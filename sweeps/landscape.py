@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
@@ -17,13 +18,12 @@ from pipeline.config import HyperParameters
 from sweeps.statistics import Estimate, estimate
 
 LEAST_TRIALS = 8
-BEST_SHARE = 0.25  # of trials; a tenth of 16 would be one or two
 LOG_FROM = 20  # highest value over lowest
 TRIAL_COLOUR, BEST_COLOUR = "#0072b2", "#d55e00"  # of the Okabe-Ito palette, told apart by the colour-blind
 
 WITH_IMPORTANCE = (
     "Importance: a parameter's share in what each alone explains of the variance of being among the best quarter, over "
-    "the sampled settings, which TPE spreads unevenly; one without effect has some by chance, more of fewer trials."
+    "the sampled settings, which TPE spreads unevenly; one without effect has some by chance, more if trials are few."
 )
 WITHOUT_IMPORTANCE = f"Importance cannot be told: that takes {LEAST_TRIALS} complete trials, and scores that differ."
 WITH_SLICES = "Means in % (95 %, over trials) are over the other hyper-parameters, which are not tuned for a slice."
@@ -57,17 +57,21 @@ def importances(study: optuna.Study) -> dict[str, float] | None:
     alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) added up.
     Nothing is random. None for fewer than LEAST_TRIALS complete trials, and where too many score the same.
     """
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < LEAST_TRIALS:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < LEAST_TRIALS:
         return None
+    sampled = {label: kind for trial in complete for label, kind in trial.distributions.items()}
+    explained: dict[str, float] = defaultdict(float)
     with warnings.catch_warnings():  # of ties, and of what a single trial has
         warnings.simplefilter("ignore")
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
-        explained = get_param_importances(study, evaluator=evaluator, normalize=False)
-    summed: dict[str, float] = defaultdict(float)
-    for label, part in sorted(explained.items()):
-        summed[label.removesuffix(" is zero").split(" of ")[0]] += part
-    total, largest_first = sum(summed.values()), sorted(summed, key=lambda name: (-summed[name], name))
-    return {name: summed[name] / total for name in largest_first} if total > 0 else None
+        for label, kind in sorted(sampled.items()):
+            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)  # a tenth of 16 trials would be one or two
+            if isinstance(kind, CategoricalDistribution):
+                evaluator._prior_weight = 0.0  # any hides most of what choices explain, however many the trials
+            found = get_param_importances(study, evaluator=evaluator, params=[label], normalize=False)
+            explained[label.removesuffix(" is zero").split(" of ")[0]] += found[label]
+    total, largest_first = sum(explained.values()), sorted(explained, key=lambda name: (-explained[name], name))
+    return {name: explained[name] / total for name in largest_first} if total > 0 else None
 
 
 def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
@@ -78,8 +82,7 @@ def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1 but got {bins}")
-    kinds = _kinds(trials)
-    if name not in kinds:
+    if name not in (kinds := _kinds(trials)):
         raise ValueError(f"name must be one of {', '.join(kinds)} but got {name!r}")
     own, numeric = [trial for trial in trials if name in trial.values], kinds[name]
     alike: dict[Any, list[Scored]] = defaultdict(list)
@@ -92,13 +95,11 @@ def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
 
 def _joined(groups: list[list[Scored]], bins: int) -> list[list[Scored]]:
     """Neighbours joined until they are at most so many, each as near as can be to its share of what is left."""
-    parts: list[list[Scored]] = []
-    while len(groups) > bins - len(parts):
-        sizes = np.cumsum([len(group) for group in groups])
-        end = int(np.abs(sizes - sizes[-1] / (bins - len(parts))).argmin()) + 1
-        parts.append([trial for group in groups[:end] for trial in group])
-        groups = groups[end:]
-    return parts + groups
+    if len(groups) <= bins:
+        return groups
+    sizes = np.cumsum([len(group) for group in groups])
+    end = int(np.abs(sizes - sizes[-1] / bins).argmin()) + 1
+    return [[trial for group in groups[:end] for trial in group], *_joined(groups[end:], bins - 1)]
 
 
 def _slice(scores: Sequence[float], first: float | str, last: float | str) -> Slice:
@@ -122,29 +123,28 @@ def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) 
         lines += [*_table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
     lines += [WITH_IMPORTANCE if shares else WITHOUT_IMPORTANCE, "", WITH_SLICES]
     for name in sorted(_kinds(trials), key=lambda name: -shares.get(name, 0)):
-        rows = []
-        for own in slices(trials, name):
-            rows.append((own.label, str(own.trials), str(own.mean).removesuffix(" ± inf"), f"{100 * own.best:.1f}"))
+        told = slices(trials, name)
+        rows = [(one.label, one.trials, str(one.mean).removesuffix(" ± inf"), f"{100 * one.best:.1f}") for one in told]
         lines += ["", *_table((name, "trials", "mean", "best"), rows)]
     return lines
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+    return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
 
 
 def draw_slices(trials: Sequence[Scored], path: Path) -> Path:
     """Writes `slices_figure` as a PNG."""
+    figure = slices_figure(trials)
     path.parent.mkdir(parents=True, exist_ok=True)
-    slices_figure(trials).savefig(path, dpi=150, format="png")
+    figure.savefig(path, dpi=150, format="png")
     return path
 
 
 def slices_figure(trials: Sequence[Scored]) -> Any:
-    """A matplotlib Figure, a panel for each numeric hyper-parameter: scores with 95 % of their difference to the best.
-
-    Bars longer than half of what the scores span may end at the frame. Raises ValueError for no trials and no panel.
+    """A matplotlib Figure: a panel for each numeric hyper-parameter, scores with 95 % of their difference to the best,
+    cut where it is far more than the scores span. Raises ValueError for no trials and no panel.
     """
     from matplotlib.figure import Figure
 
@@ -159,10 +159,9 @@ def slices_figure(trials: Sequence[Scored]) -> Any:
         _draw_panel(axis, [trial for trial in trials if name in trial.values], name, best)
     scores = np.array([100 * trial.score for trial in trials])
     margin = max(np.ptp(scores) / 2, 0.5)
-    figure.axes[0].set_ylim(scores.min() - margin, scores.max() + margin)
+    axis.set_ylim(scores.min() - margin, scores.max() + margin)
     figure.supylabel("accuracy %", fontsize=9)
-    drawn = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*drawn, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
     return figure
 
 
