@@ -81,6 +81,13 @@ class Finding:
         return self.compared[BASELINE]
 
 
+def problems_to_judge(sweep: Sweep, search: Search) -> int:
+    """How many `judge` takes, as far as is known before the search."""
+    named = sum(values.get("alpha") != 0 for values in search.first.values())
+    judged = 3 + named + sweep.final.masks + 2 * sweep.final.again
+    return search.rungs[-1] * (1 + search.audit * search.trials) + judged * sweep.final.episodes
+
+
 def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, progress: Progress) -> Finding:
     """Evaluates the winner beside alpha = 0, the named first settings, the true masks and the frozen features.
 
@@ -95,13 +102,15 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     scored = [trial for trial in tried if trial in proposals.scores]
     accuracies = ray.get(session.dispatcher.accuracies.remote([(tried[trial], seen[trial]) for trial in scored]))
     on_validation = dict(zip(scored, accuracies, strict=True))
+    progress.planned = sum(seen.values()) + problems_to_judge(sweep, search)
     progress.note = "choosing the baseline, alpha = 0, on validation episodes"
     baseline, baseline_rows = _best_without_prompts(search, session, searched, proposals.values, winner)
-    progress.planned += baseline_rows  # most of them are in the ledger already
+    progress.planned += baseline_rows - search.rungs[-1]  # most of them are in the ledger already
     settings = _compared_settings(sweep, search, reported, proposals.values[winner], baseline)
     whole = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner
     if whole != winner:
         settings[AUDITED] = with_hyper_parameters(reported, proposals.values[whole])
+        progress.planned += sweep.final.episodes
     rows = _precise(session, settings, sweep.final, progress)
     hashes = ray.get(session.dispatcher.hashes_of.remote([*settings.values(), *tried.values()]))
     again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else None
@@ -157,7 +166,6 @@ def _compared_settings(
 def _best_of_all(session: Session, tried: Mapping[str, Run], episodes: int, progress: Progress) -> str:
     """The trial that is best on all validation episodes once all have done them; of equals the earlier."""
     progress.note = f"audit: all {len(tried)} trials on all {episodes} validation episodes"
-    progress.planned += len(tried) * episodes
     rows = _solve(session, list(tried.values()), episodes)
     means = {trial: summary(own)["accuracy"] for trial, own in zip(tried, rows, strict=True)}
     whole = {trial: mean for trial, mean in means.items() if mean is not None}

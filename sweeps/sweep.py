@@ -17,7 +17,7 @@ from pipeline.ledger import Ledger
 from pipeline.session import open_session
 from pipeline.storage import Home
 from sweeps.config import Search, Sweep
-from sweeps.final import Finding, judge
+from sweeps.final import Finding, judge, problems_to_judge
 from sweeps.halving import halving
 from sweeps.progress import Progress, shown
 from sweeps.racing import Rule, racing
@@ -80,9 +80,7 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
             if rung > 0:
                 left = {trial: left[trial] for trial in keep(rung, left)}
             total += len(left) * (stop - start)
-    named = sum(values.get("alpha") != 0 for values in search.first.values())
-    judged = 3 + named + sweep.final.masks + 2 * sweep.final.again
-    return total + search.rungs[-1] + judged * sweep.final.episodes
+    return total + problems_to_judge(sweep, search)
 
 
 def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> str:
