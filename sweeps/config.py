@@ -16,8 +16,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Search(Section):
-    """Trials come in generations. After every rung `stop: halving` lets the better `keep` of them go on; `stop: racing`
-    all but those that a rival beats with confidence, so that the true best is dropped with probability `delta` at most.
+    """Trials come in generations. After every rung `stop: racing` lets all go on but those that a rival beats with
+    confidence, so that the true best is dropped with probability `delta` at most; `stop: halving` the better `keep`.
 
     `rungs` are episodes done in all. `space` holds ranges and choices; what matters to some solvers only is asked for
     those alone, and a range may be one for each solver. `first` are settings tried before any is sampled, by name.
@@ -28,8 +28,8 @@ class Search(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     trials: Positive = 16
     generation: Positive = 8
-    rungs: tuple[Positive, ...] = (16, 32, 64)
-    stop: Literal["halving", "racing"] = "halving"
+    rungs: tuple[Positive, ...] = (16, 24, 32, 48, 64, 100)
+    stop: Literal["racing", "halving"] = "racing"
     keep: Share = 0.5
     delta: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     space: Space

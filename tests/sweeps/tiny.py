@@ -14,6 +14,7 @@ TINY = [
     "search.trials=4",
     "search.generation=2",
     "search.rungs=[2, 4]",
+    "search.stop=halving",
     "search.keep=0.5",
     "search.space.lambda={low: 0.03, high: 30, log: true}",
     "search.space.alpha={low: 0.03, high: 10, log: true, zero: true}",
