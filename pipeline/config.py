@@ -30,11 +30,41 @@ class Section(BaseModel):
 
 
 class Dataset(Section):
-    """GlyphScenes is drawn when first used; `images_per_class` scenes of each validation and novel class."""
+    """GlyphScenes (`glyphs`: drawn when first used, `images_per_class` scenes of each validation and novel class), or
+    images of one's own at `path`, which `source` says how to read; they are packed when first used, and again when
+    their files change. `packed`: what `fpt data pack` has written.
 
-    source: Literal["glyphs"] = "glyphs"
+    `resize`: crop keeps the aspect, as the backbone's own transform; squash does not, as the paper's code. Classes
+    without a split are divided by `split_seed`. `small_classes`: those with fewer than shot + query images.
+    """
+
+    source: Literal[
+        "glyphs",
+        "folder",
+        "table",
+        "lists",
+        "cub",
+        "cars",
+        "places",
+        "plantae",
+        "aircraft",
+        "pets",
+        "packed",
+    ] = "glyphs"
+    path: str | None = None
     images_per_class: Positive = 30
     distractors: Annotated[int, Field(ge=0, le=6)] = 2
+    resize: Literal["crop", "squash"] = "crop"
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    small_classes: Literal["refuse", "leave_out"] = "refuse"
+
+    @model_validator(mode="after")
+    def _path_fits_the_source(self) -> "Dataset":
+        if self.source == "glyphs" and self.path is not None:
+            raise ValueError(f"source must say how to read {self.path!r} (folder, table, cub ...) but is glyphs")
+        if self.source != "glyphs" and not self.path:
+            raise ValueError(f"path must say where the images of source {self.source} are but is missing")
+        return self
 
 
 class BackboneName(Section):

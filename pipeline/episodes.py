@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from fpt.randomness import generator
+from pipeline.config import Episodes
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class EpisodeSampler:
             if len(rows) < shot + query:
                 raise ValueError(
                     f"episodes.shot + episodes.query must be at most {len(rows)}, the images of class {name!r}, "
-                    f"but got {shot} + {query}"
+                    f"but got {shot} + {query}; dataset.small_classes: leave_out draws from the other classes"
                 )
         self.rows = list(classes.values())
         self.way, self.shot, self.query, self.seed = way, shot, query, seed
@@ -54,3 +55,15 @@ class EpisodeSampler:
             query=np.concatenate([rows[self.shot :] for rows in drawn]),
             query_labels=ways.repeat(self.query),
         )
+
+
+def sampler_of(
+    classes: Mapping[str, Int[np.ndarray, " images"]], wanted: Episodes, small_classes: str
+) -> EpisodeSampler:
+    """The sampler of a split's classes; those with too few images are left out where `Dataset.small_classes` says so.
+
+    Raises ValueError as EpisodeSampler does.
+    """
+    least = wanted.shot + wanted.query
+    kept = {name: rows for name, rows in classes.items() if len(rows) >= least or small_classes == "refuse"}
+    return EpisodeSampler(kept, wanted.way, wanted.shot, wanted.query, wanted.seed)

@@ -17,7 +17,8 @@ from pipeline.storage import Folder, Home, cache_folder
 
 def packed_images(run: Run, home: Home) -> PackedImages:
     """The image store of a run's data set, packed where it is not there yet."""
-    described = {**run.dataset.model_dump(), "version": scenes.VERSION}
+    drawn = {name: getattr(run.dataset, name) for name in ("source", "images_per_class", "distractors")}
+    described = {**drawn, "version": scenes.VERSION}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
     folder = Folder(home.uri_of("images"))
     name = f"{run.dataset.source}-{digest}.arrow"

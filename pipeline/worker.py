@@ -18,7 +18,7 @@ from fpt.problems import Episodes as EpisodeTensors
 from fpt.problems import Outcome, Setting, solve
 from fpt.solvers import STEERED, Settings
 from pipeline import config
-from pipeline.episodes import EpisodeSampler
+from pipeline.episodes import EpisodeSampler, sampler_of
 from pipeline.features import FrozenImages, KeptEvidence
 from pipeline.images import ImageStore
 from pipeline.ledger import Ledger
@@ -31,7 +31,7 @@ class Worker:
     def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
         keep_freed_memory()
         torch.set_num_threads(run.compute.threads_per_worker)
-        self.name, self.compute = name, run.compute
+        self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
         self.precision, self.backbone = backbone_of(run, best_device())
         self.store = ImageStore(store)
         if self.store.side != (self.backbone.image_size, self.backbone.image_size):
@@ -85,8 +85,7 @@ class Worker:
     def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
         sampler = self.samplers.get(wanted)
         if sampler is None:
-            classes = self.store.classes(wanted.split)
-            sampler = EpisodeSampler(classes, wanted.way, wanted.shot, wanted.query, wanted.seed)
+            sampler = sampler_of(self.store.classes(wanted.split), wanted, self.small_classes)
             self.samplers[wanted] = sampler
         drawn = [sampler[index] for index in indices]
         return episode_tensors(self.backbone, self.store, self.frozen, drawn, blocks, whole)

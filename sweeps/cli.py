@@ -138,6 +138,24 @@ def compare(
 
 
 @app.command()
+def show(
+    config: Config,
+    episode: Annotated[int, typer.Option(min=0, help="Which one.")] = 0,
+    out: Annotated[Path, typer.Option(help="A PNG file.")] = Path("episode.png"),
+    overrides: Set = [],  # noqa: B006
+) -> None:
+    """A picture of an episode: support images, their prompts, where [CLS] looks before and after fine-tuning.
+
+    Example: fpt show sweeps/configs/glyphs.yaml --episode 3 --out episode.png
+    """
+    with _one_sentence_for_mistakes():
+        wanted = load(config, overrides)
+        from sweeps.evaluate import show as drawn
+
+        print(drawn(wanted, episode, out))
+
+
+@app.command()
 def bench(
     config: Config,
     overrides: Set = [],  # noqa: B006

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.config import HyperParameters, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
-from sweeps.space import Range, Space, check_space, corners
+from sweeps.space import Range, Space, corners
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -127,7 +127,6 @@ class Sweep(Run):
     def _first_and_space_fit_the_run(self) -> "Sweep":
         if self.search is not None:
             run, space = plain_run(self), self.search.space
-            check_space(space, run.solver.name)
             for values in corners(space, run.solver.name):
                 with_hyper_parameters(run, values)
             for name, values in self.search.first.items():

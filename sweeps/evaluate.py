@@ -1,6 +1,7 @@
-"""One configuration: its accuracy over many episodes (`fpt run`), its speed on one worker (`fpt bench`)."""
+"""One configuration: its accuracy over many episodes (`fpt run`), an episode's picture, its speed on one worker."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -9,12 +10,14 @@ import torch
 from fpt.bench import Shape, as_text, measure
 from fpt.loading import best_device
 from pipeline.checks import check_run
-from pipeline.config import plain_run
+from pipeline.config import STEERED, plain_run
+from pipeline.packed import on_this_node, packed_images
 from pipeline.session import open_session
 from pipeline.storage import Home
 from pipeline.worker import backbone_of, setting
 from sweeps.config import Sweep
 from sweeps.naming import setting_name
+from sweeps.pictures import picture_of_episode
 from sweeps.progress import Progress, shown
 from sweeps.report import left_out
 from sweeps.statistics import Estimate
@@ -43,6 +46,20 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
         "episodes_lost": lost,
         **{key: value for key, value in metrics.items() if key not in ("failed", "seconds_per_episode")},
     }
+
+
+def show(sweep: Sweep, episode: int, path: Path) -> Path:
+    """Draws an episode of a configuration, on this machine alone. Raises ValueError for bad input."""
+    run = plain_run(sweep)
+    check_run(run)
+    if run.solver.name not in STEERED or run.prompts.alpha == 0:
+        raise ValueError(
+            f"solver.name must be one that takes prompts ({', '.join(sorted(STEERED))}), and prompts.alpha above 0, "
+            f"for a picture of them but got {run.solver.name} and {run.prompts.alpha:g}"
+        )
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"--out must be a PNG file but got {str(path)!r}")
+    return picture_of_episode(run, on_this_node(packed_images(run, Home(sweep.home))), episode, path)
 
 
 def speed(sweep: Sweep, stacks: Sequence[int], repeats: int) -> tuple[str, dict[str, Any]]:

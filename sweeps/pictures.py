@@ -7,7 +7,7 @@ from fpt.figures import draw_episode
 from fpt.problems import prompts_of_all, stack_of
 from fpt.solvers import SOLVERS
 from pipeline.config import Run, with_precision
-from pipeline.episodes import EpisodeSampler
+from pipeline.episodes import sampler_of
 from pipeline.features import FrozenImages
 from pipeline.images import ImageStore
 from pipeline.worker import backbone_of, episode_tensors, setting
@@ -21,7 +21,7 @@ def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Pa
     _, backbone = backbone_of(with_precision(run, "float32"), "cpu")
     store, wanted, chosen = ImageStore(store_path), run.episodes, setting(run)
     classes = store.classes(wanted.split)
-    episode = EpisodeSampler(classes, wanted.way, wanted.shot, wanted.query, wanted.seed)[index]
+    episode = sampler_of(classes, wanted, run.dataset.small_classes)[index]
     frozen = FrozenImages(backbone, store, run.compute.cache_megabytes)
     episodes = episode_tensors(backbone, store, frozen, [episode], chosen.training.blocks)
     # Asked about its own support images, the fine-tuned model shows where it looks in them.

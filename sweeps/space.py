@@ -113,9 +113,9 @@ def check_space(space: Mapping[str, Dimension], solver: str) -> None:
     for name, entry in space.items():
         for other in entry if isinstance(entry, dict) else ():
             if other not in tried:
-                raise ValueError(f"search.space.{name} must be of {named}, which are searched over, but has {other!r}")
+                raise ValueError(f"search.space.{name} must name solvers that are tried, {named}, but names {other!r}")
         if name != SOLVER and not any(name in dimensions(space, one) for one in tried):
-            raise ValueError(f"search.space.{name} must matter to {named}, which are searched over, but does not")
+            raise ValueError(f"search.space.{name} must matter to a solver that is tried, {named}, but does not")
 
 
 def sample(trial: optuna.Trial, space: Mapping[str, Dimension], solver: str) -> HyperParameters:

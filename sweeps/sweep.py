@@ -23,7 +23,7 @@ from sweeps.progress import Progress, shown
 from sweeps.racing import Rule, racing
 from sweeps.report import as_markdown, write_report
 from sweeps.search import generation_sizes, search_settings
-from sweeps.space import corners
+from sweeps.space import check_space, corners
 from sweeps.tracking import Tracker, check_tracking, without_secrets
 
 AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
@@ -40,6 +40,7 @@ def check_sweep(sweep: Sweep) -> Search:
             f"search.split must differ from episodes.split, or the winner is judged on classes it was chosen by, "
             f"but both are {search.split!r}"
         )
+    check_space(search.space, sweep.solver.name)
     searched = plain_run(sweep, search.split)
     check_run(searched, "search.split")
     check_run(plain_run(sweep))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.episodes import EpisodeSampler
+from pipeline.config import Episodes
+from pipeline.episodes import EpisodeSampler, sampler_of
 
 # Ten classes of unequal size; the store's rows of a class need not lie side by side.
 CLASSES = {f"class {i}": np.arange(i, 10 * (6 + i), 10) for i in range(10)}
@@ -70,3 +71,17 @@ def test_a_class_with_too_few_images_is_named():
     sampler(shot=3, query=3)
     with pytest.raises(ValueError, match=r"must be at most 6, the images of class 'class 0', but got 3 \+ 4"):
         sampler(shot=3, query=4)
+
+
+def test_classes_that_are_too_small_are_left_out_where_that_is_asked_for():
+    wanted = Episodes(way=2, shot=1, query=2, seed=0)
+    classes = {"a": np.arange(5), "small": np.arange(5, 7), "b": np.arange(7, 10)}
+    with pytest.raises(
+        ValueError, match=r"at most 2, the images of class 'small', but got 1 \+ 2; dataset.small_classes"
+    ):
+        sampler_of(classes, wanted, "refuse")
+    sampler = sampler_of(classes, wanted, "leave_out")
+    drawn = np.concatenate([sampler[index].support for index in range(20)])
+    assert not set(drawn) & {5, 6}
+    with pytest.raises(ValueError, match="episodes.way must be from 2 to 1, the classes there are, but got 2"):
+        sampler_of({"a": np.arange(5), "small": np.arange(5, 7)}, wanted, "leave_out")

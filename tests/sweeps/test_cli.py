@@ -22,6 +22,10 @@ BAD = {
 BAD_SWEEPS = {
     **BAD,
     "way": ("episodes.way=1000", "episodes.way must be at most 197, the classes of split validation, but got 1000"),
+    "a space for others": (
+        "search.space.tokens={low: 1, high: 4}",
+        "search.space.tokens must matter to a solver that is tried, lora, but does not",
+    ),
     "no search": ("search=null", "search must be in CONFIG for a sweep but is missing"),
     "tracking": (
         "tracking_uri=runs/mlflow",
@@ -60,7 +64,33 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(fpt, command, mistake)
     refused(fpt(command, str(CONFIG), overrides=[override]), sentence)
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "ui"])
+@pytest.mark.parametrize(
+    ("arguments", "override", "sentence"),
+    [
+        ([], "prompts.alpha=0", "solver.name must be one that takes prompts (full, lora, ssf, vpt)"),
+        (
+            [],
+            "solver.name=r2d2",
+            "solver.name must be one that takes prompts (full, lora, ssf, vpt)",
+        ),
+        (["--out", "a.jpg"], "prompts.alpha=1", "--out must be a PNG file but got 'a.jpg'"),
+    ],
+)
+def test_a_picture_needs_prompts_and_a_place(fpt, arguments, override, sentence):
+    refused(fpt("show", str(CONFIG), *arguments, overrides=[override]), sentence)
+
+
+def test_show_draws_the_episode_that_is_asked_for(fpt, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("sweeps.evaluate.packed_images", lambda run, home: "packed")
+    monkeypatch.setattr("sweeps.evaluate.on_this_node", lambda packed: f"{packed} here")
+    monkeypatch.setattr("sweeps.evaluate.picture_of_episode", lambda *asked: drawn.append(asked[1:]) or asked[-1])
+    result = fpt("show", str(CONFIG), "--episode", "3", "--out", "here/it.png")
+    assert (result.exit_code, result.stdout.strip()) == (0, "here/it.png")
+    assert drawn == [("packed here", 3, Path("here/it.png"))]
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "ui", "show"])
 def test_a_missing_file_is_bad_input(fpt, command):
     refused(fpt(command, "nowhere.yaml"), "CONFIG must be a YAML file but 'nowhere.yaml' is none")
 
