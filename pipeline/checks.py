@@ -7,32 +7,47 @@ from typing import NamedTuple
 from fpt.glyphs.characters import characters
 from fpt.loading import load_backbone
 from pipeline.config import Run
+from pipeline.data.own import class_sizes as sizes_of
+from pipeline.data.own import handed_over, listing_of
+from pipeline.images import ImageStore
 
 GLYPH_SPLITS = ("validation", "novel")
 
 
-def split_sizes(run: Run) -> Mapping[str, int]:
-    """Classes in each split of a run's data set."""
-    return {split: len(characters(split)) for split in GLYPH_SPLITS}
+def class_sizes(run: Run) -> Mapping[str, Mapping[str, int]]:
+    """Images of each class in each split of a run's data set. Raises ValueError for images that are not there."""
+    dataset = run.dataset
+    if dataset.source == "glyphs":
+        return {split: dict.fromkeys(characters(split), dataset.images_per_class) for split in GLYPH_SPLITS}
+    if dataset.source == "packed":
+        store = ImageStore(handed_over(dataset))
+        return {split: {name: len(rows) for name, rows in store.classes(split).items()} for split in store.splits}
+    return sizes_of(listing_of(dataset))
 
 
 def check_run(run: Run, split_field: str = "episodes.split") -> None:
     """Raises ValueError, naming the field, for a run that its data set or backbone cannot serve."""
-    sizes, split = split_sizes(run), run.episodes.split
-    if split not in sizes:
-        raise ValueError(f"{split_field} must be one of {', '.join(sizes)} but got {split!r}")
-    episodes, available = run.episodes, run.dataset.images_per_class
-    if episodes.way > sizes[split]:
+    splits, episodes = class_sizes(run), run.episodes
+    if episodes.split not in splits:
+        raise ValueError(f"{split_field} must be one of {', '.join(splits)} but got {episodes.split!r}")
+    classes, needed = splits[episodes.split], episodes.shot + episodes.query
+    small = [name for name, images in classes.items() if images < needed]
+    kept = len(classes) - len(small) if run.dataset.small_classes == "leave_out" else len(classes)
+    if episodes.way > kept:
         raise ValueError(
-            f"episodes.way must be at most {sizes[split]}, the classes of split {split}, but got {episodes.way}"
+            f"episodes.way must be at most {kept}, the classes of split {episodes.split}"
+            f"{f' with {needed} images' if kept < len(classes) else ''}, but got {episodes.way}"
         )
-    if episodes.shot + episodes.query > available:
+    if small and kept == len(classes):
+        fewest = min(small, key=lambda name: classes[name])
+        others = f" and {len(small) - 1} classes more" if len(small) > 1 else ""
+        said = "which is dataset.images_per_class" if run.dataset.source == "glyphs" else f"as {fewest!r}{others} show"
+        hint = "" if run.dataset.source == "glyphs" else "; dataset.small_classes: leave_out draws from the others"
         raise ValueError(
-            f"episodes.shot + episodes.query must be at most {available}, which is dataset.images_per_class, "
-            f"but got {episodes.shot} + {episodes.query}"
+            f"episodes.shot + episodes.query must be at most {classes[fewest]}, {said}, "
+            f"but got {episodes.shot} + {episodes.query}{hint}"
         )
-    named = run.backbone
-    limits = backbone_limits(named.name, named.image_size, named.weights if isinstance(named.weights, str) else None)
+    limits = limits_of(run)
     if run.prompts.alpha > 0 and run.prompts.patches > limits.patches:
         raise ValueError(
             f"prompts.patches must be at most {limits.patches}, the patches of {run.backbone.name}, "
@@ -48,15 +63,32 @@ def check_run(run: Run, split_field: str = "episodes.split") -> None:
 
 
 class Limits(NamedTuple):
-    """What a backbone's shape allows."""
+    """What a backbone's shape allows, and how its pre-training saw images."""
 
     patches: int
     depth: int
     has_class_token: bool
+    image_size: int
+    crop_pct: float
+    interpolation: str
 
 
 @cache
 def backbone_limits(name: str, image_size: int | None, weights: str | None) -> Limits:
     """Of a timm model. Raises ValueError for one that cannot work, or a local file of weights that does not fit."""
     backbone = load_backbone(name, image_size=image_size, weights=weights)
-    return Limits(backbone.most_patches, backbone.depth, backbone.has_class_token)
+    seen = backbone.model.pretrained_cfg
+    return Limits(
+        backbone.most_patches,
+        backbone.depth,
+        backbone.has_class_token,
+        backbone.image_size,
+        seen.get("crop_pct") or 1.0,
+        seen.get("interpolation") or "bicubic",
+    )
+
+
+def limits_of(run: Run) -> Limits:
+    """Of a run's backbone."""
+    named = run.backbone
+    return backbone_limits(named.name, named.image_size, named.weights if isinstance(named.weights, str) else None)

@@ -35,7 +35,8 @@ class Dataset(Section):
     their files change. `packed`: what `fpt data pack` has written.
 
     `resize`: crop keeps the aspect, as the backbone's own transform; squash does not, as the paper's code. Classes
-    without a split are divided by `split_seed`. `small_classes`: those with fewer than shot + query images.
+    without a split are divided by `shares` and `split_seed`; with `all_novel` every class is novel, whatever its split,
+    as the paper's code has it. `small_classes`: those with fewer than shot + query images.
     """
 
     source: Literal[
@@ -55,7 +56,9 @@ class Dataset(Section):
     images_per_class: Positive = 30
     distractors: Annotated[int, Field(ge=0, le=6)] = 2
     resize: Literal["crop", "squash"] = "crop"
+    shares: dict[str, float] = Field(default_factory=lambda: {"validation": 0.5, "novel": 0.5})
     split_seed: Annotated[int, Field(ge=0)] = 0
+    all_novel: bool = False
     small_classes: Literal["refuse", "leave_out"] = "refuse"
 
     @model_validator(mode="after")

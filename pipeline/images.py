@@ -45,7 +45,8 @@ class ImageStore:
         self.side = (int(metadata["height"]), int(metadata["width"]))
         self.has_masks = metadata["masks"] == "yes"
         self._batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        self.count = sum(batch.num_rows for batch in self._batches)
+        self._ends = np.cumsum([batch.num_rows for batch in self._batches])  # some are shorter: images were left out
+        self.count = int(self._ends[-1])
         labels = pa.Table.from_batches(self._batches).select(["split", "class"])
         self._splits = np.asarray(labels["split"].to_pylist())
         self._classes = np.asarray(labels["class"].to_pylist())
@@ -58,7 +59,7 @@ class ImageStore:
             digest.update("\0".join(getattr(self, f"_{column}{'es' if column == 'class' else 's'}")).encode())
         for batch in self._batches:
             for column in ("image", "mask") if self.has_masks else ("image",):
-                digest.update(_fixed_width(batch, column).data)
+                digest.update(fixed_width(batch, column).data)
         return digest.hexdigest()[:16]
 
     @property
@@ -90,14 +91,42 @@ class ImageStore:
         bits = np.unpackbits(self._gather("mask", rows), axis=1, count=self.side[0] * self.side[1])
         return bits.reshape(len(rows), *self.side).astype(bool)
 
+    def ids(self, rows: Int[np.ndarray, " images"]) -> list[str] | None:
+        """Paths of the chosen images, below the folder that was packed; None for data that has no files."""
+        if "id" not in self._batches[0].schema.names:
+            return None
+        return [self._batches[batch].column("id")[within].as_py() for batch, within in self._places(rows)]
+
     def _gather(self, column: str, rows: Int[np.ndarray, " images"]) -> UInt8[np.ndarray, "images bytes"]:
-        return np.stack([_fixed_width(self._batches[row // ROWS_A_BATCH], column)[row % ROWS_A_BATCH] for row in rows])
+        places = self._places(rows)
+        return np.stack([fixed_width(self._batches[batch], column)[within] for batch, within in places])
+
+    def _places(self, rows: Int[np.ndarray, " images"]) -> list[tuple[int, int]]:
+        """The batch that holds each row, and where in it."""
+        batches = np.searchsorted(self._ends, rows, side="right")
+        within = rows - np.concatenate([[0], self._ends])[batches]
+        return list(zip(batches.tolist(), within.tolist(), strict=True))
 
 
-def _fixed_width(batch: pa.RecordBatch, column: str) -> UInt8[np.ndarray, "rows bytes"]:
+def fixed_width(batch: pa.RecordBatch, column: str) -> UInt8[np.ndarray, "rows bytes"]:
+    """A column of such values, not copied; of a null, whatever is there."""
     array = batch.column(column)
     buffer = np.frombuffer(array.buffers()[1], np.uint8)
     return buffer.reshape(-1, array.type.byte_width)[array.offset : array.offset + len(array)]
+
+
+def schema_of(height: int, width: int, masks: bool, files: bool = False) -> pa.Schema:
+    """Of a packed file. `masks` is whether every image has one; the column is there in any case. Images that come from
+    `files` have an id, which tells from which, and a digest of their pixels.
+    """
+    fields = {
+        "split": pa.string(),
+        "class": pa.string(),
+        "image": pa.binary(height * width * 3),
+        "mask": pa.binary((height * width + 7) // 8),
+        **({"id": pa.string(), "content": pa.binary(16)} if files else {}),
+    }
+    return pa.schema(fields, {"height": str(height), "width": str(width), "masks": "yes" if masks else "no"})
 
 
 def pack(samples: Iterable[Sample], path: Path) -> Path:
@@ -108,14 +137,7 @@ def pack(samples: Iterable[Sample], path: Path) -> Path:
     first = next(iterator)
     height, width, _ = first.image.shape
     masks = first.mask is not None
-    fields = {
-        "split": pa.string(),
-        "class": pa.string(),
-        "image": pa.binary(height * width * 3),
-        "mask": pa.binary((height * width + 7) // 8),
-    }
-    described = {"height": str(height), "width": str(width), "masks": "yes" if masks else "no"}
-    schema = pa.schema(fields, metadata=described)
+    schema = schema_of(height, width, masks)
     with pa.OSFile(str(part), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
         rest = chain([first], iterator)
         while rows := list(islice(rest, ROWS_A_BATCH)):
@@ -129,6 +151,6 @@ def pack(samples: Iterable[Sample], path: Path) -> Path:
                 [row.image.tobytes() for row in rows],
                 packed,
             ]
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, fields.values(), strict=True)]
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
     return part.replace(path)

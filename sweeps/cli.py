@@ -3,14 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sweeps.config import Sweep, load
+from sweeps.data import data
+from sweeps.terminal import one_sentence_for_mistakes, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +19,9 @@ app = typer.Typer(
     help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse them.",
 )
 
-HERE_ONLY = ("compare", "show", "submit", "ui")  # commands that make no sense on a cluster
+app.add_typer(data, name="data")
+
+HERE_ONLY = ("compare", "data", "show", "submit", "ui")  # commands that make no sense on a cluster
 
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field: --set solver.lr=0.01", metavar="a.b=c")]
@@ -30,34 +32,13 @@ Address = Annotated[
 ]
 
 
-@contextmanager
-def _one_sentence_for_mistakes() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        _say(f"fpt: {error}")
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        _say("fpt: interrupted; the same command again goes on where this one stopped")
-        raise typer.Exit(1) from error
-    except Exception as error:
-        if os.environ.get("FPT_TRACEBACK"):
-            raise
-        _say(f"fpt: {type(error).__name__}: {error} (FPT_TRACEBACK=1 shows where)")
-        raise typer.Exit(1) from error
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 @app.command()
 def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
     """Evaluate one configuration: accuracy over episodes, with its 95 % interval.
 
     Example: fpt run sweeps/configs/glyphs.yaml --set episodes.count=100 --set prompts.alpha=0
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         from sweeps.evaluate import evaluate
 
@@ -71,9 +52,9 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
     Stopped half way, the same command goes on. Example: fpt sweep sweeps/configs/glyphs.yaml --set search.trials=32
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        _say("fpt: starting (images, Ray, backbone)")
+        say("fpt: starting (images, Ray, backbone)")
         from sweeps.times import timed_sweep
 
         finding, tracking, times = timed_sweep(wanted, address)
@@ -87,7 +68,7 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         console.print(verdict(finding), highlight=False)
         if finding.lost:
             console.print(left_out(finding.lost), highlight=False)
-        _say(f"fpt: {times}")
+        say(f"fpt: {times}")
         console.print(f"Browse it: fpt ui {config}", highlight=False)
         if as_json:
             print(json.dumps({**described(finding, tracking), "times": times.as_json()}))
@@ -95,13 +76,13 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
 @app.command()
 def table(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
-    """The table of a data set: solvers x shots, without and with prompts, on the terminal and in files.
+    """The paper's table: solvers x shots x data sets, without and with prompts, on the terminal and in files.
 
     Cells that the ledger holds are read. Example: fpt table sweeps/configs/glyphs-table.yaml
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        _say("fpt: starting (images, Ray, backbone)")
+        say("fpt: starting (images, Ray, backbone)")
         from rich.console import Console
 
         from sweeps.layouts import as_records, as_table
@@ -130,7 +111,7 @@ def compare(
     A trial's run stands for the episodes that it was searched on, a file for those of fpt run.
     Example: fpt compare sweeps/configs/glyphs.yaml sweeps/configs/glyphs.yaml --set-b prompts.alpha=0
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         from sweeps import compare as comparing
 
         found = comparing.compare((a, b), (set_a, set_b), home, split)
@@ -148,7 +129,7 @@ def show(
 
     Example: fpt show sweeps/configs/glyphs.yaml --episode 3 --out episode.png
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         from sweeps.evaluate import show as drawn
 
@@ -169,7 +150,7 @@ def bench(
     With --sweep: how long a sweep takes to start, part by part, and what orchestration costs it then.
     Example: fpt bench sweeps/configs/glyphs.yaml --stack 1 --stack 8
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         if whole:
             from sweeps.times import times_of_new_sweep
@@ -198,7 +179,7 @@ def submit(
     The same command again follows the job that there is. A job that failed is submitted anew and goes on where it
     stopped. Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
     """
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         from sweeps import dashboard
         from sweeps import submit as jobs
 
@@ -206,7 +187,7 @@ def submit(
         config, overrides, options = _parsed(name, arguments)
         command = jobs.remote_command(name, arguments, config, overrides, options)
         url = dashboard.dashboard_address(address)
-        status = jobs.submit(command, url, dashboard.connect(url), _say, follow, restart, as_json, jobs.PAUSE)
+        status = jobs.submit(command, url, dashboard.connect(url), say, follow, restart, as_json, jobs.PAUSE)
     raise typer.Exit(status)
 
 
@@ -229,7 +210,7 @@ def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str,
 @app.command()
 def ui(config: Config, overrides: Set = [], port: int = 5000) -> None:  # noqa: B006
     """Open MLflow on a sweep's results, on this machine only. Example: fpt ui sweeps/configs/glyphs.yaml"""
-    with _one_sentence_for_mistakes():
+    with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         from sweeps.sweep import tracking_uri
 
@@ -243,9 +224,9 @@ def _serve(wanted: Sweep, uri: str, port: int) -> None:
     if uri.startswith(("http://", "https://")):
         from sweeps.tracking import without_secrets
 
-        _say(f"fpt: the results are on a server already: {without_secrets(uri)}")
+        say(f"fpt: the results are on a server already: {without_secrets(uri)}")
         return
-    _say(f"fpt: http://127.0.0.1:{port} shows experiment {wanted.name!r}; Ctrl-C stops it")
+    say(f"fpt: http://127.0.0.1:{port} shows experiment {wanted.name!r}; Ctrl-C stops it")
     command = [
         sys.executable,
         "-m",

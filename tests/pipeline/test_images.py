@@ -95,6 +95,11 @@ def test_fingerprint_is_of_the_content(tmp_path: Path):
     assert fingerprint(samples, "elsewhere/again.arrow") == found["as it is"]
 
 
+def test_fingerprint_stays_what_it_was(tmp_path: Path):
+    """Results name it: as it was before packed files had ids."""
+    assert ImageStore(pack(drawn(9), tmp_path / "some.arrow")).fingerprint == "e974e3a3766b877b"
+
+
 def test_an_interrupted_pack_leaves_no_store(tmp_path: Path):
     path = tmp_path / "images" / "half.arrow"
 

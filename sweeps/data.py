@@ -1,0 +1,133 @@
+"""`fpt data`: what a source of images holds, what is wrong with it, and packing it beforehand."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from sweeps.terminal import one_sentence_for_mistakes, say
+
+data = typer.Typer(no_args_is_help=True, help="Images of one's own: what is there, what is wrong, packing them.")
+
+Source = Annotated[Path, typer.Argument(help="A folder of class folders, a table, or a data set's own layout.")]
+Kind = Annotated[str | None, typer.Option("--source", help="folder, table, cub ...; found if left out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+Size = Annotated[int, typer.Option(min=1, help="Pixels a side.")]
+Seed = Annotated[int, typer.Option(min=0, help="Divides classes that come without splits.")]
+AllNovel = Annotated[bool, typer.Option("--all-novel", help="Every class is novel, whatever its split.")]
+CLASSES_SHOWN = 12
+
+
+@data.command("list")
+def list_(src: Source, kind: Kind = None, seed: Seed = 0, all_novel: AllNovel = False, as_json: AsJson = False) -> None:
+    """What a source holds, without opening an image: splits, classes, images.
+
+    Example: fpt data list photos/
+    """
+    with one_sentence_for_mistakes():
+        listing, sizes = _listed(src, kind, seed, all_novel)
+        if as_json:
+            print(json.dumps({"source": listing.source, "splits": sizes, "notes": list(listing.notes)}))
+            return
+        print(f"{src}: {listing.source}, {len(listing.images)} images")
+        for split, classes in sizes.items():
+            ordered = sorted(classes.items(), key=lambda one: -one[1])
+            named = ", ".join(f"{name} ({images})" for name, images in ordered[:CLASSES_SHOWN])
+            more = f", and {len(ordered) - CLASSES_SHOWN} more" if len(ordered) > CLASSES_SHOWN else ""
+            print(f"  {split}: {len(classes)} classes, {sum(classes.values())} images: {named}{more}")
+        for note in listing.notes:
+            print(f"  {note}")
+
+
+@data.command()
+def validate(
+    src: Source,
+    kind: Kind = None,
+    way: Annotated[int, typer.Option(min=2, help="Classes of an episode.")] = 5,
+    shot: Annotated[int, typer.Option(min=1, help="Support images of each class.")] = 1,
+    query: Annotated[int, typer.Option(min=1, help="Query images of each class.")] = 10,
+    seed: Seed = 0,
+    all_novel: AllNovel = False,
+    as_json: AsJson = False,
+) -> None:
+    """Whatever is wrong with the images, by name, and what will be done about it. Opens every image.
+
+    Example: fpt data validate photos/ --way 5 --shot 1 --query 3
+    """
+    with one_sentence_for_mistakes():
+        from pipeline.data.validating import validate as validated
+        from pipeline.packed import said_now_and_then
+
+        listing, _ = _listed(src, kind, seed, all_novel)
+        found = validated(listing, os.cpu_count() or 1, way, shot, query, progress=said_now_and_then("looked at"))
+        if as_json:
+            print(json.dumps(asdict(found)))
+            return
+        for problem in found.problems:
+            print(f"{problem.kind}: {', '.join(problem.names)}: {problem.why}; {problem.action}")
+        summary = found.summary
+        print(f"{summary.images} of {summary.listed} images are good, {len(found.problems)} problems")
+        for split, classes in summary.splits.items():
+            print(f"  {split}: {len(classes)} classes, {min(classes.values())} to {max(classes.values())} images each")
+        for note in listing.notes:
+            print(f"  {note}")
+
+
+@data.command()
+def pack(
+    src: Source,
+    dst: Annotated[Path, typer.Argument(help="The file to write, e.g. photos.arrow.")],
+    kind: Kind = None,
+    size: Size = 224,
+    resize: Annotated[str, typer.Option(help="crop, or squash as the paper's code.")] = "crop",
+    backbone: Annotated[str | None, typer.Option(help="A timm model, whose own size and crop are taken.")] = None,
+    seed: Seed = 0,
+    all_novel: AllNovel = False,
+    drop_leaks: Annotated[bool, typer.Option(help="Leave out images that two classes or splits hold.")] = False,
+    processes: Annotated[int, typer.Option(min=0, help="0: one for each core.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Decodes every image once into one file that sweeps read. Interrupted, the same command goes on.
+
+    Example: fpt data pack photos/ photos.arrow --size 224
+    """
+    with one_sentence_for_mistakes():
+        if resize not in ("crop", "squash"):
+            raise ValueError(f"--resize must be crop or squash but got {resize!r}")
+        if dst.suffix != ".arrow":
+            raise ValueError(f"DST must be a file that ends in .arrow but got {str(dst)!r}")
+        from pipeline.data.own import resize_of, summary_of
+        from pipeline.data.packing import pack_listing
+        from pipeline.packed import said_now_and_then
+
+        listing, _ = _listed(src, kind, seed, all_novel)
+        wanted: Literal["crop", "squash"] = "squash" if resize == "squash" else "crop"
+        crop = (0.875, "bicubic")
+        if backbone is not None:
+            from pipeline.checks import backbone_limits
+
+            limits = backbone_limits(backbone, None, None)
+            size, crop = limits.image_size, (limits.crop_pct, limits.interpolation)
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        how, cores = resize_of(wanted, *crop), processes or os.cpu_count() or 1
+        packing = pack_listing(listing, dst, size, how, cores, said_now_and_then("packed"), drop_leaks)
+        for line in summary_of(packing):
+            say(f"fpt: {line}")
+        say(f"fpt: use it with --set dataset.source=packed --set dataset.path={dst}")
+        print(json.dumps(asdict(packing)) if as_json else dst)
+
+
+def _listed(src: Path, kind: str | None, seed: int, all_novel: bool) -> tuple[Any, dict[str, dict[str, int]]]:
+    """The listing with its splits, and how large its classes are."""
+    from pipeline.config import Dataset
+    from pipeline.data.adapters import SOURCES, detect
+    from pipeline.data.own import class_sizes, listing_of
+
+    if kind is not None and kind not in SOURCES:
+        raise ValueError(f"--source must be one of {', '.join(SOURCES)} but got {kind!r}")
+    asked = {"source": kind or detect(src), "path": str(src), "split_seed": seed, "all_novel": all_novel}
+    listing = listing_of(Dataset.model_validate(asked))
+    return listing, class_sizes(listing)
