@@ -1,37 +1,50 @@
 import csv
 import json
 import re
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
+import numpy as np
 import pytest
-from rich.console import Console
+from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
-from pipeline.config import FROZEN, STEERED, plain_run
+from pipeline.config import plain_run
 from sweeps import cli
 from sweeps.config import load
-from sweeps.layouts import Cell, as_latex, as_markdown, as_records, as_table, write_files
+from sweeps.latex import as_latex
+from sweeps.layouts import Cell, as_markdown, as_records
 from sweeps.statistics import Estimate
-from sweeps.table import Pair, cells_of, check_table, make_table, metrics_of, pairs_of
+from sweeps.table import (
+    Pair,
+    Place,
+    cells_of,
+    judged,
+    make_table,
+    means_of,
+    metrics_of,
+    write_files,
+)
 from tests.sweeps.tiny import CONFIG, TINY
 
-SHIPPED = CONFIG.with_name("glyphs-table.yaml")
 OF_TABLE = "table={shots: [1, 2], episodes: {closed_form: 3, fine_tuned: 2}, solvers: {knn: {}, lora: {}}}"
+OF_TWO = "table.datasets={crowded: {}, alone: {distractors: 0}}"
+OF_BACKBONES = "table.backbones={trained: {}, random: {weights: false}}"
 RUN = plain_run(load(CONFIG, TINY))
-CAPTION = (
-    "Accuracy in %, 3-way, 3 queries a class, split novel, vit_micro_glyphs; "
-    "difference: paired, with minus without prompts; intervals are 95 %."
-)
+HERE = Place("vit_micro_glyphs", "glyphs", RUN, "")
 
 
 def tiny(*overrides):
     return load(CONFIG, [*TINY, OF_TABLE, *overrides])
 
 
-def cell(solver, shot, mean, difference=None, episodes=200):
+def cell(solver, shot, mean, difference=None, episodes=200, dataset="glyphs", p=None):
     estimate = None if mean is None else Estimate(mean, 0.01, episodes)
-    return Cell(solver, shot, difference is not None, episodes, f"{solver} {shot}", estimate, difference)
+    prompts, named = difference is not None, f"{solver} {shot}"
+    return Cell("vit", dataset, solver, shot, prompts, episodes, named, estimate, difference, p)
 
 
 CELLS = [
@@ -40,88 +53,8 @@ CELLS = [
     cell("my_lora", 1, 0.634, Estimate(0.022, 0.0149, 200)),
     cell("R2-D2", 5, 0.75, episodes=400),
     cell("my_lora", 5, None),
-    Cell("my_lora", 5, True, 200, "my_lora 5", Estimate(0.8, 0.01, 200), None),
+    Cell("vit", "glyphs", "my_lora", 5, True, 200, "my_lora 5", Estimate(0.8, 0.01, 200), None),
 ]
-
-
-def test_the_shipped_table_has_every_solver_at_both_shots():
-    sweep = load(SHIPPED, [])
-    pairs = pairs_of(sweep, check_table(sweep))
-    assert sorted({pair.runs[0].solver.name for pair in pairs}) == sorted({*FROZEN, *STEERED, "linear_probe"})
-    assert [pair.shot for pair in pairs] == [1] * 11 + [5] * 11
-    assert all(pair.episodes >= (400 if pair.runs[0].solver.name in FROZEN else 200) for pair in pairs)
-    searched = load(CONFIG, [])
-    assert sweep.episodes.model_copy(update={"count": 0}) == searched.episodes.model_copy(update={"count": 0})
-    assert (sweep.dataset, sweep.backbone) == (searched.dataset, searched.backbone)
-    assert sweep.prompts == searched.prompts
-
-
-def test_a_solver_is_paired_with_itself_without_prompts():
-    changes = (
-        "table.without_prompts.lora.lr={1: 0.5, 2: 0.25}",
-        "table.at_shot={2: {epochs: 1}}",
-        "table.solvers.lora.rank=2",
-    )
-    sweep = tiny(*changes)
-    pairs = pairs_of(sweep, sweep.table)
-    assert [(pair.label, pair.shot, pair.episodes, len(pair.runs)) for pair in pairs] == [
-        ("knn", 1, 3, 1),
-        ("lora", 1, 2, 2),
-        ("knn", 2, 3, 1),
-        ("lora", 2, 2, 2),
-    ]
-    without, prompted = pairs[1].runs
-    assert (without.prompts.alpha, without.solver.lr) == (0, 0.5)
-    assert prompted == RUN.model_copy(update={"solver": RUN.solver.model_copy(update={"rank": 2})})
-    assert [(run.solver.epochs, run.solver.lr) for run in pairs[3].runs] == [(1, 0.25), (1, 0.01)]
-
-
-def test_labels_are_free_and_prompts_may_be_left_out():
-    sweep = tiny("table.solvers={LoRA 8: {name: lora, rank: 8, alpha: 0}, linear probe: {}}", "table.shots=[1]")
-    lora, probe = pairs_of(sweep, sweep.table)
-    assert (lora.label, len(lora.runs), lora.runs[0].solver.rank) == ("LoRA 8", 1, 8)
-    assert (probe.runs[0].solver.name, len(probe.runs), probe.episodes) == ("linear_probe", 1, 2)
-
-
-MISTAKES = [
-    ("table.shotz=[1]", "table.shotz is not a field; did you mean table.shots?"),
-    ("table.episodes.closed=1", "table.episodes.closed is not a field; did you mean table.episodes.closed_form?"),
-    ("table.shots=[]", "table: shots must hold different numbers but got []"),
-    ("table.shots=[1, 1]", "table: shots must hold different numbers but got [1, 1]"),
-    ("table.solvers={}", "table: solvers must name at least one but got {}"),
-    ("table.solvers.knn=1", "table.solvers.knn must be a valid dictionary but got 1"),
-    ("table.solvers.lora.lr=0", "table.solvers.lora: solver.lr must be greater than 0 but got 0"),
-    (
-        "table.solvers.lora.rnk=1",
-        "table.solvers.lora: rnk is not a field of prompts or solver; did you mean rank?",
-    ),
-    ("table.solvers.lora.lr={1: 0.5}", "table.solvers.lora: lr must have a value for shot 2 but has {1: 0.5}"),
-    ("table.without_prompts.ssf={lr: 1}", "table: without_prompts must name one of knn, lora but got 'ssf'"),
-    (
-        "table.at_shot={one: {lr: 1}}",
-        "table.at_shot.one.[key] must be a valid integer, unable to parse string as an integer but got 'one'",
-    ),
-]
-
-
-@pytest.mark.parametrize(("override", "sentence"), MISTAKES, ids=[override for override, _ in MISTAKES])
-def test_a_mistake_is_said_in_one_sentence(override, sentence):
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        tiny(override)
-
-
-def test_an_unknown_solver_is_named():
-    with pytest.raises(ValueError, match=r"^table\.solvers\.lorra: solver\.name must be 'knn', .* but got 'lorra'$"):
-        tiny("table.solvers.lorra={}")
-
-
-def test_what_data_and_backbone_cannot_serve_is_found_before_the_start():
-    with pytest.raises(ValueError, match=r"^table must be in CONFIG for a table but is missing$"):
-        check_table(load(CONFIG, TINY))
-    with pytest.raises(ValueError, match=r"^table\.solvers\.knn, 9-shot: episodes\.shot \+ episodes\.query must be"):
-        check_table(tiny("table.shots=[1, 9]"))
-    with pytest.raises(ValueError, match=r"^table\.solvers\.lora, 1-shot: prompts\.patches must be at most 64"):
-        check_table(tiny("table.solvers.lora.patches=65"))
 
 
 def rows(*accuracies):
@@ -129,64 +62,88 @@ def rows(*accuracies):
 
 
 def test_cells_by_hand():
-    without, prompted = cells_of(Pair("lora", (RUN, RUN), 3), [rows(0.5, 0.6, 0.7), rows(0.6, 0.8, 0.7)], ["a", "b"])
+    pair, own = Pair("lora", (RUN, RUN), 3), [rows(0.5, 0.6, 0.7), rows(0.6, 0.8, 0.7)]
+    without, prompted = cells_of(replace(HERE, dataset="cub"), pair, own, ["a", "b"])
+    assert {(cell.backbone, cell.dataset) for cell in (without, prompted)} == {("vit_micro_glyphs", "cub")}
     assert (without.prompts, without.shot, without.episodes, without.config_hash) == (False, 1, 3, "a")
     assert (prompted.prompts, prompted.config_hash) == (True, "b")
     assert (without.estimate.mean, prompted.estimate.mean) == pytest.approx((0.6, 0.7))
     assert (without.difference, prompted.difference.mean) == (None, pytest.approx(0.1))
     assert prompted.difference.ci95 == pytest.approx(4.302653 * 0.1 / 3**0.5)  # Student's t, 2 degrees of freedom
+    assert (without.p_value, prompted.p_value) == (
+        None,
+        pytest.approx(ttest_rel([0.6, 0.8, 0.7], [0.5, 0.6, 0.7]).pvalue),
+    )
 
 
 def test_a_failed_episode_leaves_no_number():
     for own, missing in (
         ([rows(0.5, None), rows(0.5, 0.5)], [True, False]),
-        ([rows(0.5, 0.5), rows(None, 0.5)], [0, 1]),
+        ([rows(0.5, 0.5), rows(None, 0.5)], [False, True]),
+        ([[], []], [True, True]),  # all of them lost
     ):
-        cells = cells_of(Pair("lora", (RUN, RUN), 2), own, ["a", "b"])
-        assert [cell.estimate is None for cell in cells] == [bool(one) for one in missing]
-        assert cells[1].difference is None
+        cells = cells_of(HERE, Pair("lora", (RUN, RUN), 2), own, ["a", "b"])
+        assert [cell.estimate is None for cell in cells] == missing
+        assert (cells[1].difference, cells[1].p_value) == (None, None)
 
 
-def test_markdown_by_hand():
-    assert as_markdown(CELLS, RUN) == "\n".join(
-        [
-            "| solver | episodes | 1-shot, without | 1-shot, with prompts | 1-shot, difference "
-            "| 5-shot, without | 5-shot, with prompts | 5-shot, difference |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-            "| R2-D2 | 400 | 50.0 ± 1.0 |  |  | 75.0 ± 1.0 |  |  |",
-            "| my_lora | 200 | 61.2 ± 1.0 | 63.4 ± 1.0 | +2.2 ± 1.5 | failed | 80.0 ± 1.0 |  |",
-            "",
-            f"{CAPTION}\n",
-        ]
-    )
+def test_one_episode_has_a_difference_and_no_p_value():
+    _, prompted = cells_of(HERE, Pair("lora", (RUN, RUN), 1), [rows(0.5), rows(0.6)], ["a", "b"])
+    assert (prompted.difference.mean, prompted.p_value) == (pytest.approx(0.1), None)
 
 
-def test_latex_by_hand():
-    assert as_latex(CELLS, RUN).splitlines() == [
-        r"% \usepackage{booktabs}",
-        f"% {CAPTION}",
-        r"\begin{tabular}{lrrrrrrr}",
-        r"\toprule",
-        r" & & \multicolumn{3}{c}{1-shot} & \multicolumn{3}{c}{5-shot} \\",
-        r"\cmidrule(lr){3-5}\cmidrule(lr){6-8}",
-        r"solver & episodes & without & with prompts & difference & without & with prompts & difference \\",
-        r"\midrule",
-        r"R2-D2 & 400 & $50.0 \pm 1.0$ &  &  & $75.0 \pm 1.0$ &  &  \\",
-        r"my\_lora & 200 & $61.2 \pm 1.0$ & $63.4 \pm 1.0$ & $+2.2 \pm 1.5$ & failed & $80.0 \pm 1.0$ &  \\",
-        r"\bottomrule",
-        r"\end{tabular}",
+def test_p_values_are_corrected_over_the_whole_table():
+    gain = Estimate(0.1, 0.05, 200)
+    found = {("a", 1): 0.01, ("a", 5): 0.04, ("b", 1): 0.03, ("b", 5): 0.005}
+    cells = [
+        one
+        for (dataset, shot), p in found.items()
+        for one in (cell("lora", shot, 0.5, dataset=dataset), cell("lora", shot, 0.6, gain, dataset=dataset, p=p))
     ]
+    whole = judged([*cells, cell("knn", 1, 0.5, dataset="a")])
+    # In rising order: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 1 x 0.04 raised to what comes before it.
+    assert [one.p_holm for one in whole if one.p_value is not None] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert {one.p_holm for one in whole if one.p_value is None} == {None}
 
 
-def test_the_terminal_s_table_fits_a_hundred_columns():
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(as_table(CELLS, RUN))
-    shown = console.export_text()
-    console.file.close()
-    assert max(len(line) for line in shown.splitlines()) <= 100
-    assert "…" not in shown
-    for part in ("R2-D2", "400", "61.2 ± 1.0", "63.4 ± 1.0", "+2.2 ± 1.5", "failed"):
-        assert part in shown
+def test_means_over_data_sets_against_numpy():
+    datasets, shots = ("a", "b", "c"), (1, 5)
+    accuracies = {(d, s): (0.5 + 0.07 * i + 0.1 * (s == 5)) for i, d in enumerate(datasets) for s in shots}
+    gains = {key: Estimate(0.1 - 0.3 * value**2, 0.02 * value, 200) for key, value in accuracies.items()}
+    cells = [
+        one
+        for (dataset, shot), accuracy in accuracies.items()
+        for one in (
+            cell("knn", shot, accuracy, dataset=dataset, episodes=400),
+            cell("lora", shot, accuracy, dataset=dataset),
+            cell("lora", shot, accuracy + gains[dataset, shot].mean, gains[dataset, shot], dataset=dataset, p=0.01),
+        )
+    ]
+    means = means_of(cells)
+    assert [(one.dataset, one.solver, one.shot, one.prompts, one.episodes) for one in means] == [
+        ("mean", solver, shot, prompts, episodes)
+        for shot in shots
+        for solver, prompts, episodes in (("knn", False, 1200), ("lora", False, 600), ("lora", True, 600))
+    ]
+    for one in means:
+        own = [cell for cell in cells if (cell.solver, cell.shot, cell.prompts) == (one.solver, one.shot, one.prompts)]
+        for field in ("estimate", "difference")[: 1 + one.prompts]:
+            of_each, mean = [getattr(cell, field) for cell in own], getattr(one, field)
+            assert mean.mean == pytest.approx(np.mean([single.mean for single in of_each]))
+            # Half an interval is proportional to a standard deviation, and variances of independent means add up.
+            assert mean.ci95 == pytest.approx(np.linalg.norm([single.ci95 for single in of_each]) / 3)
+            assert mean.episodes == one.episodes
+        assert (one.p_value, one.p_holm, one.config_hash) == (None, None, None)
+        assert one.prompts or one.difference is None
+
+
+def test_there_is_no_mean_of_one_data_set_or_of_what_is_missing():
+    assert means_of(CELLS) == []
+    gain = Estimate(0.1, 0.05, 200)
+    lone = [cell("lora", 1, 0.5, dataset="a"), cell("lora", 1, 0.6, gain, dataset="a"), cell("lora", 1, 0.7)]
+    assert [(one.prompts, one.estimate.mean) for one in means_of(lone)] == [(False, pytest.approx(0.6))]
+    (failed,) = means_of([cell("lora", 1, 0.5, dataset="a"), cell("lora", 1, None)])
+    assert (failed.estimate, failed.difference) == (None, None)
 
 
 def test_files_hold_every_cell(tmp_path: Path):
@@ -201,18 +158,108 @@ def test_files_hold_every_cell(tmp_path: Path):
     assert [row["difference_ci95"] for row in read] == ["", "", "0.0149", "", "", ""]
 
 
-def test_records_are_json_whatever_the_numbers():
-    lone = Cell("lora", 1, True, 1, "a", Estimate(1.0, float("inf"), 1), Estimate(0.0, float("inf"), 1))
-    (record,) = json.loads(json.dumps(as_records([lone]), allow_nan=False))
-    assert (record["ci95"], record["difference"], record["difference_ci95"]) == (None, 0.0, None)
-
-
 def test_mlflow_s_names():
-    assert metrics_of([cell("LoRA (r4)", 1, 0.5), cell("LoRA (r4)", 1, 0.6, Estimate(0.1, 0.01, 200))]) == {
+    cells = [cell("LoRA (r4)", 1, 0.5), cell("LoRA (r4)", 1, 0.6, Estimate(0.1, 0.01, 200), p=0.03)]
+    assert metrics_of(judged(cells)) == {
         "LoRA _r4_/1-shot/without prompts": 0.5,
         "LoRA _r4_/1-shot/with prompts": 0.6,
         "LoRA _r4_/1-shot/difference": 0.1,
+        "LoRA _r4_/1-shot/p_holm": 0.03,
     }
+    two = [cell("knn", 1, 0.5), cell("knn", 1, 0.7, dataset="pets & co")]
+    assert metrics_of(judged(two)) == {
+        "glyphs/knn/1-shot/without prompts": 0.5,
+        "pets _ co/knn/1-shot/without prompts": 0.7,
+        "mean/knn/1-shot/without prompts": pytest.approx(0.6),
+    }
+    assert metrics_of([cell("knn", 1, 0.5), replace(cell("knn", 1, 0.7), backbone="Swin-T")]) == {
+        "vit/knn/1-shot/without prompts": 0.5,
+        "Swin-T/knn/1-shot/without prompts": 0.7,
+    }
+
+
+class Sessions:
+    """Stands for sessions and images, and notes what is opened; an entry of `broken` raises its value."""
+
+    def __init__(self, monkeypatch, **broken):
+        self.opened, self.broken, self.weights = [], broken, {True: "w1", False: "w2"}
+        monkeypatch.setattr("sweeps.table.packed_images", self.images)
+        monkeypatch.setattr("sweeps.table.open_session", self.session)
+        monkeypatch.setattr("sweeps.table._solved", self.solved)
+
+    def images(self, run, home):
+        if "images" in self.broken and run.dataset.distractors == 0:
+            raise ValueError(self.broken["images"])
+        return SimpleNamespace(fingerprint=f"d{run.dataset.distractors}")
+
+    @contextmanager
+    def session(self, run, home, address):
+        if "weights" in self.broken and not run.backbone.weights:
+            raise ValueError(self.broken["weights"])
+        weights = self.weights[run.backbone.weights]
+        self.opened.append(f"{weights} d{run.dataset.distractors}")
+        found = {"dataset_fingerprint": "", "backbone_fingerprint": weights, "precision": "float32"}
+        yield SimpleNamespace(limits=found)
+
+    def solved(self, session, place, pairs):
+        self.opened[-1] += " solved"
+        if "solving" in self.broken and place.dataset == "alone":
+            raise ValueError(self.broken["solving"])
+        return [replace(cell("knn", 1, 0.5, dataset=place.dataset), backbone=place.backbone)]
+
+
+def recorded_runs(here):
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{here}/home/mlflow.db")
+    return client.search_runs([client.get_experiment_by_name("tiny").experiment_id], order_by=["start_time"])
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own
+def test_each_place_has_a_session_and_the_table_one_run_in_mlflow(here, monkeypatch):
+    sessions, sweep = Sessions(monkeypatch), tiny(OF_TWO, OF_BACKBONES, "home=home")
+    cells, _ = make_table(sweep, None)
+    # The other backbone is tried before anything is computed.
+    assert sessions.opened == ["w2 d2", "w1 d2 solved", "w1 d0 solved", "w2 d2 solved", "w2 d0 solved"]
+    assert [(one.backbone, one.dataset) for one in cells] == [
+        (backbone, dataset) for backbone in ("trained", "random") for dataset in ("crowded", "alone")
+    ] + [("trained", "mean"), ("random", "mean")]
+    make_table(sweep, None)
+    (run,) = recorded_runs(here)
+    assert (run.info.status, run.data.params["dataset_fingerprint"]) == ("FINISHED", "d2, d0, d2, d0")
+    assert run.data.params["backbone_fingerprint"] == "w1, w1, w2, w2"
+    sessions.weights[False] = "w3"
+    make_table(sweep, None)
+    assert [own.data.params["backbone_fingerprint"] for own in recorded_runs(here)] == [
+        "w1, w1, w2, w2",
+        "w1, w1, w3, w3",
+    ]
+
+
+def test_what_cannot_be_opened_is_named_before_anything_is_computed(here, monkeypatch):
+    sweep = tiny(OF_TWO, OF_BACKBONES, "home=home")
+    for broken, sentence in (
+        ({"images": "no such folder"}, "table.datasets.alone, table.backbones.trained: no such folder"),
+        ({"weights": "no such file"}, "table.datasets.crowded, table.backbones.random: no such file"),
+    ):
+        sessions = Sessions(monkeypatch, **broken)
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+            make_table(sweep, None)
+        assert sessions.opened == []
+    Sessions(monkeypatch, images="no such folder")
+    with pytest.raises(ValueError, match=r"^no such folder$"):
+        make_table(tiny("dataset.distractors=0", "home=home"), None)
+    assert not (here / "home" / "mlflow.db").exists()
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own
+def test_a_table_that_breaks_off_is_recorded_as_failed_and_goes_on(here, monkeypatch):
+    sweep = tiny(OF_TWO, "home=home")
+    Sessions(monkeypatch, solving="lost")
+    with pytest.raises(ValueError, match=r"^lost$"):
+        make_table(sweep, None)
+    assert [run.info.status for run in recorded_runs(here)] == ["FAILED"]
+    Sessions(monkeypatch)
+    make_table(sweep, None)
+    assert [run.info.status for run in recorded_runs(here)] == ["FINISHED"]
 
 
 def test_the_command_prints_a_table_or_an_object(here, monkeypatch):
@@ -230,22 +277,23 @@ def test_the_command_prints_a_table_or_an_object(here, monkeypatch):
 @pytest.mark.timeout(900)  # images are drawn first
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own
 def test_a_table_is_computed_once_and_recorded_once(here):
-    sweep = tiny("home=home")
+    sweep = tiny(OF_TWO, "home=home", "table.shots=[1]", "table.at_dataset={alone: {lr: 0.02}}")
     cells, files = make_table(sweep, None)
-    assert [(cell.solver, cell.shot, cell.prompts, cell.episodes) for cell in cells] == [
-        ("knn", 1, False, 3),
-        ("lora", 1, False, 2),
-        ("lora", 1, True, 2),
-        ("knn", 2, False, 3),
-        ("lora", 2, False, 2),
-        ("lora", 2, True, 2),
+    assert [(cell.dataset, cell.solver, cell.prompts, cell.episodes) for cell in cells] == [
+        (dataset, solver, prompts, times * episodes)
+        for dataset, times in (("crowded", 1), ("alone", 1), ("mean", 2))
+        for solver, prompts, episodes in (("knn", False, 3), ("lora", False, 2), ("lora", True, 2))
     ]
+    assert len({cell.config_hash for cell in cells}) == 7  # of six cells, and none of a mean
+    assert [cell.p_holm is None for cell in cells] == [True, True, False, True, True, False, True, True, True]
     assert {file.parent for file in files} == {here / "home" / "tables" / "tiny"}
     kept = {path: path.stat().st_mtime_ns for path in (here / "home" / "ledger" / "rows").iterdir()}
     assert make_table(sweep, None) == (cells, files)
     assert {path: path.stat().st_mtime_ns for path in (here / "home" / "ledger" / "rows").iterdir()} == kept
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{here}/home/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    (run,) = recorded_runs(here)
     assert (run.data.tags["fpt.kind"], run.info.status) == ("table", "FINISHED")
-    assert run.data.metrics["knn/2-shot/without prompts"] == cells[3].estimate.mean
+    assert len(set(run.data.params["dataset_fingerprint"].split(", "))) == 2
+    assert run.data.metrics["alone/knn/1-shot/without prompts"] == cells[3].estimate.mean
+    assert run.data.metrics["mean/knn/1-shot/without prompts"] == cells[6].estimate.mean
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{here}/home/mlflow.db")
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {file.name for file in files}
