@@ -17,10 +17,10 @@ from fpt.glyphs import scenes
 from pipeline.checks import limits_of
 from pipeline.config import Run
 from pipeline.data import decoding
+from pipeline.data.glyphs import glyph_scenes
 from pipeline.data.own import digest_of, handed_over, listing_of, manifest_of, resize_of, summary_of
 from pipeline.data.packing import pack_listing
 from pipeline.images import ImageStore, PackedImages, pack
-from pipeline.sources import glyph_scenes
 from pipeline.storage import Folder, Home, cache_folder
 
 TELL_AFTER = 5.0  # seconds

@@ -1,4 +1,4 @@
-"""Where images come from: each source yields samples for the image store."""
+"""The embedded source, GlyphScenes: it yields samples for the image store."""
 
 import os
 from collections.abc import Iterator
