@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.data.decoding import Crop, Resize, Squash, content, decode, in_order, workers
+from pipeline.data.decoding import Crop, Resize, Squash, content, decode
 from pipeline.data.listing import Listed, Listing
 from pipeline.data.packing import IMAGES_A_TASK, TASKS_AHEAD, pack_listing
+from pipeline.data.processes import in_order, workers
 from pipeline.images import ImageStore
 
 WIDTH, HEIGHT, QUALITY = 500, 400, 85
@@ -75,10 +76,15 @@ def only_decode(listing: Listing, size: int, how: Resize, processes: int) -> Non
         assert sum(len(some) for some in in_order(pool, decode_some, tasks, TASKS_AHEAD)) == len(images)
 
 
-def seconds(function: Callable[[], Any]) -> float:
+def read_each(store: ImageStore, rows: Sequence[int]) -> None:
+    for row in rows:
+        store.images(np.array([row]))
+
+
+def seconds(function: Callable[..., Any], *arguments: Any) -> float:
     os.sync()  # nobody pays for what another has written
     began = time.perf_counter()
-    function()
+    function(*arguments)
     return time.perf_counter() - began
 
 
@@ -99,17 +105,17 @@ def measure(listing: Listing, packed: Path, size: int, how: Resize, processes: i
     def decode_all() -> None:
         only_decode(listing, size, how, processes)
 
+    turns = [(alone, decode_all), (packing, pack_all)]
     for pair in range(pairs):
-        turns = [(alone, decode_all), (packing, pack_all)]
         for times, function in turns if pair % 2 == 0 else turns[::-1]:
             times.append(seconds(function))
     store, random = ImageStore(packed), np.random.default_rng(0)
     reading, decoding = list[float](), list[float]()
     for _ in range(pairs):
-        rows = random.integers(0, store.count, READS)
-        reading.append(seconds(lambda: [store.images(rows[i : i + 1]) for i in range(READS)]) / READS)  # noqa: B023
+        rows = random.integers(0, store.count, READS).tolist()
+        reading.append(seconds(read_each, store, rows) / READS)
         some = [listing.images[row] for row in rows[: READS // 4]]
-        decoding.append(seconds(lambda: [decode(image, size, how) for image in some]) / len(some))  # noqa: B023
+        decoding.append(seconds(decode_some, some, size, how) / len(some))
     return {
         "decoding, resizing, hashing, images a second": [images / each for each in alone],
         "packing, images a second": [images / each for each in packing],
@@ -141,7 +147,8 @@ def main() -> None:
         print(f"| {name} | {spread(values, 2 if max(values) < 2 else 0)} | {bars.get(name, '')} |")
     if asked.out:
         medians = {name: median(values) for name, values in measured.items()}
-        told = {**vars(asked), "folder": str(asked.folder), "out": None, "medians": medians, "all": measured}
+        told = {"images": asked.images, "size": asked.size, "how": str(how), "processes": asked.processes}
+        told |= {"medians": medians, "all": measured}
         asked.out.write_text(json.dumps(told, indent=2) + "\n")
 
 

@@ -1,24 +1,18 @@
-"""Listed images, decoded: upright, in colour, of one size, with the mask of the key entity. One, or many at once."""
+"""Listed images, decoded: upright, in colour, of one size, with the mask of the key entity."""
 
 import hashlib
 import math
 import os
 import re
-import signal
 import stat
 import sys
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -38,7 +32,6 @@ TRUNCATED = "truncated: the file ends before the image does"
 FOREIGN = f"no whole image of a kind that is read ({', '.join(FORMATS)})"
 NO_RANGE = "32-bit pixels, which have no agreed range: 8 or 16 bits are read"
 
-Result = TypeVar("Result")
 Interpolation = Literal["bilinear", "bicubic", "lanczos", "nearest"]
 
 
@@ -130,50 +123,6 @@ def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
 def content(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
     """16 bytes that two images share only if all their pixels are the same."""
     return hashlib.sha256(np.ascontiguousarray(image).data).digest()[:16]
-
-
-@contextmanager
-def workers(processes: int, *begin: Any) -> Iterator[ProcessPoolExecutor]:
-    """Processes that first call a function with its arguments, where one is given, and end when this one does.
-
-    Raises RuntimeError where one of them dies.
-    """
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin, initargs=begin)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"one of {processes} processes that decode images has died, perhaps for want of memory; the same command "
-            "goes on, with fewer processes if need be"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def in_order(
-    pool: ProcessPoolExecutor, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
-) -> Iterator[Result]:
-    """Results of tasks in their order; so many are on their way at once at most."""
-    waiting: deque[Future[Result]] = deque()
-    for task in tasks:
-        waiting.append(pool.submit(function, *task))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _begin(function: Callable[..., None] | None = None, *arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts a command means its main process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if function:
-        function(*arguments)
-
-
-def _end_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
 
 
 def in_colour(image: Image.Image) -> Image.Image:

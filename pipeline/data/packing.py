@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, UInt8
 
-from pipeline.data.decoding import DEFAULT, Resize, Unreadable, content, decode, described, in_order, workers
+from pipeline.data.decoding import DEFAULT, Resize, Unreadable, content, decode, described
 from pipeline.data.listing import Listed, Listing
+from pipeline.data.processes import in_order, workers
 from pipeline.data.validating import LeftOut, counts, ids, what_is_left_out
 from pipeline.images import ROWS_A_BATCH, ImageStore, fixed_width, schema_of
 from pipeline.storage import Folder

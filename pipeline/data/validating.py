@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.data.decoding import DEFAULT, TRUNCATED, Resize, Unreadable, content, decode, in_order, workers
+from pipeline.data.decoding import DEFAULT, TRUNCATED, Resize, Unreadable, content, decode
 from pipeline.data.listing import Listed, Listing
+from pipeline.data.processes import in_order, workers
 
 IMAGES_A_TASK = 16
 LEAKS_NAMED = 3
