@@ -1,0 +1,144 @@
+"""`fpt data`, and images of one's own on their way into a sweep, on a small folder with broken files in it."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipeline.checks import check_run
+from pipeline.config import Run
+from pipeline.data import own as own_images
+from pipeline.images import ImageStore
+from pipeline.packed import on_this_node, packed_images
+from pipeline.storage import Home
+from sweeps import cli
+
+CLASSES, IMAGES = 6, 5
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Small PNGs with transparency, 5 of each of 6 classes; one is no image, one is there twice."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "photos"
+    for name in "abcdef":
+        (root / name).mkdir(parents=True)
+        for i in range(IMAGES):
+            Image.fromarray(rng.integers(0, 256, (40, 48, 4), dtype=np.uint8)).save(root / name / f"{i}.png")
+    (root / "a" / "broken.png").write_bytes(b"no image")
+    (root / "b" / "again.png").write_bytes((root / "b" / "0.png").read_bytes())
+    return root
+
+
+def typed(*arguments):
+    return CliRunner().invoke(cli.app, ["data", *map(str, arguments)])
+
+
+def last_object(result):
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def own(photos, **dataset):
+    return Run.model_validate(
+        {
+            "dataset": {"source": "folder", "path": str(photos), **dataset},
+            "episodes": {"way": 3, "shot": 1, "query": 4},
+            "prompts": {"alpha": 0},
+        }
+    )
+
+
+def test_list_counts_what_is_there_without_opening_it(photos):
+    found = last_object(typed("list", photos, "--json"))
+    assert found["source"] == "folder"
+    assert sorted(found["splits"]) == ["novel", "validation"]
+    counted = {name: count for classes in found["splits"].values() for name, count in classes.items()}
+    assert counted == {"a": IMAGES + 1, "b": IMAGES + 1, **dict.fromkeys("cdef", IMAGES)}
+    assert "photos: folder, 32 images" in typed("list", photos).stdout
+
+
+def test_validate_names_what_is_wrong_and_what_is_done_about_it(photos):
+    found = last_object(typed("validate", photos, "--way", 3, "--query", 4, "--json"))
+    assert next((one["kind"], one["names"]) for one in found["problems"]) == ("unreadable", ["a/broken.png"])
+    assert {one["kind"] for one in found["problems"]} == {"unreadable", "duplicate"}
+    assert found["summary"]["images"] == CLASSES * IMAGES
+    shown = typed("validate", photos, "--way", 3, "--query", 4).stdout
+    assert "a/broken.png" in shown
+    assert f"{CLASSES * IMAGES} of 32 images are good, 2 problems" in shown
+
+
+def test_pack_writes_what_a_sweep_reads(photos, tmp_path):
+    packed = tmp_path / "photos.arrow"
+    found = last_object(typed("pack", photos, packed, "--size", 64, "--json"))
+    assert (found["images"], len(found["left_out"])) == (CLASSES * IMAGES, 2)
+    run = own(packed, source="packed")
+    check_run(run)
+    found_there = packed_images(run, Home(str(tmp_path / "home")))
+    assert on_this_node(found_there) == packed
+    assert ImageStore(packed).fingerprint == found_there.fingerprint == found["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("list", "nowhere"), "root must be a folder or a table that is there but nowhere is not"),
+        (("list", ".", "--source", "cab"), "--source must be one of folder, table, .* but got 'cab'"),
+        (("pack", ".", "here.parquet"), r"DST must be a file that ends in \.arrow but got 'here.parquet'"),
+        (("pack", ".", "here.arrow", "--resize", "stretch"), "--resize must be crop or squash but got 'stretch'"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, said, here):
+    result = typed(*arguments)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert re.match(f"fpt: {said}", line)
+
+
+def test_images_of_ones_own_are_packed_once_and_anew_when_a_file_changes(photos, tmp_path, capfd):
+    home = Home(str(tmp_path / "home"))
+    first = packed_images(own(photos), home)
+    assert "30 images packed at 64 x 64" in capfd.readouterr().err
+    assert packed_images(own(photos), home) == first
+    assert "packed" not in capfd.readouterr().err
+    changed = photos / "c" / "0.png"
+    Image.new("RGB", (50, 50), "red").save(changed)
+    os.utime(changed, (1, 1))
+    own_images._listed.cache_clear()
+    assert packed_images(own(photos), home).fingerprint != first.fingerprint
+
+
+def test_what_a_run_cannot_draw_is_known_before_anything_is_packed(photos):
+    check_run(own(photos))
+    with pytest.raises(ValueError, match=r"episodes\.way must be at most 3, the classes of split novel, but got 4"):
+        check_run(own(photos).model_copy(update={"episodes": own(photos).episodes.model_copy(update={"way": 4})}))
+    (photos / "d" / "4.png").unlink()
+    (photos / "e" / "4.png").unlink()
+    (photos / "f" / "4.png").unlink()
+    (photos / "c" / "4.png").unlink()
+    own_images._listed.cache_clear()
+    with pytest.raises(ValueError, match=r"must be at most 4, as '\w'.* show, but got 1 \+ 4; dataset\.small_classes"):
+        check_run(own(photos, all_novel=True))
+    large = own(photos, all_novel=True, small_classes="leave_out")
+    check_run(large.model_copy(update={"episodes": large.episodes.model_copy(update={"way": 2})}))
+    with pytest.raises(ValueError, match=r"at most 2, the classes of split novel with 5 images, but got 3"):
+        check_run(large)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ({"path": "nowhere"}, r"dataset\.path: root must be a folder or a table that is there but nowhere is not"),
+        ({"source": "cub"}, r"dataset\.path: root of cub must"),
+        ({"shares": {"novel": 0.5}}, r"dataset\.shares: shares must sum to 1"),
+        ({"source": "packed"}, r"dataset\.path must be a file that fpt data pack has written"),
+    ],
+)
+def test_images_that_are_not_there_are_one_sentence(photos, dataset, said):
+    with pytest.raises(ValueError, match=said):
+        check_run(own(photos, **dataset))
