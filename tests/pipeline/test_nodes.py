@@ -100,8 +100,8 @@ def test_nodes_come_and_go(cluster, run, tmp_path):
         assert [row["episode"] for row in answered] == [i for i in range(800) if i != 13]
         found = rows(tmp_path)
         assert {row["worker"] for row in found} == {new, *(before - {_head()})}
-        # The node that left held one worker: one shard at most was sent again.
-        assert len({row["episode"] // 4 for row in found if row["attempt"] > 1}) <= 1
+        # The node that left held one worker: what that was at and what it had in hand was sent again, no more.
+        assert len({row["episode"] // 4 for row in found if row["attempt"] > 1}) <= 2
         # With nothing to do the workers are let go, so that an autoscaler could take the nodes back.
         wait_until(lambda: ray.get(dispatcher.status.remote())["workers"] == 0)
         wait_until(lambda: ray.available_resources().get("GPU") == 2.0)
@@ -149,5 +149,5 @@ def test_a_worker_that_stands_still_is_replaced(cluster, run, tmp_path):
         stopped = send(os.getpid(), "ray::Sleeper.solve", signal.SIGSTOP)
         (answered,) = ray.get(asked)
         assert [row["episode"] for row in answered] == list(range(20, 100))
-        assert len({row["episode"] // 4 for row in answered if row["attempt"] > 1}) == 1
+        assert {row["episode"] // 4 for row in answered if row["attempt"] > 1} == {5, 6}  # at work, and in hand
         wait_until(lambda: not alive(stopped))
