@@ -18,8 +18,8 @@ from pipeline.checks import limits_of
 from pipeline.config import Run
 from pipeline.data import decoding
 from pipeline.data.glyphs import glyph_scenes
-from pipeline.data.own import digest_of, handed_over, listing_of, manifest_of, resize_of, summary_of
-from pipeline.data.packing import pack_listing
+from pipeline.data.own import digest_of, handed_over, listing_of, resize_of, summary_of
+from pipeline.data.packing import manifest_of, pack_listing
 from pipeline.images import ImageStore, PackedImages, pack
 from pipeline.storage import Folder, Home, cache_folder
 

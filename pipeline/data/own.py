@@ -7,12 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from pipeline.config import Dataset
 from pipeline.data.adapters import list_source
 from pipeline.data.decoding import Crop, Resize, Squash
 from pipeline.data.listing import Listing
-from pipeline.data.packing import Packing
+from pipeline.data.packing import Packing, manifest_of
 from pipeline.data.splitting import with_splits
+from pipeline.data.validating import counts
 
 NAMED = 300  # characters on images that were left out; all are in the manifest
 
@@ -46,17 +49,9 @@ def handed_over(dataset: Dataset) -> Path:
     return path
 
 
-def manifest_of(packed: Path) -> Path:
-    """Beside the images, written last: where it is, they are whole."""
-    return packed.with_name(f"{packed.name}.json")
-
-
 def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
     """Images of each class, by split, as they are listed."""
-    sizes: dict[str, Counter[str]] = {}
-    for image in listing.images:
-        sizes.setdefault(str(image.split), Counter())[image.class_name] += 1
-    return {split: dict(counted) for split, counted in sorted(sizes.items())}
+    return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
 
 
 def resize_of(resize: Literal["crop", "squash"], crop_pct: float, interpolation: str) -> Resize:

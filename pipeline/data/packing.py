@@ -55,6 +55,11 @@ class Packing:
     version: str
 
 
+def manifest_of(packed: Path) -> Path:
+    """Beside the images, written last: where it is, they are whole."""
+    return packed.with_name(f"{packed.name}.json")
+
+
 def pack_listing(
     listing: Listing,
     path: Path,
@@ -111,7 +116,7 @@ def pack_listing(
             digest=digest,
             version=version("fpt"),
         )
-        manifest = path.with_name(f"{path.name}.json")
+        manifest = manifest_of(path)
         manifest.unlink(missing_ok=True)  # of what was there before: where a manifest is, its images are
         whole.replace(path)
         Folder(str(path.parent)).write(manifest.name, json.dumps(asdict(packing), indent=1).encode())
@@ -121,7 +126,7 @@ def pack_listing(
 def _packed_before(path: Path, digest: str) -> Packing | None:
     """What is there already, if it is what is asked for."""
     try:
-        told = json.loads(path.with_name(f"{path.name}.json").read_bytes())
+        told = json.loads(manifest_of(path).read_bytes())
         if told["digest"] != digest or told["bytes"] != path.stat().st_size:
             return None
         lists = {"left_out": tuple(LeftOut(**one) for one in told["left_out"]), "notes": tuple(told["notes"])}
