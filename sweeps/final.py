@@ -137,6 +137,9 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
                 proposals.values[trial],
                 proposals.scores[trial],
                 paired_difference(own, on_validation[winner][: len(own)]),
+                trial,
+                tuple(Estimate(one["accuracy"], one["ci95"], one["episodes"]) for one in proposals.reports[trial]),
+                proposals.reports[trial][-1]["seconds_per_episode"],
             )
             for trial, own in on_validation.items()
         ),

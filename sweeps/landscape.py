@@ -31,11 +31,17 @@ WITH_SLICES = "Means in % (95 %, over trials) are over the other hyper-parameter
 
 @dataclass(frozen=True)
 class Scored:
-    """A trial: accuracy over all episodes, of a stopped one by control variate, and paired difference to the best."""
+    """A trial: accuracy over all episodes, of a stopped one by control variate, and paired difference to the best.
+
+    `name` is `generation.number`, `curve` its accuracy after each rung that it did, `seconds` a worker's an episode.
+    """
 
     values: HyperParameters
     score: float
     difference: Estimate  # on the episodes that both saw; 0 ± 0 for the best itself
+    name: str = ""
+    curve: tuple[Estimate, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def proposals(**trials):
     """Trials by name: values, accuracies after each rung (None: failed)."""
     reports = {
         name: [
-            {"rung": rung, "episodes": 2 * rung, "accuracy": accuracy}
+            {"rung": rung, "episodes": 2 * rung, "accuracy": accuracy, "ci95": 0.02, "seconds_per_episode": 0.5}
             for rung, accuracy in enumerate(accuracies, start=1)
         ]
         for name, (_, accuracies) in trials.items()
@@ -304,3 +304,10 @@ def test_an_audit_has_all_trials_do_all_episodes():
     same = judged(Dispatcher(), audited, t1_0=(STEERED, [0.6, 0.7]))
     assert (same.audit.lead, same.audit.best) == (None, same.best.run)
     assert judged(Dispatcher(), **better).audit is None
+
+
+def test_trials_are_told_with_what_they_had_after_each_rung():
+    found = judged(Dispatcher(), t0_0=(STEERED, [0.6, 0.7]), t0_1=(PLAIN, [0.5]))
+    curves = {trial.name: [(one.episodes, one.mean, one.ci95) for one in trial.curve] for trial in found.tried}
+    assert curves == {"0.0": [(2, 0.6, 0.02), (4, 0.7, 0.02)], "0.1": [(2, 0.5, 0.02)]}
+    assert {trial.seconds for trial in found.tried} == {0.5}
