@@ -47,16 +47,17 @@ class ImageStore:
         self._batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])  # some are shorter: images were left out
         self.count = int(self._ends[-1])
-        labels = pa.Table.from_batches(self._batches).select(["split", "class"])
-        self._splits = np.asarray(labels["split"].to_pylist())
-        self._classes = np.asarray(labels["class"].to_pylist())
+        self._split_of, self._split_names = self._coded("split")
+        self._class_of, self._class_names = self._coded("class")
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the content: the same pixels, masks, classes and splits in the same order give the same one."""
         digest = hashlib.sha256()
-        for column in ("split", "class"):
-            digest.update("\0".join(getattr(self, f"_{column}{'es' if column == 'class' else 's'}")).encode())
+        for codes, names in ((self._split_of, self._split_names), (self._class_of, self._class_names)):
+            encoded = [name.encode() for name in names]
+            for row, code in enumerate(codes.tolist()):
+                digest.update(b"\0" + encoded[code] if row else encoded[code])
         for batch in self._batches:
             for column in ("image", "mask") if self.has_masks else ("image",):
                 digest.update(fixed_width(batch, column).data)
@@ -64,21 +65,21 @@ class ImageStore:
 
     @property
     def splits(self) -> list[str]:
-        return sorted(set(self._splits.tolist()))
+        return sorted(self._split_names)
 
     def classes(self, split: str) -> dict[str, Int[np.ndarray, " images"]]:
         """Rows of each class of a split, classes in the order in which they were packed.
 
         Raises ValueError for a split that the store does not have.
         """
-        rows = np.flatnonzero(self._splits == split)
-        if len(rows) == 0:
+        if split not in self._split_names:
             raise ValueError(f"episodes.split must be one of {', '.join(self.splits)} but got {split!r}")
-        names = self._classes[rows]
-        unique, first = np.unique(names, return_index=True)
-        by_name = np.argsort(names, kind="stable")
-        groups = dict(zip(unique, np.split(rows[by_name], np.searchsorted(names[by_name], unique[1:])), strict=True))
-        return {str(name): groups[name] for name in unique[np.argsort(first)]}
+        rows = np.flatnonzero(self._split_of == self._split_names.index(split))
+        codes = self._class_of[rows]
+        unique, first = np.unique(codes, return_index=True)
+        by_class = np.argsort(codes, kind="stable")
+        groups = np.split(rows[by_class], np.searchsorted(codes[by_class], unique[1:]))
+        return {self._class_names[unique[place]]: groups[place] for place in np.argsort(first)}
 
     def images(self, rows: Int[np.ndarray, " images"]) -> UInt8[np.ndarray, "images height width 3"]:
         """Pixels of the chosen rows, copied."""
@@ -96,6 +97,13 @@ class ImageStore:
         if "id" not in self._batches[0].schema.names:
             return None
         return [self._batches[batch].column("id")[within].as_py() for batch, within in self._places(rows)]
+
+    def _coded(self, column: str) -> tuple[Int[np.ndarray, " images"], list[str]]:
+        """A column of labels as numbers, and what they stand for: a million take 4 MB."""
+        kind = pa.dictionary(pa.int32(), pa.string())
+        labels = pa.chunked_array([batch.column(column).cast(kind) for batch in self._batches]).unify_dictionaries()
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in labels.chunks])
+        return codes, labels.chunk(0).dictionary.to_pylist()
 
     def _gather(self, column: str, rows: Int[np.ndarray, " images"]) -> UInt8[np.ndarray, "images bytes"]:
         places = self._places(rows)
