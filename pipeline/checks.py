@@ -7,9 +7,9 @@ from typing import NamedTuple
 from fpt.glyphs.characters import characters
 from fpt.loading import load_backbone
 from pipeline.config import Run
+from pipeline.data.decoding import Resize
 from pipeline.data.own import class_sizes as sizes_of
-from pipeline.data.own import handed_over, listing_of
-from pipeline.images import ImageStore
+from pipeline.data.own import handed_over, listing_of, resize_of_pretraining
 
 GLYPH_SPLITS = ("validation", "novel")
 
@@ -20,8 +20,9 @@ def class_sizes(run: Run) -> Mapping[str, Mapping[str, int]]:
     if dataset.source == "glyphs":
         return {split: dict.fromkeys(characters(split), dataset.images_per_class) for split in GLYPH_SPLITS}
     if dataset.source == "packed":
-        store = ImageStore(handed_over(dataset))
-        return {split: {name: len(rows) for name, rows in store.classes(split).items()} for split in store.splits}
+        packed = handed_over(dataset).manifest["splits"]
+        kept = {split: {name: images for name, images in packed[split].items() if images} for split in sorted(packed)}
+        return {split: classes for split, classes in kept.items() if classes}
     return sizes_of(listing_of(dataset))
 
 
@@ -69,22 +70,19 @@ class Limits(NamedTuple):
     depth: int
     has_class_token: bool
     image_size: int
-    crop_pct: float
-    interpolation: str
+    seen: Resize
 
 
 @cache
 def backbone_limits(name: str, image_size: int | None, weights: str | None) -> Limits:
     """Of a timm model. Raises ValueError for one that cannot work, or a local file of weights that does not fit."""
     backbone = load_backbone(name, image_size=image_size, weights=weights)
-    seen = backbone.model.pretrained_cfg
     return Limits(
         backbone.most_patches,
         backbone.depth,
         backbone.has_class_token,
         backbone.image_size,
-        seen.get("crop_pct") or 1.0,
-        seen.get("interpolation") or "bicubic",
+        resize_of_pretraining(backbone.model.pretrained_cfg),
     )
 
 

@@ -34,7 +34,7 @@ class Dataset(Section):
     images of one's own at `path`, which `source` says how to read; they are packed when first used, and again when
     their files change. `packed`: what `fpt data pack` has written.
 
-    `resize`: crop keeps the aspect, as the backbone's own transform; squash does not, as the paper's code. Classes
+    `resize`: crop is the backbone's own transform, as timm evaluates it; squash is the paper's code's. Classes
     without a split are divided by `shares` and `split_seed`; with `all_novel` every class is novel, whatever its split,
     as the paper's code has it. `small_classes`: those with fewer than shot + query images.
     """

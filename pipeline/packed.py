@@ -19,7 +19,7 @@ from pipeline.config import Run
 from pipeline.data import decoding
 from pipeline.data.glyphs import glyph_scenes
 from pipeline.data.own import digest_of, handed_over, listing_of, resize_of, summary_of
-from pipeline.data.packing import manifest_of, pack_listing
+from pipeline.data.packing import pack_listing
 from pipeline.images import ImageStore, PackedImages, pack
 from pipeline.storage import Folder, Home, cache_folder
 
@@ -32,8 +32,8 @@ def packed_images(run: Run, home: Home) -> PackedImages:
     Raises ValueError, naming the field, for images of one's own that cannot be packed.
     """
     if run.dataset.source == "packed":
-        path = handed_over(run.dataset)
-        return PackedImages(str(path.parent), path.name, json.loads(manifest_of(path).read_bytes())["fingerprint"])
+        packed = handed_over(run.dataset)
+        return PackedImages(packed.uri, packed.name, packed.manifest["fingerprint"])
     described, make = _glyphs(run) if run.dataset.source == "glyphs" else _own(run)
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
     folder = Folder(home.uri_of("images"))
@@ -65,7 +65,7 @@ def _glyphs(run: Run) -> _Making:
 
 def _own(run: Run) -> _Making:
     listing, limits = listing_of(run.dataset), limits_of(run)
-    how = resize_of(run.dataset.resize, limits.crop_pct, limits.interpolation)
+    how = resize_of(run.dataset.resize, limits.seen)
     own = run.dataset.model_dump(exclude={"images_per_class", "distractors", "small_classes"})
     geometry = {"size": limits.image_size, **decoding.described(how)}
 

@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from sweeps.terminal import one_sentence_for_mistakes, say
+from sweeps.terminal import Commands, one_sentence_for_mistakes, say
 
-data = typer.Typer(no_args_is_help=True, help="Images of one's own: what is there, what is wrong, packing them.")
+data = typer.Typer(cls=Commands, help="Images of one's own: what is there, what is wrong, packing them.")
 
 Source = Annotated[Path, typer.Argument(help="A folder of class folders, a table, or a data set's own layout.")]
 Kind = Annotated[str | None, typer.Option("--source", help="folder, table, cub ...; found if left out.")]
@@ -19,6 +23,7 @@ Size = Annotated[int, typer.Option(min=1, help="Pixels a side.")]
 Seed = Annotated[int, typer.Option(min=0, help="Divides classes that come without splits.")]
 AllNovel = Annotated[bool, typer.Option("--all-novel", help="Every class is novel, whatever its split.")]
 CLASSES_SHOWN = 12
+LONGEST_NAME = 60  # characters of a class that are shown; --json has them all
 
 
 @data.command("list")
@@ -32,14 +37,14 @@ def list_(src: Source, kind: Kind = None, seed: Seed = 0, all_novel: AllNovel = 
         if as_json:
             print(json.dumps({"source": listing.source, "splits": sizes, "notes": list(listing.notes)}))
             return
-        print(f"{src}: {listing.source}, {len(listing.images)} images")
+        _tell(f"{src}: {listing.source}, {len(listing.images)} images")
         for split, classes in sizes.items():
             ordered = sorted(classes.items(), key=lambda one: -one[1])
-            named = ", ".join(f"{name} ({images})" for name, images in ordered[:CLASSES_SHOWN])
+            named = ", ".join(f"{_short(name)} ({images})" for name, images in ordered[:CLASSES_SHOWN])
             more = f", and {len(ordered) - CLASSES_SHOWN} more" if len(ordered) > CLASSES_SHOWN else ""
-            print(f"  {split}: {len(classes)} classes, {sum(classes.values())} images: {named}{more}")
+            _tell(f"  {split}: {len(classes)} classes, {sum(classes.values())} images: {named}{more}")
         for note in listing.notes:
-            print(f"  {note}")
+            _tell(f"  {note}")
 
 
 @data.command()
@@ -67,13 +72,13 @@ def validate(
             print(json.dumps(asdict(found)))
             return
         for problem in found.problems:
-            print(f"{problem.kind}: {', '.join(problem.names)}: {problem.why}; {problem.action}")
+            _tell(f"{problem.kind}: {', '.join(problem.names)}: {problem.why}; {problem.action}")
         summary = found.summary
         print(f"{summary.images} of {summary.listed} images are good, {len(found.problems)} problems")
         for split, classes in summary.splits.items():
             print(f"  {split}: {len(classes)} classes, {min(classes.values())} to {max(classes.values())} images each")
         for note in listing.notes:
-            print(f"  {note}")
+            _tell(f"  {note}")
 
 
 @data.command()
@@ -88,6 +93,10 @@ def pack(
     all_novel: AllNovel = False,
     drop_leaks: Annotated[bool, typer.Option(help="Leave out images that two classes or splits hold.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="0: one for each core.")] = 0,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster that decodes, e.g. auto; its nodes must share SRC's and DST's disk."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Decodes every image once into one file that sweeps read. Interrupted, the same command goes on.
@@ -97,27 +106,58 @@ def pack(
     with one_sentence_for_mistakes():
         if resize not in ("crop", "squash"):
             raise ValueError(f"--resize must be crop or squash but got {resize!r}")
+        if re.match(r"\w{2,}:/", str(dst)):
+            raise ValueError(
+                f"DST must be a file on a disk but got {str(dst)!r}; a bucket may hold a copy of it and of its .json"
+            )
         if dst.suffix != ".arrow":
             raise ValueError(f"DST must be a file that ends in .arrow but got {str(dst)!r}")
+        if processes and address:
+            raise ValueError(f"--processes are of this machine: it must be left out with --address but is {processes}")
+        from pipeline.data.decoding import DEFAULT, Resize
         from pipeline.data.own import resize_of, summary_of
         from pipeline.data.packing import pack_listing
         from pipeline.packed import said_now_and_then
 
         listing, _ = _listed(src, kind, seed, all_novel)
         wanted: Literal["crop", "squash"] = "squash" if resize == "squash" else "crop"
-        crop = (0.875, "bicubic")
+        seen: Resize = DEFAULT
         if backbone is not None:
             from pipeline.checks import backbone_limits
 
             limits = backbone_limits(backbone, None, None)
-            size, crop = limits.image_size, (limits.crop_pct, limits.interpolation)
+            size, seen = limits.image_size, limits.seen
         dst.parent.mkdir(parents=True, exist_ok=True)
-        how, cores = resize_of(wanted, *crop), processes or os.cpu_count() or 1
-        packing = pack_listing(listing, dst, size, how, cores, said_now_and_then("packed"), drop_leaks)
+        how, cores = resize_of(wanted, seen), processes or os.cpu_count() or 1
+        with _decoder(address) as decoder:
+            packing = pack_listing(listing, dst, size, how, cores, said_now_and_then("packed"), drop_leaks, decoder)
         for line in summary_of(packing):
             say(f"fpt: {line}")
         say(f"fpt: use it with --set dataset.source=packed --set dataset.path={dst}")
-        print(json.dumps(asdict(packing)) if as_json else dst)
+        _tell(json.dumps(asdict(packing)) if as_json else str(dst))
+
+
+@contextmanager
+def _decoder(address: str | None) -> Iterator[Any]:
+    """What decodes on a cluster; None where none is named."""
+    if address is None:
+        yield None
+        return
+    from pipeline.data.cluster import decode_on_cluster
+    from pipeline.session import connected
+
+    with connected(address):
+        yield decode_on_cluster
+
+
+def _tell(line: str) -> None:
+    """On standard output, with whatever it cannot show (a name in another script, odd bytes) as an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
 def _listed(src: Path, kind: str | None, seed: int, all_novel: bool) -> tuple[Any, dict[str, dict[str, int]]]:

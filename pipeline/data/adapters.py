@@ -1,5 +1,7 @@
 """Where users' images come from: each source lists what a data set holds in the layout in which it is distributed."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,8 +48,7 @@ def list_source(source: str, root: Path) -> Listing:
     """
     if source not in SOURCES:
         raise ValueError(f"source must be one of {', '.join(SOURCES)} but got {source!r}")
-    if not root.exists():
-        raise ValueError(f"root must be a folder or a table that is there but {root} is not")
+    _check_open(root)
     if source != "table" and not root.is_dir():
         raise ValueError(f"root of {source} must be a folder but {root} is a file")
     return SOURCES[source](root)
@@ -57,8 +58,7 @@ def detect(root: Path) -> str:
     """The source that root is laid out for, by files and folders that only one has; a table before a folder of class
     folders, which anything with folders in it may be. Raises ValueError where it looks like none.
     """
-    if not root.exists():
-        raise ValueError(f"root must be a folder or a table that is there but {root} is not")
+    _check_open(root)
     if root.is_file():
         if root.suffix.lower() in TABLE_SUFFIXES:
             return "table"
@@ -74,3 +74,15 @@ def detect(root: Path) -> str:
     raise ValueError(
         f"root must be laid out as one of {', '.join(SOURCES)} but {root} holds no class folders and no table"
     )
+
+
+def _check_open(root: Path) -> None:
+    if not os.path.exists(root):  # and not root.exists(), which raises where a folder above is closed
+        if re.match(r"\w{2,}:/", str(root)):
+            raise ValueError(
+                f"root must be a folder or a table on a disk but {root} is an address: mount or copy what lies there, "
+                "or pack it where it can be read, as a packed file may lie in a bucket (source packed)"
+            )
+        raise ValueError(f"root must be a folder or a table that is there but {root} is not")
+    if not os.access(root, os.R_OK | os.X_OK if root.is_dir() else os.R_OK):
+        raise ValueError(f"root must be a folder or a table that may be read but {root} may not")

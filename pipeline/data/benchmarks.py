@@ -20,8 +20,8 @@ def cub(root: Path) -> Listing:
     """Caltech-UCSD Birds-200-2011 (Wah et al., 2011), as its archive unpacks: images.txt, image_class_labels.txt,
     classes.txt, images/, and where they are there bounding_boxes.txt and segmentations/ (in root, or beside images/).
 
-    Splits are the benchmark's, by class name. Boxes are taken as they stand: x and y of the first pixel, counted from
-    0, width and height. Raises ValueError where a file is missing or does not fit the others.
+    Splits are the benchmark's, by class name. Boxes are x and y of the first pixel, width and height. Raises ValueError
+    where a file is missing or does not fit the others.
     """
     needed = ("images.txt", "image_class_labels.txt", "classes.txt", "images")
     folder = home("cub", root, "CUB_200_2011", needed)
@@ -32,6 +32,7 @@ def cub(root: Path) -> Listing:
     if (folder / "bounding_boxes.txt").is_file():
         for image, *cells in lines(folder / "bounding_boxes.txt", 5):
             x, y, width, height = _numbers(folder / "bounding_boxes.txt", cells)
+            # Counted from 0, since some begin there: image 159 has 0 0 400 378, image 272 has 0 0 500 375.
             boxes[image] = Box(x, y, x + width, y + height)
     masks = next((one for one in (folder / "segmentations", root / "segmentations") if one.is_dir()), None)
     images = []

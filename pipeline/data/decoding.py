@@ -2,47 +2,29 @@
 
 import hashlib
 import math
-import os
-import re
-import stat
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.data.listing import Listed
+from pipeline.data.reading import Unreadable, opened
 
-# A header that says more is refused before a pixel is decoded. One of so many takes up to 1.2 GB.
-MOST_PIXELS = 100_000_000
-# Others of Pillow's run programs (EPS), or are no photographs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 # Resized whole as others do, an image longer than so many times the size would take memory without end.
 RIBBON = 16
 
-EMPTY = "empty file"
-TRUNCATED = "truncated: the file ends before the image does"
-FOREIGN = f"no whole image of a kind that is read ({', '.join(FORMATS)})"
 NO_RANGE = "32-bit pixels, which have no agreed range: 8 or 16 bits are read"
 
-Interpolation = Literal["bilinear", "bicubic", "lanczos", "nearest"]
-
-
-class Unreadable(ValueError):
-    """What is wrong with a file, in a few words for people."""
+Interpolation = Literal["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"]
 
 
 @dataclass(frozen=True)
 class Squash:
     """Both sides to int(`enlarged` times the size), whatever the shape, of which the centre is kept: the paper's
-    released code (257 x 257 for 224). timm's `squash` with another `enlarged`, 1 / crop_pct.
+    released code (257 x 257 for 224).
     """
 
     enlarged: float = 1.15
@@ -59,16 +41,15 @@ class Squash:
 
 @dataclass(frozen=True)
 class Crop:
-    """The shorter side to size / `crop_pct`, of which the centre is kept: timm's evaluation of a backbone (`crop_pct`
-    and `interpolation` of its pre-training). The default is that of most.
+    """The shorter side to size / `crop_pct`, of which the centre is kept: timm's evaluation of most backbones
+    (`crop_pct` and `interpolation` of their pre-training). The default is that of most.
     """
 
     crop_pct: float = 0.875
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop_pct <= 1:
-            raise ValueError(f"crop_pct must be over 0 and at most 1 but got {self.crop_pct:g}")
+        _check_crop(self.crop_pct)
 
     def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
         short = math.floor(size / self.crop_pct)
@@ -76,13 +57,54 @@ class Crop:
         return (short, long) if width <= height else (long, short)
 
 
-Resize = Squash | Crop
+@dataclass(frozen=True)
+class Stretch:
+    """Both sides to size / `crop_pct`, whatever the shape, of which the centre is kept: timm's evaluation of backbones
+    whose `crop_mode` is squash.
+    """
+
+    crop_pct: float = 1.0
+    interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        _check_crop(self.crop_pct)
+
+    def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
+        side = math.floor(size / self.crop_pct)
+        return side, side
+
+
+@dataclass(frozen=True)
+class Border:
+    """The longer side to size / `crop_pct`, of which the centre is kept, on the colour `fill`: timm's evaluation of
+    backbones whose `crop_mode` is border, where `fill` is the mean of their pre-training.
+    """
+
+    crop_pct: float = 1.0
+    interpolation: Interpolation = "bicubic"
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    def __post_init__(self) -> None:
+        _check_crop(self.crop_pct)
+
+    def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
+        ratio = max(width, height) / math.floor(size / self.crop_pct)
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
+
+
+def _check_crop(crop_pct: float) -> None:
+    if not 0 < crop_pct <= 1:
+        raise ValueError(f"crop_pct must be over 0 and at most 1 but got {crop_pct:g}")
+
+
+Resize = Squash | Crop | Stretch | Border
 DEFAULT = Crop()
+NAMES = {Squash: "squash", Crop: "crop", Stretch: "stretch", Border: "border"}
 
 
 def described(how: Resize) -> dict[str, Any]:
     """For manifests: the same for the same geometry, whatever it is called here later."""
-    return {"geometry": "squash" if isinstance(how, Squash) else "crop", **asdict(how)}
+    return {"geometry": NAMES[type(how)], **asdict(how)}
 
 
 @dataclass(frozen=True)
@@ -103,19 +125,22 @@ def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
 
     Raises Unreadable for whatever is wrong with the file or its mask.
     """
-    image = in_colour(_shown(listed.path))
+    image = in_colour(opened(listed.path))
     width, height = image.size
     wide, high = how.resized(width, height, size)
-    left, top = round((wide - size) / 2), round((high - size) / 2)
-    kept = _kept(image, (wide, high), (left, top), size, Image.Resampling[how.interpolation.upper()])
+    left, top = _first(wide, size), _first(high, size)
+    kept = _kept(image, (wide, high), (left, top), size, how)
     mask = None
     if listed.mask is not None or listed.box is not None:
         across, down = _centres(width, wide, left, size), _centres(height, high, top, size)
         if listed.mask is not None:
             whole = _mask(listed.mask, listed.mask_values, (width, height))
-            mask = whole[np.ix_(down.astype(int), across.astype(int))]
+            rows, columns = (down >= 0) & (down < height), (across >= 0) & (across < width)
+            places = np.ix_(down.clip(0, height - 1).astype(int), across.clip(0, width - 1).astype(int))
+            mask = whole[places] & rows[:, None] & columns
         elif (box := listed.box) is not None:
-            rows, columns = (down >= box.top) & (down < box.bottom), (across >= box.left) & (across < box.right)
+            rows = (down >= max(box.top, 0)) & (down < min(box.bottom, height))
+            columns = (across >= max(box.left, 0)) & (across < min(box.right, width))
             mask = rows[:, None] & columns
     return Decoded(np.asarray(kept), mask, (width, height))
 
@@ -142,11 +167,18 @@ def in_colour(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _kept(
-    image: Image.Image, resized: tuple[int, int], corner: tuple[int, int], size: int, resample: Image.Resampling
-) -> Image.Image:
+def _first(resized: int, size: int) -> int:
+    """The first pixel that is kept; below 0 where there is a border before the image."""
+    return round((resized - size) / 2) if resized >= size else -((size - resized) // 2)
+
+
+def _kept(image: Image.Image, resized: tuple[int, int], corner: tuple[int, int], size: int, how: Resize) -> Image.Image:
     """The square of `size` at `corner` of the resized image."""
-    left, top = corner
+    (left, top), resample = corner, Image.Resampling[how.interpolation.upper()]
+    if isinstance(how, Border):
+        square = Image.new("RGB", (size, size), how.fill)
+        square.paste(image.resize(resized, resample), (-left, -top))
+        return square
     if max(resized) <= RIBBON * size:
         return image.resize(resized, resample).crop((left, top, left + size, top + size))
     across, down = image.width / resized[0], image.height / resized[1]
@@ -162,7 +194,7 @@ def _centres(length: int, resized: int, first: int, size: int) -> Float[np.ndarr
 def _mask(path: Path, values: tuple[int, ...], shown: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
     """A mask file's own values, palette indices included; a pixel in colour has a value where all its channels do."""
     try:
-        image = _shown(path)
+        image = opened(path)
         if image.size != shown:
             width, height = image.size
             raise Unreadable(f"{width} x {height} pixels, but the image has {shown[0]} x {shown[1]}")
@@ -176,72 +208,3 @@ def _mask(path: Path, values: tuple[int, ...], shown: tuple[int, int]) -> Bool[n
         return np.asarray((channels != 0).any(axis=2))
     first = channels[:, :, :1]
     return np.asarray((np.isin(first, values) & (channels == first)).all(axis=2))
-
-
-def _shown(path: Path) -> Image.Image:
-    """The first frame of a file, upright, in its own mode. Raises Unreadable; warns of nothing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow's, about large images and odd metadata
-        try:
-            state = path.stat()
-            if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
-                raise Unreadable("not a file")
-            if state.st_size == 0:
-                raise Unreadable(EMPTY)
-            with Image.open(path, formats=_formats()) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise Unreadable(_too_many(image.width * image.height))
-                with _quiet() if image.format == "TIFF" else nullcontext():
-                    image.load()
-                _turn_upright(image)
-                return image
-        except (Unreadable, MemoryError):
-            raise
-        except Exception as error:  # decoders raise what they like for a broken file
-            raise Unreadable(_reason(error)) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing reaches the terminal: libtiff itself writes there what it finds wrong with a file."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
-
-
-def _too_many(pixels: int) -> str:
-    return f"{pixels / 1e6:.0f} megapixels, more than the {MOST_PIXELS / 1e6:.0f} that are read"
-
-
-def _turn_upright(image: Image.Image) -> None:
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except MemoryError:
-        raise
-    except Exception:  # the pixels are whole, what is said about them is not
-        return
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def _reason(error: Exception) -> str:
-    said = str(error)
-    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels", said)):
-        return _too_many(int(found[1]))
-    if isinstance(error, UnidentifiedImageError):
-        return FOREIGN
-    if isinstance(error, OSError) and error.errno:
-        return f"cannot be read: {os.strerror(error.errno)}"
-    if isinstance(error, EOFError) or re.search("truncated|not large enough", said, re.IGNORECASE):
-        return TRUNCATED
-    return f"damaged: {said or type(error).__name__}"

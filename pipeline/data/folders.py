@@ -13,6 +13,7 @@ NOTES = {
     "hidden": "Hidden files and folders passed over",
     "other": "Files that are no images by their suffix passed over",
     "loose": "Images outside of class folders passed over",
+    "closed": "Folders that may not be opened passed over",
     "outside": "Links that lead out of {root} passed over",
     "nowhere": "Links that lead nowhere passed over",
     "again": "Links to what is walked anyway passed over",
@@ -127,8 +128,12 @@ class Tree:
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         """What is not hidden, by name."""
-        with os.scandir(folder) as entries:
-            by_name = sorted(entries, key=lambda entry: entry.name)
+        try:
+            with os.scandir(folder) as entries:
+                by_name = sorted(entries, key=lambda entry: entry.name)
+        except PermissionError:
+            self._note("closed", folder)
+            return []
         for entry in by_name:
             if entry.name.startswith("."):
                 self._note("hidden", folder / entry.name)

@@ -1,5 +1,9 @@
 """What a source holds, before any image is opened."""
 
+import os.path
+import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +21,10 @@ SPLITS = {
     "testing": "novel",
 }
 
+# What would break a line, or cannot be written as UTF-8: file systems allow any byte but 0 and the slash in a name,
+# and those that are no UTF-8 reach us as lone surrogates.
+ODD = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
 
 @dataclass(frozen=True)
 class Box:
@@ -32,7 +40,8 @@ class Box:
 
 @dataclass(frozen=True)
 class Listed:
-    """One image of a source. `split` is one of base, validation, novel, or None where the source has none.
+    """One image of a source. `split` is one of base, validation, novel, or None where the source has none; of those
+    in a listing, `class_name` is escaped.
 
     `mask` is an image file of the same size that shows where the key entity is: at its values `mask_values`, or
     wherever it is not 0.
@@ -59,40 +68,72 @@ class Listing:
 
 
 def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[str] = ()) -> Listing:
-    """The listing of these images, by class and then by path; an image that a class holds twice is listed once.
+    """The listing of these images, by class and then by path; an image that a class holds twice is listed once. Names
+    of classes, and notes, are escaped.
 
     Raises ValueError where there is no image, a class lies in two splits, or an image has two classes.
     """
     kept: dict[Path, Listed] = {}
     twice: list[str] = []
     splits: dict[str, str | None] = {}
+    notes = [escaped(note) for note in notes]
+    images = [replace(image, class_name=escaped(image.class_name)) for image in images]
     for image in sorted(images, key=lambda one: (one.class_name, one.path.as_posix())):
         split = splits.setdefault(image.class_name, image.split)
         if split != image.split:
             both = " and in ".join(sorted(one or "none" for one in (split, image.split)))
             raise ValueError(
-                f"class {image.class_name!r} of {root} must lie in one split but lies in {both}: splits share no class"
+                f"class '{image.class_name}' of {root} must lie in one split but lies in {both}: splits share no class"
             )
         other = kept.setdefault(image.path, image)
         if other.class_name != image.class_name:
             raise ValueError(
-                f"image {image.path} must have one class but has {other.class_name!r} and {image.class_name!r}"
+                f"image {escaped(str(image.path))} must have one class but has '{other.class_name}' and "
+                f"'{image.class_name}'"
             )
         if other is not image:
             twice.append(str(image.path))
     if not kept:
         reasons = f" ({' '.join(notes)})" if notes else ""
         raise ValueError(f"root must hold images as {source} lays them out but {root} has none{reasons}")
-    again = [f"Images listed more than once, kept once: {some_of(twice)}."] if twice else []
-    return Listing(source, root, tuple(kept.values()), (*notes, *again))
+    if twice:
+        notes.append(escaped(f"Images listed more than once, kept once: {some_of(twice)}."))
+    if alike := _alike(splits):
+        notes.append(f"Classes whose names differ only in case or in Unicode form, kept apart: {some_of(alike)}.")
+    return Listing(source, root, tuple(kept.values()), tuple(notes))
+
+
+def escaped(name: str) -> str:
+    r"""A name that fits on a line and into UTF-8, whatever bytes it has: one that is no UTF-8 as \xe9, a character
+    that would break the line as \u000a. Backslashes are doubled, so that no two names become the same.
+    """
+    return ODD.sub(_code, name)
+
+
+def _code(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if found[0] == "\\":
+        return "\\\\"
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
+
+
+def _alike(names: Iterable[str]) -> list[str]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())].append(
+            name.encode("ascii", "backslashreplace").decode()  # shown as they are, some would look the same
+        )
+    return [" and ".join(group) for group in groups.values() if len(group) > 1]
 
 
 def existing(images: Sequence[Listed]) -> tuple[list[Listed], list[str]]:
     """Those whose file is there, without masks that are not, and notes on what is missing."""
-    there = [image for image in images if image.path.is_file()]
-    unmasked = {image.path for image in there if image.mask is not None and not image.mask.is_file()}
+    # os.path says no where Path raises: for a name that is too long, a folder that may not be entered
+    found = [os.path.isfile(image.path) for image in images]
+    there = [image for image, is_there in zip(images, found, strict=True) if is_there]
+    unmasked = {image.path for image in there if image.mask is not None and not os.path.isfile(image.mask)}
     notes = []
-    if gone := [str(image.path) for image in images if not image.path.is_file()]:
+    if gone := [str(image.path) for image, is_there in zip(images, found, strict=True) if not is_there]:
         notes.append(f"Images that are not there, left out: {some_of(gone)}.")
     if unmasked:
         names = [str(image.mask) for image in there if image.path in unmasked]

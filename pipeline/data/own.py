@@ -1,21 +1,24 @@
 """Images of one's own, as a configuration names them: listed, split, and packed for its backbone."""
 
 import hashlib
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from pipeline.config import Dataset
 from pipeline.data.adapters import list_source
-from pipeline.data.decoding import Crop, Resize, Squash
+from pipeline.data.decoding import Border, Crop, Interpolation, Resize, Squash, Stretch
 from pipeline.data.listing import Listing
-from pipeline.data.packing import Packing, manifest_of
+from pipeline.data.packing import Packing
 from pipeline.data.splitting import with_splits
 from pipeline.data.validating import counts
+from pipeline.storage import Folder
 
 NAMED = 300  # characters on images that were left out; all are in the manifest
 
@@ -39,14 +42,41 @@ def _listed(source: str, path: str) -> Listing:
         raise ValueError(f"dataset.path: {error}") from error
 
 
-def handed_over(dataset: Dataset) -> Path:
-    """The packed file that a configuration names. Raises ValueError where it is none."""
-    path = Path(str(dataset.path)).expanduser()
-    if not path.is_file() or not manifest_of(path).is_file():
+class HandedOver(NamedTuple):
+    """A packed file in the folder (or bucket) `uri`, and its manifest."""
+
+    uri: str
+    name: str
+    manifest: dict[str, Any]
+
+
+def handed_over(dataset: Dataset) -> HandedOver:
+    """The packed file that a configuration names, on a disk or like s3://bucket/photos.arrow. Raises ValueError where
+    it is none.
+    """
+    named = str(dataset.path)
+    if "://" in named:
+        where, mark, options = named.partition("?")
+        above, _, name = where.rpartition("/")
+        uri = f"{above}{mark}{options}"
+    else:
+        path = Path(named).expanduser()
+        uri, name = str(path.parent), path.name
+    try:
+        folder = Folder(uri)
+        content = folder.read(f"{name}.json") if folder.has(name) else None
+        manifest = json.loads(content) if content else {}
+    except OSError as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"dataset.path must be what can be reached but {named!r} failed: {said}") from error
+    except ValueError as error:
+        said = str(error).removeprefix("home must be ")
+        raise ValueError(f"dataset.path must be what fpt data pack has written but {named!r} is not: {said}") from error
+    if not isinstance(manifest, dict) or not {"fingerprint", "splits"} <= manifest.keys():
         raise ValueError(
-            f"dataset.path must be a file that fpt data pack has written, with its .json, but {str(path)!r} is none"
+            f"dataset.path must be a file that fpt data pack has written, with its .json, but {named!r} is none"
         )
-    return path
+    return HandedOver(folder.uri, name, manifest)
 
 
 def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
@@ -54,11 +84,31 @@ def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
     return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
 
 
-def resize_of(resize: Literal["crop", "squash"], crop_pct: float, interpolation: str) -> Resize:
-    """How images reach a backbone's size; `crop_pct` and `interpolation` are those of its pre-training."""
-    if resize == "squash":
-        return Squash()
-    return Crop(crop_pct, "bilinear" if interpolation == "bilinear" else "bicubic")
+def resize_of(resize: Literal["crop", "squash"], seen: Resize) -> Resize:
+    """How images reach a backbone's size: as the paper's code has it, or as its pre-training has `seen` images."""
+    return Squash() if resize == "squash" else seen
+
+
+def resize_of_pretraining(config: Mapping[str, Any]) -> Resize:
+    """timm's transform for evaluation, by the fields `crop_pct`, `crop_mode`, `interpolation` and `mean` of a
+    backbone's configuration.
+
+    Raises ValueError for an interpolation that timm does not know, and for a `crop_pct` over 1.
+    """
+    crop_pct = config.get("crop_pct") or 1.0  # timm's own all have one; scenes of glyphs are seen whole
+    interpolation: Any = config.get("interpolation") or "bicubic"
+    if interpolation == "random":  # of two while training
+        interpolation = "bilinear"
+    if interpolation not in get_args(Interpolation):
+        raise ValueError(f"interpolation must be one of {', '.join(get_args(Interpolation))} but got {interpolation!r}")
+    match config.get("crop_mode"):
+        case "squash":
+            return Stretch(crop_pct, interpolation)
+        case "border":
+            red, green, blue = (round(255 * mean) for mean in config["mean"])
+            return Border(crop_pct, interpolation, (red, green, blue))
+        case _:
+            return Crop(crop_pct, interpolation)
 
 
 def digest_of(listing: Listing) -> str:

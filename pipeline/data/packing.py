@@ -8,30 +8,41 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import pyarrow as pa
-import pyarrow.ipc
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 
-from pipeline.data.decoding import DEFAULT, Resize, Unreadable, content, decode, described
+from pipeline.data.decoding import DEFAULT, Resize, described
 from pipeline.data.listing import Listed, Listing
+from pipeline.data.parts import (
+    Outcome,
+    Part,
+    bytes_of,
+    clear_unfinished,
+    decode_rows,
+    join,
+    outcomes_of,
+    parts_of,
+    write_part,
+)
 from pipeline.data.processes import in_order, workers
-from pipeline.data.validating import LeftOut, counts, ids, what_is_left_out
-from pipeline.images import ROWS_A_BATCH, ImageStore, fixed_width, schema_of
+from pipeline.data.validating import LeftOut, counts, what_is_left_out
+from pipeline.images import ROWS_A_BATCH, ImageStore, schema_of
 from pipeline.storage import Folder
 
-FORMAT = 1  # of parts: those of another are not taken up
 IMAGES_A_TASK = 8
 TASKS_AHEAD = ROWS_A_BATCH // IMAGES_A_TASK  # a part is written before the one after the next begins: two buffers do
 
 Progress = Callable[[int, int], None]
+# Writes parts that are not there yet, and tells how many images of them are done.
+Decoder = Callable[[Sequence[Part], pa.Schema, int, Resize, Callable[[int], None]], None]
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,13 @@ def pack_listing(
     processes: int = 1,
     progress: Progress = lambda done, total: None,
     drop_leaks: bool = False,
+    decoder: Decoder | None = None,
 ) -> Packing:
     """Packs the images of a listing at `size` x `size` pixels into the file `path`, then writes its manifest beside it.
 
-    The file does not depend on the number of processes, nor on how often this was interrupted: parts that are whole
-    are taken up again, as long as the listing and its files are the same. A file for which the same was asked is left
-    as it is. Up to twice its room on the disk is needed meanwhile.
+    `decoder` does what otherwise `processes` of this machine do. The file depends on neither, nor on how often this
+    was interrupted: parts that are whole are taken up again, as long as the listing and its files are the same. A file
+    for which the same was asked is left as it is. Up to twice its room on the disk is needed meanwhile.
 
     Images that cannot be read are left out, and so are copies of an image (all pixels the same, once decoded) in its
     own class. Masks are kept if every listed image has one. `progress` is told how many images of how many are done.
@@ -88,19 +100,20 @@ def pack_listing(
         listing = replace(listing, images=tuple(replace(one, mask=None, box=None) for one in listing.images))
     schema = schema_of(size, size, masks, files=True)
     with _alone(path.with_name(f"{path.name}.parts")) as folder:
-        parts = _parts(listing, folder, size, how)
+        parts = parts_of(listing, folder, size, how)
         asked = json.dumps([listing.source, str(listing.root), drop_leaks, [part.path.name for part in parts]])
         digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
         if packed := _packed_before(path, digest):
             return packed
-        _decode(parts, schema, size, how, processes, progress)
-        left_out = what_is_left_out(listing, *_outcomes(parts, len(listing.images)), drop_leaks)
+        clear_unfinished(folder)
+        _decode(parts, schema, size, how, decoder or partial(_decode_here, processes), progress)
+        left_out = what_is_left_out(listing, *outcomes_of(parts, len(listing.images)), drop_leaks)
         kept = np.ones(len(listing.images), bool)
         kept[list(left_out)] = False
         if not kept.any():
             one = left_out[0]
             raise ValueError(f"an image must be left to pack but all {len(kept)} are left out; {one.image}: {one.why}")
-        whole = _join(parts, kept, schema, folder)
+        whole = join(parts, kept, schema, folder)
         packing = Packing(
             fingerprint=ImageStore(whole).fingerprint,
             source=listing.source,
@@ -154,35 +167,16 @@ def _alone(folder: Path) -> Iterator[Path]:
             return
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A file for so many images in order, named by what it will hold: other images, another part."""
-
-    path: Path
-    images: tuple[Listed, ...]
-    ids: tuple[str, ...]
-
-
-def _parts(listing: Listing, folder: Path, size: int, how: Resize) -> list[_Part]:
-    common, names, parts = [FORMAT, PIL.__version__, size, described(how)], ids(listing), list[_Part]()
-    for first in range(0, len(names), ROWS_A_BATCH):
-        rows = slice(first, first + ROWS_A_BATCH)
-        images, own = listing.images[rows], tuple(names[rows])
-        told = json.dumps([common, own, [_described(image) for image in images]])
-        name = f"{len(parts):05d}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.arrow"
-        parts.append(_Part(folder / name, images, own))
-    return parts
-
-
-def _described(image: Listed) -> list[Any]:
-    states = []
-    for path in (image.path, image.mask):
-        try:
-            state = path.stat() if path else None
-        except OSError:
-            state = None
-        states.append([str(path), state.st_size, state.st_mtime_ns] if state else None)
-    return [image.class_name, image.split, image.box and astuple(image.box), image.mask_values, *states]
+def _decode(
+    parts: Sequence[Part], schema: pa.Schema, size: int, how: Resize, decoder: Decoder, progress: Progress
+) -> None:
+    """Writes the parts that are not there yet."""
+    todo = [part for part in parts if not part.path.exists()]
+    total = sum(len(part.images) for part in parts)
+    done = total - sum(len(part.images) for part in todo)
+    progress(done, total)
+    if todo:
+        decoder(todo, schema, size, how, lambda more: progress(done + more, total))
 
 
 # Images and masks of two parts, by part, row and byte: all processes decode into the same ones.
@@ -198,106 +192,31 @@ def _open_buffers(rows: int, *shared: Any) -> None:
     _here.extend(_buffers(rows, *shared))
 
 
-def _decode_some(images: Sequence[Listed], size: int, how: Resize, half: int, first: int) -> list[bytes | str]:
-    """Decodes into the buffers from row `first` on; what each image contains, or why it cannot be read."""
-    (pixels, bits), outcomes = _here, list[bytes | str]()
-    for row, image in enumerate(images, first):
-        try:
-            decoded = decode(image, size, how)
-        except Unreadable as error:
-            outcomes.append(str(error))
-            continue
-        pixels[half, row] = decoded.image.reshape(-1)
-        if decoded.mask is not None:
-            bits[half, row] = np.packbits(decoded.mask)
-        outcomes.append(content(decoded.image))
-    return outcomes
+def _decode_some(images: Sequence[Listed], size: int, how: Resize, half: int, first: int) -> list[Outcome]:
+    """Decodes into the buffers from row `first` on."""
+    pixels, bits = _here
+    return decode_rows(images, size, how, pixels[half, first:], bits[half, first:])
 
 
-def _decode(
-    parts: Sequence[_Part], schema: pa.Schema, size: int, how: Resize, processes: int, progress: Progress
+def _decode_here(
+    processes: int, parts: Sequence[Part], schema: pa.Schema, size: int, how: Resize, told: Callable[[int], None]
 ) -> None:
-    """Writes the parts that are not there yet."""
-    todo = [part for part in parts if not part.path.exists()]
-    total = sum(len(part.images) for part in parts)
-    done = total - sum(len(part.images) for part in todo)
-    progress(done, total)
-    if not todo:
-        return
-    rows = len(todo[0].images)
-    widths = [schema.field(name).type.byte_width for name in ("image", "mask")]
-    shared = [get_context("spawn").RawArray(ctypes.c_uint8, 2 * rows * width) for width in widths]
+    """Writes these parts, by processes of this machine; `told` hears how many images are done."""
+    rows, done = len(parts[0].images), 0
+    shared = [get_context("spawn").RawArray(ctypes.c_uint8, 2 * rows * width) for width in bytes_of(schema)]
     buffers = _buffers(rows, *shared)
     tasks = (
         (part.images[first : first + IMAGES_A_TASK], size, how, turn % 2, first)
-        for turn, part in enumerate(todo)
+        for turn, part in enumerate(parts)
         for first in range(0, len(part.images), IMAGES_A_TASK)
     )
     with workers(processes, _open_buffers, rows, *shared) as pool:
         results = in_order(pool, _decode_some, tasks, TASKS_AHEAD)
-        for turn, part in enumerate(todo):
-            outcomes: list[bytes | str] = []
+        for turn, part in enumerate(parts):
+            outcomes: list[Outcome] = []
             while len(outcomes) < len(part.images):
                 outcomes += next(results)
-                progress(done + len(outcomes), total)
+                told(done + len(outcomes))
             done += len(outcomes)
-            _write_part(part, outcomes, schema, *(buffer[turn % 2] for buffer in buffers))
-
-
-def _write_part(
-    part: _Part, outcomes: Sequence[bytes | str], schema: pa.Schema, *buffers: UInt8[np.ndarray, "room _"]
-) -> None:
-    """All rows of a part, the unreadable ones with their reason, under a temporary name until it is whole."""
-    (pixels, bits), rows = buffers, len(part.images)
-    columns = {
-        "split": [image.split for image in part.images],
-        "class": [image.class_name for image in part.images],
-        "image": pixels[:rows],
-        "mask": bits[:rows] if schema.metadata[b"masks"] == b"yes" else [None] * rows,
-        "id": part.ids,
-        "content": [one if isinstance(one, bytes) else None for one in outcomes],
-        "reason": [one if isinstance(one, str) else None for one in outcomes],
-    }
-    own = schema.append(pa.field("reason", pa.string()))
-    arrays = [
-        pa.FixedSizeBinaryArray.from_buffers(own.field(name).type, rows, [None, pa.py_buffer(column)])
-        if isinstance(column, np.ndarray)
-        else pa.array(column, own.field(name).type)
-        for name, column in columns.items()
-    ]
-    unfinished = part.path.with_suffix(".part")
-    with unfinished.open("wb") as stream:
-        with pyarrow.ipc.new_file(stream, own) as writer:
-            writer.write_batch(pa.record_batch(arrays, schema=own))
-        stream.flush()
-        os.fsync(stream.fileno())  # a machine that loses power must not leave half a part under its name
-    unfinished.replace(part.path)
-
-
-def _read(part: _Part) -> pa.RecordBatch:
-    return pyarrow.ipc.open_file(pa.memory_map(str(part.path))).get_batch(0)
-
-
-def _outcomes(parts: Sequence[_Part], images: int) -> tuple[UInt8[np.ndarray, "images 16"], dict[int, str]]:
-    """What each image contains; why the unreadable ones cannot be read."""
-    contents, reasons, first = np.zeros((images, 16), np.uint8), dict[int, str](), 0
-    for part in parts:
-        batch = _read(part)
-        contents[first : first + batch.num_rows] = fixed_width(batch, "content")
-        reasons |= {first + row: why for row, why in enumerate(batch.column("reason").to_pylist()) if why is not None}
-        first += batch.num_rows
-    return contents, reasons
-
-
-def _join(parts: Sequence[_Part], kept: Bool[np.ndarray, " images"], schema: pa.Schema, folder: Path) -> Path:
-    """The rows that are kept, a batch from each part, in a file in their folder."""
-    whole, first = folder / "whole", 0
-    with pa.OSFile(str(whole), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
-        for part in parts:
-            batch = _read(part)
-            rows = kept[first : first + batch.num_rows]
-            first += batch.num_rows
-            batch = pa.record_batch([batch.column(name) for name in schema.names], schema=schema)
-            if rows.any():
-                writer.write_batch(batch if rows.all() else batch.filter(pa.array(rows)))
-    return whole
+            pixels, bits = (buffer[turn % 2] for buffer in buffers)
+            write_part(part, outcomes, schema, pixels, bits)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.data.decoding import DEFAULT, TRUNCATED, Resize, Unreadable, content, decode
-from pipeline.data.listing import Listed, Listing
+from pipeline.data.decoding import DEFAULT, Resize, content, decode
+from pipeline.data.listing import Listed, Listing, escaped
 from pipeline.data.processes import in_order, workers
+from pipeline.data.reading import TRUNCATED, Unreadable
 
 IMAGES_A_TASK = 16
 LEAKS_NAMED = 3
@@ -113,11 +114,10 @@ def validate(
 
 
 def ids(listing: Listing) -> list[str]:
-    """Images' paths below the root of their listing; whole paths where they lie elsewhere."""
+    """Images' paths below the root of their listing, escaped; whole paths where they lie elsewhere."""
     folder = listing.root if listing.root.is_dir() else listing.root.parent
     paths = [image.path for image in listing.images]
-    below = [(path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix() for path in paths]
-    return [name.encode("utf-8", "backslashreplace").decode() for name in below]  # a disk may hold other encodings
+    return [escaped((path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()) for path in paths]
 
 
 def counts(listing: Listing, kept: Bool[np.ndarray, " images"]) -> dict[str, dict[str, int]]:
@@ -168,7 +168,7 @@ def what_is_left_out(
         more = "; ..." if len(leaks) > LEAKS_NAMED else ""
         raise ValueError(
             f"an image must be in one class and one split but {len(leaks)} are in two or more: {'; '.join(pairs)}"
-            f"{more}; remove the wrong copies, or pack with drop_leaks, which leaves out all of them"
+            f"{more}; remove the wrong copies, or leave all of them out by fpt data pack --drop-leaks"
         )
     return dict(sorted(found.items()))
 
@@ -184,7 +184,7 @@ def _copies(images: Sequence[Listed], names: tuple[str, ...]) -> Problem:
         return Problem("duplicate", names, f"the same image, in {places[0]}", f"one kept: {names[0]}")
     between = "classes" if len({image.split for image in images}) == 1 else "splits"
     why = f"the same image, in {' and '.join(dict.fromkeys(places))}"
-    return Problem(f"leak between {between}", names, why, "must be removed, or pack with drop_leaks")
+    return Problem(f"leak between {between}", names, why, "must be removed, or left out by fpt data pack --drop-leaks")
 
 
 def _too_few(splits: Mapping[str, Mapping[str, int]], way: int, shot: int, query: int) -> list[Problem]:

@@ -5,17 +5,18 @@ import os
 import re
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.checks import check_run
-from pipeline.config import Run
+from pipeline.checks import check_run, class_sizes
+from pipeline.config import Dataset, Run
 from pipeline.data import own as own_images
 from pipeline.images import ImageStore
 from pipeline.packed import on_this_node, packed_images
-from pipeline.storage import Home
+from pipeline.storage import Folder, Home
 from sweeps import cli
 
 CLASSES, IMAGES = 6, 5
@@ -142,3 +143,58 @@ def test_what_a_run_cannot_draw_is_known_before_anything_is_packed(photos):
 def test_images_that_are_not_there_are_one_sentence(photos, dataset, said):
     with pytest.raises(ValueError, match=said):
         check_run(own(photos, **dataset))
+
+
+@pytest.fixture
+def bucket():
+    """fsspec's store in memory stands for one."""
+    yield "memory://bucket/photos"
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_packed_file_in_a_bucket_is_used_where_it_lies(photos, tmp_path, bucket, monkeypatch):
+    monkeypatch.setenv("FPT_CACHE", str(tmp_path / "cache"))
+    packed = tmp_path / "photos.arrow"
+    found = last_object(typed("pack", photos, packed, "--size", 64, "--json"))
+    for name in ("photos.arrow", "photos.arrow.json"):
+        Folder(bucket).put(tmp_path / name, name)
+    run = own(photos, source="packed").model_copy(
+        update={"dataset": Dataset(source="packed", path=f"{bucket}/photos.arrow")}
+    )
+    check_run(run)
+    assert class_sizes(run) == {
+        split: {name: len(rows) for name, rows in ImageStore(packed).classes(split).items()}
+        for split in ("novel", "validation")
+    }
+    path = on_this_node(packed_images(run, Home(str(tmp_path / "home"))))
+    assert path.is_relative_to(tmp_path / "cache")
+    assert ImageStore(path).fingerprint == found["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        (
+            {"source": "folder", "path": "s3://bucket/photos"},
+            r"dataset\.path: root must be a folder or a table on a disk but s3:/bucket/photos is an address: mount or ",
+        ),
+        (
+            {"source": "packed", "path": "memory://bucket/none.arrow"},
+            r"dataset\.path must be a file that fpt data pack has written, with its \.json, but 'memory://.*' is none",
+        ),
+        (
+            {"source": "packed", "path": "nosuch://bucket/a.arrow"},
+            r"dataset\.path must be what fpt data pack has written but 'nosuch://bucket/a\.arrow' is not: .*nosuch",
+        ),
+    ],
+)
+def test_a_bucket_that_does_not_do_is_one_sentence(dataset, said):
+    with pytest.raises(ValueError, match=f"^{said}"):
+        check_run(Run.model_validate({"dataset": dataset, "prompts": {"alpha": 0}}))
+
+
+def test_a_bucket_is_not_packed_into(photos, here):
+    result = typed("pack", photos, "s3://bucket/photos.arrow")
+    assert result.exit_code == 2
+    assert "fpt: DST must be a file on a disk but got 's3:/bucket/photos.arrow'; a bucket may hold" in result.stderr
+    assert list(here.iterdir()) == []

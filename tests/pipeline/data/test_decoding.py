@@ -1,10 +1,4 @@
-import io
 import math
-import os
-import struct
-import subprocess
-import sys
-import zlib
 from itertools import combinations
 from pathlib import Path
 
@@ -15,8 +9,10 @@ from timm.data import create_transform
 from torchvision.transforms import CenterCrop
 from torchvision.transforms import Resize as ResizeOfTorch
 
-from pipeline.data.decoding import Crop, Squash, Unreadable, decode
+from pipeline.data.decoding import Border, Crop, Squash, decode
 from pipeline.data.listing import Box, Listed
+from pipeline.data.own import resize_of_pretraining
+from pipeline.data.reading import Unreadable
 
 WHOLE = Crop(1.0)
 
@@ -177,112 +173,12 @@ def test_a_mask_that_does_not_fit_or_is_broken_is_told(tmp_path):
         decode(Listed(image.path, "class", mask=tmp_path / "empty.png"), 32)
 
 
-def encoded(kind, mode="RGB", **options):
-    file, image = io.BytesIO(), blocks(160, 120)
-    if mode != "RGB":
-        image = Image.fromarray(np.asarray(image.convert(mode)) * 1000)
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def png_header(width, height):
-    """A whole PNG but for its pixels, of which there are a few."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = {b"IHDR": header, b"IDAT": zlib.compress(bytes(1000)), b"IEND": b""}
-    sealed = [[struct.pack(">I", len(data)), name + data, zlib.crc32(name + data)] for name, data in chunks.items()]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(size + data + struct.pack(">I", crc) for size, data, crc in sealed)
-
-
-JPEG, PNG = encoded("JPEG", quality=90), encoded("PNG")
-FOREIGN = r"no whole image of a kind that is read \(JPEG, .*\)"
-TRUNCATED = "truncated: the file ends before the image does"
-EITHER = f"({TRUNCATED}|damaged: .*)"
-TOO_MANY = "megapixels, more than the 100 that are read"
-NO_RANGE = "32-bit pixels, which have no agreed range: 8 or 16 bits are read"
-BROKEN = {
-    "empty": (b"", "empty file"),
-    "a web page": (b"<html>404 not found</html>", FOREIGN),
-    "a program": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", FOREIGN),
-    "half a JPEG": (JPEG[: len(JPEG) // 2], TRUNCATED),
-    "half a PNG": (PNG[: len(PNG) // 2], TRUNCATED),
-    "most of a GIF": (encoded("GIF")[:-300], TRUNCATED),
-    "most of a BMP": (encoded("BMP")[:-300], TRUNCATED),
-    "most of a WebP": (encoded("WEBP")[:-300], EITHER),
-    "most of a compressed TIFF": (encoded("TIFF", compression="tiff_lzw")[:-300], FOREIGN),
-    "most of a JPEG 2000": (encoded("JPEG2000")[:-300], EITHER),
-    "20,000 x 20,000": (png_header(20_000, 20_000), f"400 {TOO_MANY}"),
-    "10,100 x 10,000": (png_header(10_100, 10_000), f"101 {TOO_MANY}"),
-    "60,000 x 60,000": (png_header(60_000, 60_000), f"3600 {TOO_MANY}"),
-    "floats": (encoded("TIFF", mode="F"), NO_RANGE),
-    "32 bits": (encoded("TIFF", mode="I"), NO_RANGE),
-}
-
-
-@pytest.mark.parametrize("which", BROKEN)
-def test_broken_files_say_what_is_wrong_and_nothing_else(tmp_path, which, capfd):
-    path = tmp_path / "image.jpg"
-    data, reason = BROKEN[which]
-    path.write_bytes(data)
-    with pytest.raises(Unreadable, match=f"^(?=.{{,160}}$){reason}$"):
-        decode(Listed(path, "class"), 32)
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000"])
-def test_whatever_is_broken_is_unreadable_at_worst(tmp_path, kind, capfd):
-    """Sixty files, each with a few bytes changed, half of them near its beginning: an image, or a reason."""
-    whole = encoded(kind, **({"compression": "tiff_deflate"} if kind == "TIFF" else {}))
-    path, reasons = tmp_path / "image", []
-    for seed in range(60):
-        random, data = np.random.default_rng(seed), bytearray(whole)
-        for place in random.integers(0, len(data) if seed % 2 else 200, 6):
-            data[place] = random.integers(256)
-        path.write_bytes(data[: random.integers(len(data))] if seed % 3 == 0 else data)
-        try:
-            assert decode(Listed(path, "class"), 16).image.shape == (16, 16, 3)
-        except Unreadable as error:
-            reasons.append(str(error))
-    assert len(reasons) >= 10
-    assert capfd.readouterr() == ("", "")
-
-
-def test_what_is_no_file(tmp_path):
-    with pytest.raises(Unreadable, match=r"^cannot be read: No such file or directory$"):
-        decode(Listed(tmp_path / "gone.jpg", "class"), 32)
-    os.mkfifo(tmp_path / "pipe.jpg")
-    for path in (tmp_path, tmp_path / "pipe.jpg"):
-        with pytest.raises(Unreadable, match=r"^not a file$"):
-            decode(Listed(path, "class"), 32)
-
-
 @pytest.mark.parametrize("how", [Squash(), Crop()])
 def test_one_pixel_fills_the_image(tmp_path, how):
     listed = saved(Image.new("RGB", (1, 1), (9, 99, 199)), tmp_path / "a.png")
     found = decode(Listed(listed.path, "class", box=Box(0.0, 0.0, 1.0, 1.0)), 64, how)
     assert (found.image == [9, 99, 199]).all()
     assert found.mask.all()
-
-
-def test_no_file_takes_more_memory_than_others(tmp_path):
-    """A ribbon, which resized whole would have 650 million pixels, and headers that promise billions: under 100 MB."""
-    Image.new("L", (20_000, 2)).save(tmp_path / "ribbon.png")
-    (tmp_path / "bomb.png").write_bytes(png_header(60_000, 60_000))
-    saved(blocks(32, 32), tmp_path / "first.png")
-    script = f"""
-import resource
-from pathlib import Path
-from pipeline.data.decoding import Unreadable, decode
-from pipeline.data.listing import Listed
-for name in ("first", "ribbon", "bomb"):
-    try:
-        decode(Listed(Path({str(tmp_path)!r}) / f"{{name}}.png", "class"), 224)
-    except Unreadable:
-        pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-"""
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    first, ribbon, bomb = map(int, told.split())
-    assert max(ribbon, bomb) < first + 100
 
 
 def test_ribbons_are_cropped_like_others(tmp_path, monkeypatch):
@@ -297,3 +193,53 @@ def test_what_cannot_be_asked_for():
         Crop(1.2)
     with pytest.raises(ValueError, match=r"enlarged must be at least 1 but got 0\.9"):
         Squash(0.9)
+
+
+@pytest.mark.parametrize("shape", [(500, 375), (131, 200), (257, 256), (40, 60), (1201, 300), (224, 224)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"crop_mode": "squash", "crop_pct": 1.0, "interpolation": "bicubic"},
+        {"crop_mode": "squash", "crop_pct": 0.95, "interpolation": "bilinear"},
+        {"crop_mode": "squash", "crop_pct": 0.875, "interpolation": "hamming"},
+        {"crop_mode": "border", "crop_pct": 1.0, "interpolation": "bicubic"},
+        {"crop_mode": "border", "crop_pct": 0.9, "interpolation": "lanczos"},
+        {"crop_mode": "center", "crop_pct": 0.96, "interpolation": "nearest"},
+        {"crop_mode": None, "crop_pct": 0.9, "interpolation": "box"},
+    ],
+    ids=lambda one: "-".join(map(str, one.values())),
+)
+def test_a_backbones_own_transform_is_timms(tmp_path, shape, config):
+    image, mean = blocks(*shape), (0.485, 0.456, 0.406)
+    theirs = create_transform((3, 224, 224), **config, mean=mean, normalize=False)(image).permute(1, 2, 0).numpy()
+    how = resize_of_pretraining({**config, "mean": mean})
+    found = decode(saved(image, tmp_path / "a.png"), 224, how)
+    np.testing.assert_array_equal(found.image, theirs)
+
+
+def test_of_two_interpolations_while_training_the_one_of_timms_evaluation():
+    assert resize_of_pretraining({"crop_pct": 0.9, "interpolation": "random"}) == Crop(0.9, "bilinear")
+    assert resize_of_pretraining({}) == Crop(1.0, "bicubic")
+    with pytest.raises(ValueError, match=r"^interpolation must be one of bilinear, .*hamming but got 'cubic'$"):
+        resize_of_pretraining({"interpolation": "cubic"})
+
+
+@pytest.mark.parametrize("shape", [(200, 60), (60, 200), (61, 200)])
+@pytest.mark.parametrize("crop_pct", [1.0, 0.8])
+def test_a_mask_ends_where_the_border_begins(tmp_path, shape, crop_pct):
+    """A box and a mask of the whole image: the border is the fill, all else is the key entity."""
+    image = saved(Image.new("RGB", shape, "white"), tmp_path / "a.png")
+    Image.new("L", shape, 255).save(tmp_path / "mask.png")
+    how = Border(crop_pct, "nearest", (1, 2, 3))
+    by_box = decode(Listed(image.path, "class", box=Box(-5.0, -5.0, 999.0, 999.0)), 64, how)
+    by_file = decode(Listed(image.path, "class", mask=tmp_path / "mask.png"), 64, how)
+    np.testing.assert_array_equal(by_box.mask, by_box.image[:, :, 0] == 255)
+    np.testing.assert_array_equal(by_file.mask, by_box.mask)
+    short, target = min(shape), math.floor(64 / crop_pct)
+    assert by_box.mask.sum() == 64 * round(short * target / 200)
+    assert set(map(tuple, by_box.image.reshape(-1, 3).tolist())) == {(255, 255, 255), (1, 2, 3)}
+
+
+def test_a_ribbon_with_a_border_keeps_a_pixel(tmp_path):
+    listed = saved(Image.new("RGB", (2000, 2), "white"), tmp_path / "a.png")
+    assert decode(listed, 64, Border()).image[:, :, 0].tolist().count([255] * 64) == 1

@@ -44,7 +44,7 @@ def faulty(tmp_path) -> Listing:
 
 NEEDS = "that an episode needs"
 LEFT = "refused, or left out of episodes"
-LEAK = "must be removed, or pack with drop_leaks"
+LEAK = "must be removed, or left out by fpt data pack --drop-leaks"
 
 
 def test_every_problem_is_named_with_what_becomes_of_it(faulty):
@@ -139,7 +139,7 @@ def test_names_of_any_encoding(tmp_path):
     listing.images[0].path.rename(latin)
     renamed = replace(listing, images=(replace(listing.images[0], path=latin), listing.images[1]))
     pack_listing(renamed, tmp_path / "a.arrow", 8)
-    assert ImageStore(tmp_path / "a.arrow").ids(np.arange(2)) == ["heron/h\\udce9ron.png", "heron/1.png"]
+    assert ImageStore(tmp_path / "a.arrow").ids(np.arange(2)) == ["heron/h\\xe9ron.png", "heron/1.png"]
 
 
 def test_same_content_is_that_of_the_obvious_way():

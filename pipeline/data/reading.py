@@ -1,0 +1,98 @@
+"""An image file, opened: whatever it is, its first frame upright or what is wrong with it."""
+
+import os
+import re
+import stat
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# A header that says more is refused before a pixel is decoded. One of so many takes up to 1.2 GB.
+MOST_PIXELS = 100_000_000
+# Others of Pillow's run programs (EPS), or are no photographs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+
+EMPTY = "empty file"
+TRUNCATED = "truncated: the file ends before the image does"
+FOREIGN = f"no whole image of a kind that is read ({', '.join(FORMATS)})"
+BOMB = "text or a colour profile in it unpacks to more than any image needs"
+
+
+class Unreadable(ValueError):
+    """What is wrong with a file, in a few words for people."""
+
+
+def opened(path: Path) -> Image.Image:
+    """The first frame of a file, upright, in its own mode. Raises Unreadable; warns of nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow's, about large images and odd metadata
+        try:
+            state = path.stat()
+            if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+                raise Unreadable("not a file")
+            if state.st_size == 0:
+                raise Unreadable(EMPTY)
+            with Image.open(path, formats=_formats()) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise Unreadable(_too_many(image.width * image.height))
+                with _quiet() if image.format == "TIFF" else nullcontext():
+                    image.load()
+                _turn_upright(image)
+                return image
+        except (Unreadable, MemoryError):
+            raise
+        except Exception as error:  # decoders raise what they like for a broken file
+            raise Unreadable(_reason(error)) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing reaches the terminal: libtiff itself writes there what it finds wrong with a file."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
+def _too_many(pixels: int) -> str:
+    return f"{pixels / 1e6:.0f} megapixels, more than the {MOST_PIXELS / 1e6:.0f} that are read"
+
+
+def _turn_upright(image: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # the pixels are whole, what is said about them is not
+        return
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _reason(error: Exception) -> str:
+    said = str(error)
+    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels", said)):
+        return _too_many(int(found[1]))
+    if isinstance(error, UnidentifiedImageError):
+        return FOREIGN
+    if "MAX_TEXT" in said:
+        return BOMB
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read: {os.strerror(error.errno)}"
+    if isinstance(error, EOFError) or re.search("truncated|not large enough", said, re.IGNORECASE):
+        return TRUNCATED
+    return f"damaged: {said or type(error).__name__}"
