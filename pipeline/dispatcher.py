@@ -22,6 +22,7 @@ from pipeline.ledger import KnownRows, Ledger, Row
 from pipeline.orders import Order, WorkerProcess
 from pipeline.pool import Pool
 from pipeline.staff import Wanted, dismiss, hire, node_lives, staffing
+from pipeline.vitals import Watch
 
 # Which trials go on after a rung: by their accuracies, and the incumbent's on the same episodes, where there is one.
 Halve = Callable[[int, dict[str, list[float | None]], list[float] | None], set[str]]
@@ -59,6 +60,7 @@ class Dispatcher:
         self.pool: Pool | None = None
         self.limits: dict[str, Any] = {}
         self.opening = asyncio.Lock()
+        self.watch = Watch()
         self.computed, self.reused, self.started = 0, 0, time.monotonic()
         self.lost: dict[tuple[str, int], str] = {}  # (what is drawn, episode): its name
 
@@ -75,10 +77,10 @@ class Dispatcher:
         return self.limits
 
     async def status(self) -> dict[str, Any]:
-        """Problems computed and found in the ledger, orders waiting, workers alive, seconds since the start, those that
-        workers were at work and there (all together), when the first order was sent, by the clock, episodes that were
-        lost, by name, why a worker could not be started, where that was so last, and whether this dispatcher took the
-        place of one that died.
+        """Problems computed and found in the ledger, orders waiting, workers alive and wanted, seconds since the start,
+        those that workers were at work and there (all together), when the first order was sent, by the clock, episodes
+        that were lost, by name, why a worker could not be started, where that was so last, and whether this dispatcher
+        took the place of one that died.
         """
         pool = self.pool
         return {
@@ -86,6 +88,7 @@ class Dispatcher:
             "reused": self.reused,
             "waiting": len(pool.queue) if pool else 0,
             "workers": pool.alive if pool else 0,
+            "wanted": self.wanted.now,
             "seconds": time.monotonic() - self.started,
             "busy_seconds": pool.busy_seconds if pool else 0.0,
             "staffed_seconds": pool.staffed_seconds if pool else 0.0,
@@ -94,6 +97,12 @@ class Dispatcher:
             "complaint": pool.complaint if pool else None,
             "restarted": ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed,
         }
+
+    async def vitals(self) -> dict[str, dict[str, float]]:
+        """How the nodes are that have workers, by node id: what each has said since the last time, if anything."""
+        members = self.pool.members if self.pool else {}
+        # Of each node the worker that has been there longest.
+        return await self.watch.ask({one.node: one.handle for one in reversed(members.values()) if one.node})
 
     async def solve(self, runs: Sequence[config.Run], episodes: Sequence[int]) -> list[list[Row]]:
         """Rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one order.

@@ -52,6 +52,7 @@ class WorkerProcess:
 
     def __init__(self, name: str, run: config.Run, images: PackedImages, ledger: str) -> None:
         self.name, self.run, self.images, self.ledger = name, run, images, ledger
+        self.sampler: Any = None
 
     def node(self) -> str:
         """Answers as soon as there is a place for the worker."""
@@ -67,3 +68,12 @@ class WorkerProcess:
 
     def solve(self, order: Order, attempt: int, smaller: int) -> list[Row]:
         return self.worker.solve(order, attempt, smaller)
+
+    def vitals(self) -> dict[str, float]:
+        """How its node is, since it was last asked; nothing the first time (vitals.py)."""
+        if self.sampler is None:
+            from pipeline.vitals import Sampler
+
+            self.sampler = Sampler()
+        said: dict[str, float] = self.sampler.said()
+        return said

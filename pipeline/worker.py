@@ -45,11 +45,12 @@ class Worker:
         self.samplers: dict[config.Episodes, EpisodeSampler] = {}
 
     def limits(self) -> dict[str, Any]:
-        """What only the loaded backbone and images can tell: fingerprints, and how large some fields may be."""
+        """What only the loaded backbone and images can tell: fingerprints, device, how large some fields may be."""
         return {
             "dataset_fingerprint": self.store.fingerprint,
             "backbone_fingerprint": backbone_fingerprint(self.backbone),
             "precision": self.precision,
+            "device": device_name(self.backbone.device),
             "patches": self.backbone.most_patches,
             "depth": self.backbone.depth,
             "masks": self.store.has_masks and not self.backbone.pyramid,
@@ -89,6 +90,11 @@ class Worker:
             self.samplers[wanted] = sampler
         drawn = [sampler[index] for index in indices]
         return episode_tensors(self.backbone, self.store, self.frozen, drawn, blocks, whole)
+
+
+def device_name(device: torch.device) -> str:
+    """As its maker calls a GPU; the kind of any other."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def backbone_of(run: config.Run, device: str) -> tuple[str, Backbone]:

@@ -1,30 +1,35 @@
 """The command line. Exit status 0, 1 (failed) or 2 (bad input, one sentence on standard error)."""
 
 import json
-import os
 import sys
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sweeps.config import Sweep, load
+from sweeps import config as configuration
+from sweeps import terminal
+from sweeps.config import Sweep
 from sweeps.data import data
-from sweeps.terminal import one_sentence_for_mistakes, say
+from sweeps.terminal import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of, table_width
+
+SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Position prompts for few-shot classification: evaluate a setting, search for a better one, browse them.",
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-app.add_typer(data, name="data")
+app.add_typer(data, name="data", rich_help_panel=OWN)
 
 HERE_ONLY = ("compare", "data", "show", "submit", "ui")  # commands that make no sense on a cluster
 
-Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml", metavar="CONFIG")]
-Set = Annotated[list[str], typer.Option("--set", help="Override a field: --set solver.lr=0.01", metavar="a.b=c")]
+Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
+Results = Annotated[Path | None, typer.Argument(help="A sweep's YAML file; else all that FPT_HOME or runs/ holds.")]
+Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 Stacks = Annotated[list[int], typer.Option("--stack", help="Problems solved together; may be given again.")]
 Address = Annotated[
@@ -32,9 +37,38 @@ Address = Annotated[
 ]
 
 
-@app.command()
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"fpt {installed('fpt')}")
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True)
+def fpt(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Position prompts for few-shot classification: search good ones for your images, and know how sure that is.
+
+    Start with: fpt sweep sweeps/configs/glyphs.yaml
+
+    Then: fpt ui
+    """
+    if context.invoked_subcommand is None:
+        print(first_steps())
+
+
+def load(path: Path, overrides: list[str]) -> Sweep:
+    """As sweeps.config.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
+    terminal.refuse_no_file(path)
+    return configuration.load(path, overrides)
+
+
+@app.command(rich_help_panel=SEARCH)
 def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
-    """Evaluate one configuration: accuracy over episodes, with its 95 % interval.
+    """Evaluate one setting: accuracy over episodes, with its 95 % interval.
 
     Example: fpt run sweeps/configs/glyphs.yaml --set episodes.count=100 --set prompts.alpha=0
     """
@@ -46,11 +80,15 @@ def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: A
         _print(result["text"], {key: value for key, value in result.items() if key != "text"}, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
-    """Search lambda, alpha, tau, patches (and lr), then judge the winner on classes and episodes no trial saw.
+    """Search for the best setting, then judge it on classes no trial saw.
 
-    Stopped half way, the same command goes on. Example: fpt sweep sweeps/configs/glyphs.yaml --set search.trials=32
+    Tries lambda, alpha, tau, patches and what else CONFIG's search names. Stopped half way, the same command goes on.
+
+    Example: fpt sweep sweeps/configs/glyphs.yaml --set search.trials=32
+
+    Next: fpt ui sweeps/configs/glyphs.yaml
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
@@ -63,22 +101,24 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from sweeps.report import as_json as described
         from sweeps.report import as_table, left_out, verdict
 
-        console = Console(stderr=as_json, width=100 if not sys.stdout.isatty() else None)
+        console = Console(stderr=as_json, width=table_width(as_json))
         console.print(as_table(finding))
         console.print(verdict(finding), highlight=False)
         if finding.lost:
             console.print(left_out(finding.lost), highlight=False)
         say(f"fpt: {times}")
-        console.print(f"Browse it: fpt ui {config}", highlight=False)
+        console.print(f"Browse it: {browsing(config, overrides)}", highlight=False, soft_wrap=True)
         if as_json:
             print(json.dumps({**described(finding, tracking), "times": times.as_json()}))
 
 
-@app.command()
+@app.command(rich_help_panel=SEARCH)
 def table(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
-    """The paper's table: solvers x shots x data sets, without and with prompts, on the terminal and in files.
+    """The paper's table: solvers x shots x data sets, with and without prompts.
 
-    Cells that the ledger holds are read. Example: fpt table sweeps/configs/glyphs-table.yaml
+    On the terminal and in files; cells that the ledger holds are read.
+
+    Example: fpt table sweeps/configs/glyphs-table.yaml
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
@@ -89,14 +129,14 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from sweeps.table import make_table
 
         cells, files = make_table(wanted, address)
-        console = Console(stderr=as_json, width=100 if not sys.stdout.isatty() else None)
+        console = Console(stderr=as_json, width=table_width(as_json))
         console.print(as_table(cells, wanted))
         console.print(f"Files: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
         if as_json:
             print(json.dumps({"rows": as_records(cells), "files": [str(file) for file in files]}))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A YAML file, a configuration hash, or a trial's MLflow run.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The same, for what A is compared with.")],
@@ -106,9 +146,11 @@ def compare(
     split: Annotated[str | None, typer.Option(help="Episodes of this split, for A and B, not of their own.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The paired difference A - B on the episodes that the ledger holds of both; nothing is computed.
+    """The paired difference of two settings that have been evaluated.
 
+    A - B, on the episodes that the ledger holds of both; nothing is computed.
     A trial's run stands for the episodes that it was searched on, a file for those of fpt run.
+
     Example: fpt compare sweeps/configs/glyphs.yaml sweeps/configs/glyphs.yaml --set-b prompts.alpha=0
     """
     with one_sentence_for_mistakes():
@@ -118,14 +160,21 @@ def compare(
         _print(comparing.as_text(found), comparing.as_json(found), as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def show(
     config: Config,
     episode: Annotated[int, typer.Option(min=0, help="Which one.")] = 0,
     out: Annotated[Path, typer.Option(help="A PNG file.")] = Path("episode.png"),
+    attention: Annotated[
+        str,
+        typer.Option(help="As a map, or as its cover, the fewest patches with 95 %; both.", metavar="map|cover|both"),
+    ] = "map",
+    images: Annotated[str, typer.Option(help="Whose images.", metavar="support|query|both")] = "both",
+    most: Annotated[int, typer.Option(help="Images of each, of as many classes as can be.")] = 8,
     overrides: Set = [],  # noqa: B006
+    as_json: AsJson = False,
 ) -> None:
-    """A picture of an episode: support images, their prompts, where [CLS] looks before and after fine-tuning.
+    """A picture of an episode: its images, prompts and predictions, where [CLS] looks before and after fine-tuning.
 
     Example: fpt show sweeps/configs/glyphs.yaml --episode 3 --out episode.png
     """
@@ -133,10 +182,11 @@ def show(
         wanted = load(config, overrides)
         from sweeps.evaluate import show as drawn
 
-        print(drawn(wanted, episode, out))
+        result = drawn(wanted, episode, out, attention, images, most)
+        _print(result["file"], result, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=MACHINES)
 def bench(
     config: Config,
     overrides: Set = [],  # noqa: B006
@@ -145,9 +195,11 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Timings of each stack; the median is told.")] = 5,
     whole: Annotated[bool, typer.Option("--sweep", help="Time a whole sweep instead, in a home of its own.")] = False,
 ) -> None:
-    """Episodes a second of a configuration on one worker, and the share of what matrix products alone would allow.
+    """Episodes a second on one worker, and what it could be at most.
 
+    At most: if there were nothing but matrix products.
     With --sweep: how long a sweep takes to start, part by part, and what orchestration costs it then.
+
     Example: fpt bench sweeps/configs/glyphs.yaml --stack 1 --stack 8
     """
     with one_sentence_for_mistakes():
@@ -166,7 +218,7 @@ def bench(
             print(json.dumps(result))
 
 
-@app.command(context_settings={"allow_interspersed_args": False})
+@app.command(rich_help_panel=MACHINES, context_settings={"allow_interspersed_args": False})
 def submit(
     typed: Annotated[list[str], typer.Argument(help="A command as it is typed here.", metavar="COMMAND CONFIG ...")],
     address: Annotated[str | None, typer.Option(help="The cluster's dashboard, e.g. http://127.0.0.1:8265.")] = None,
@@ -174,10 +226,12 @@ def submit(
     restart: Annotated[bool, typer.Option(help="Stop the job where it is running, and submit it anew.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a command as a job on a Ray cluster, with the code of the current folder; then this machine may go to sleep.
+    """Run a command on a Ray cluster, which goes on when this machine sleeps.
 
-    The same command again follows the job that there is. A job that failed is submitted anew and goes on where it
-    stopped. Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
+    The code of the current folder travels with it. The same command again follows the job that there is.
+    A job that failed is submitted anew and goes on where it stopped.
+
+    Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
     """
     with one_sentence_for_mistakes():
         from sweeps import dashboard
@@ -198,48 +252,39 @@ def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str,
     if name not in allowed:
         raise ValueError(f"COMMAND must be one of {', '.join(allowed)} on a cluster but got {name!r}")
     try:
-        options = commands[name].make_context(name, list(arguments), help_option_names=[]).params
+        options = commands[name].make_context(f"fpt {name}", list(arguments), help_option_names=[]).params
     except typer.TyperException as error:
-        raise ValueError(f"{name}: {error.format_message()}") from error
+        raise ValueError(sentence_of(error)) from error
     if options.pop("address", None):
         raise ValueError("--address must come before the command: the job runs on the cluster that it is submitted to")
     options.pop("as_json", None)
     return options.pop("config"), options.pop("overrides"), options
 
 
-@app.command()
-def ui(config: Config, overrides: Set = [], port: int = 5000) -> None:  # noqa: B006
-    """Open MLflow on a sweep's results, on this machine only. Example: fpt ui sweeps/configs/glyphs.yaml"""
+@app.command(rich_help_panel=LOOK)
+def ui(
+    config: Results = None,
+    overrides: Set = [],  # noqa: B006
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default 5000, or the next free one.")] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open a browser there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Browse the results in MLflow, on this machine only, until Ctrl-C.
+
+    Says where to click: the experiment, and the report of its newest finished sweep.
+    With --json that is told as soon as MLflow answers, and it goes on.
+
+    Example: fpt ui sweeps/configs/glyphs.yaml
+    """
     with one_sentence_for_mistakes():
-        wanted = load(config, overrides)
-        from sweeps.sweep import tracking_uri
+        if config is None and overrides:
+            raise ValueError(f"CONFIG must be given for --set but is missing: {overrides[0]!r} changes nothing else")
+        wanted = load(config, overrides) if config else Sweep.model_construct()
+        from sweeps.browse import browse
+        from sweeps.store import tracking_uri
 
-        _serve(wanted, tracking_uri(wanted), port)
-
-
-def _serve(wanted: Sweep, uri: str, port: int) -> None:
-    """Replaces this process by MLflow's own server."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        raise ValueError(f"home must hold results but {wanted.home!r} has none yet; fpt sweep makes them")
-    if uri.startswith(("http://", "https://")):
-        from sweeps.tracking import without_secrets
-
-        say(f"fpt: the results are on a server already: {without_secrets(uri)}")
-        return
-    say(f"fpt: http://127.0.0.1:{port} shows experiment {wanted.name!r}; Ctrl-C stops it")
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    os.execv(sys.executable, command)
+        status = browse(tracking_uri(wanted), wanted.name if config else None, port, as_json, opens)
+    raise typer.Exit(status)
 
 
 def _print(text: str, result: dict[str, Any], as_json: bool) -> None:

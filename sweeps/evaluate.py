@@ -8,7 +8,8 @@ import ray
 import torch
 
 from fpt.bench import Shape, as_text, measure
-from fpt.loading import best_device
+from fpt.figures import ATTENTION
+from fpt.loading import best_device, load_backbone
 from pipeline.checks import check_run
 from pipeline.config import STEERED, plain_run
 from pipeline.packed import on_this_node, packed_images
@@ -17,7 +18,7 @@ from pipeline.storage import Home
 from pipeline.worker import backbone_of, setting
 from sweeps.config import Sweep
 from sweeps.naming import setting_name
-from sweeps.pictures import picture_of_episode
+from sweeps.pictures import IMAGES, MOST, MOST_ALLOWED, as_json, draw_solved, solved_episode
 from sweeps.progress import Progress, shown
 from sweeps.report import left_out
 from sweeps.statistics import Estimate
@@ -48,9 +49,19 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
     }
 
 
-def show(sweep: Sweep, episode: int, path: Path) -> Path:
-    """Draws an episode of a configuration, on this machine alone. Raises ValueError for bad input."""
+def show(
+    sweep: Sweep, episode: int, path: Path, attention: str = "map", images: str = "both", most: int = MOST
+) -> dict[str, Any]:
+    """Draws an episode of a configuration, on this machine alone, and says what is in it.
+
+    Raises ValueError for bad input, before anything is packed.
+    """
     run = plain_run(sweep)
+    for name, value, allowed in (("--attention", attention, ATTENTION), ("--images", images, IMAGES)):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)} but got {value!r}")
+    if not 1 <= most <= MOST_ALLOWED:
+        raise ValueError(f"--most must be from 1 to {MOST_ALLOWED} but got {most}")
     check_run(run)
     if run.solver.name not in STEERED or run.prompts.alpha == 0:
         raise ValueError(
@@ -59,7 +70,13 @@ def show(sweep: Sweep, episode: int, path: Path) -> Path:
         )
     if path.suffix.lower() != ".png":
         raise ValueError(f"--out must be a PNG file but got {str(path)!r}")
-    return picture_of_episode(run, on_this_node(packed_images(run, Home(sweep.home))), episode, path)
+    if load_backbone(run.backbone.name, image_size=run.backbone.image_size).pyramid:
+        raise ValueError(
+            f"backbone.name must be one without windows or stages for a picture of its attention, as only those have "
+            f"one map of the image, but got {run.backbone.name!r}"
+        )
+    solved = solved_episode(run, on_this_node(packed_images(run, Home(sweep.home))), episode)
+    return as_json(solved, draw_solved(solved, path, attention, images, most))
 
 
 def speed(sweep: Sweep, stacks: Sequence[int], repeats: int) -> tuple[str, dict[str, Any]]:

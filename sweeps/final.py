@@ -83,9 +83,14 @@ class Finding:
 
 def problems_to_judge(sweep: Sweep, search: Search) -> int:
     """How many `judge` takes, as far as is known before the search."""
+    again = 2 * sweep.final.again * sweep.final.episodes
+    return search.rungs[-1] * (1 + search.audit * search.trials) + _most_judged(sweep, search) + again
+
+
+def _most_judged(sweep: Sweep, search: Search) -> int:
+    """Problems of the settings that are compared, if all are different."""
     named = sum(values.get("alpha") != 0 for values in search.first.values())
-    judged = 3 + named + sweep.final.masks + 2 * sweep.final.again
-    return search.rungs[-1] * (1 + search.audit * search.trials) + judged * sweep.final.episodes
+    return (3 + named + sweep.final.masks) * sweep.final.episodes
 
 
 def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, progress: Progress) -> Finding:
@@ -107,6 +112,8 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     baseline, baseline_rows = _best_without_prompts(search, session, searched, proposals.values, winner)
     progress.planned += baseline_rows - search.rungs[-1]  # most of them are in the ledger already
     settings = _compared_settings(sweep, search, reported, proposals.values[winner], baseline)
+    different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
+    progress.planned += different * sweep.final.episodes - _most_judged(sweep, search)
     whole = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner
     if whole != winner:
         settings[AUDITED] = with_hyper_parameters(reported, proposals.values[whole])
@@ -115,6 +122,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     hashes = ray.get(session.dispatcher.hashes_of.remote([*settings.values(), *tried.values()]))
     again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else None
     rivals = {trial: on_validation[trial] for trial in proposals.whole if trial != winner}
+    judged = dict(zip(hashes, map(len, rows), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
         lead = _lead(rows[list(settings).index(AUDITED)], rows[0]) if whole != winner else None
@@ -126,7 +134,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
         compared=compare_all(settings, hashes[: len(settings)], rows),
         trials=len(tried),
         stopped=len(tried) - len(proposals.whole),
-        spent=sum(seen.values()) + baseline_rows + sum(map(len, rows)) + (2 * len(rows[0]) if again else 0),
+        spent=sum(seen.values()) + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
         hashes=sorted({*hashes, *([again.config_hash] if again else [])}),
         lost=tuple(ray.get(session.dispatcher.status.remote())["lost"]),
         again=again,

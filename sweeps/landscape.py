@@ -4,8 +4,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,6 @@ from pipeline.config import HyperParameters
 from sweeps.statistics import Estimate, estimate
 
 LEAST_TRIALS = 8
-LOG_FROM = 20  # highest value over lowest
-TRIAL_COLOUR, BEST_COLOUR = "#0072b2", "#d55e00"  # of the Okabe-Ito palette, told apart by the colour-blind
 
 WITH_IMPORTANCE = (
     "Importance: a parameter's share in what each alone explains of the variance of being among the best quarter, over "
@@ -43,6 +39,11 @@ class Scored:
     curve: tuple[Estimate, ...] = ()
     seconds: float = 0.0
 
+    @property
+    def episodes(self) -> int:
+        """How many it did."""
+        return self.curve[-1].episodes if self.curve else self.difference.episodes
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -54,6 +55,13 @@ class Slice:
     trials: int
     best: float
     mean: Estimate
+
+
+def best_of(trials: Sequence[Scored]) -> Scored:
+    """The trial that all others are compared with. Raises ValueError for no trials."""
+    if not trials:
+        raise ValueError("trials must be at least 1 but got 0")
+    return max(trials, key=lambda one: (one.difference.mean == one.difference.ci95 == 0, one.episodes, one.score))
 
 
 def importances(study: optuna.Study) -> dict[str, float] | None:
@@ -88,9 +96,9 @@ def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1 but got {bins}")
-    if name not in (kinds := _kinds(trials)):
-        raise ValueError(f"name must be one of {', '.join(kinds)} but got {name!r}")
-    own, numeric = [trial for trial in trials if name in trial.values], kinds[name]
+    if name not in (known := kinds(trials)):
+        raise ValueError(f"name must be one of {', '.join(known)} but got {name!r}")
+    own, numeric = [trial for trial in trials if name in trial.values], known[name]
     alike: dict[Any, list[Scored]] = defaultdict(list)
     for trial in sorted(own, key=lambda trial: trial.values[name]) if numeric else own:
         alike[trial.values[name] if numeric else repr(trial.values[name])].append(trial)
@@ -114,11 +122,14 @@ def _slice(scores: Sequence[float], first: float | str, last: float | str) -> Sl
     return Slice(label, low, high, len(scores), max(scores), estimate(scores))
 
 
-def _kinds(trials: Sequence[Scored]) -> dict[str, bool]:
-    """Hyper-parameters as they come, and whether their values are numbers. Raises ValueError for no trials."""
+def kinds(trials: Sequence[Scored]) -> dict[str, bool]:
+    """Hyper-parameters, as they come in a trial that has most, and whether their values are numbers.
+
+    Raises ValueError for no trials.
+    """
     if not trials:
         raise ValueError("trials must be at least 1 but got 0")
-    names = dict.fromkeys(name for trial in trials for name in trial.values)
+    names = dict.fromkeys(name for trial in sorted(trials, key=lambda one: -len(one.values)) for name in trial.values)
     return {name: not any(isinstance(trial.values.get(name), (str, bool)) for trial in trials) for name in names}
 
 
@@ -128,7 +139,7 @@ def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) 
     if shares:
         lines += [*_table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
     lines += [WITH_IMPORTANCE if shares else WITHOUT_IMPORTANCE, "", WITH_SLICES]
-    for name in sorted(_kinds(trials), key=lambda name: -shares.get(name, 0)):
+    for name in sorted(kinds(trials), key=lambda name: -shares.get(name, 0)):
         told = slices(trials, name)
         rows = [(one.label, one.trials, str(one.mean).removesuffix(" ± inf"), f"{100 * one.best:.1f}") for one in told]
         lines += ["", *_table((name, "trials", "mean", "best"), rows)]
@@ -138,68 +149,3 @@ def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
-
-
-def draw_slices(trials: Sequence[Scored], path: Path) -> Path:
-    """Writes `slices_figure` as a PNG."""
-    figure = slices_figure(trials)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, format="png")
-    return path
-
-
-def slices_figure(trials: Sequence[Scored]) -> Any:
-    """A matplotlib Figure: a panel for each numeric hyper-parameter, scores with 95 % of their difference to the best,
-    cut where it is far more than the scores span. Raises ValueError for no trials and no panel.
-    """
-    from matplotlib.figure import Figure
-
-    names = [name for name, numeric in _kinds(trials).items() if numeric]
-    if not names:
-        raise ValueError("trials must have a numeric hyper-parameter to be drawn but have none")
-    best = max(trials, key=lambda trial: (trial.difference.mean == trial.difference.ci95 == 0, trial.score))
-    columns, rows = min(3, len(names)), ceil(len(names) / 3)
-    figure = Figure(figsize=(3 * columns + 0.6, 2.4 * rows + 0.6), layout="constrained")
-    for place, name in enumerate(names, 1):
-        axis = figure.add_subplot(rows, columns, place, sharey=figure.axes[0] if figure.axes else None)
-        _draw_panel(axis, [trial for trial in trials if name in trial.values], name, best)
-    scores = np.array([100 * trial.score for trial in trials])
-    margin = max(np.ptp(scores) / 2, 0.5)
-    axis.set_ylim(scores.min() - margin, scores.max() + margin)
-    figure.supylabel("accuracy %", fontsize=9)
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
-    return figure
-
-
-def _draw_panel(axis: Any, own: Sequence[Scored], name: str, best: Scored) -> None:
-    at = _places(axis, [float(trial.values[name]) for trial in own])
-    scores = [100 * trial.score for trial in own]
-    bars = [100 * trial.difference.ci95 if isfinite(trial.difference.ci95) else np.nan for trial in own]
-    bar = {"ecolor": "0.6", "linewidth": 1, "capsize": 2, "label": "trial, bar: 95 % of its difference to the best"}
-    axis.errorbar(at, scores, bars, fmt="o", color=TRIAL_COLOUR, markersize=4, **bar)
-    star = {"color": BEST_COLOUR, "markersize": 13, "markeredgecolor": "black", "zorder": 3, "label": "best"}
-    axis.plot([x if trial is best else np.nan for x, trial in zip(at, own, strict=True)], scores, "*", **star)
-    axis.set_xlabel(name, fontsize=9)
-    axis.tick_params(labelsize=8)
-
-
-def _places(axis: Any, values: Sequence[float]) -> list[float]:
-    """Where values are on the axis, whose scale and ticks this sets: 0 at the left of all others."""
-    from matplotlib.ticker import LogLocator, MaxNLocator
-
-    others = [value for value in values if value != 0] or [0.0]
-    low, high = min(others), max(others)
-    if low > 0 and high > LOG_FROM * low:
-        axis.set_xscale("log")
-        ticks = LogLocator(subs=(1, 3)).tick_values(low, high)
-        line, zero = (low * (low / high) ** away for away in (0.07, 0.14))
-    else:
-        ticks = MaxNLocator(4, integer=all(value.is_integer() for value in others)).tick_values(low, high)
-        line, zero = (low - away * (high - low or 1) for away in (0.07, 0.14))
-    marks = {tick: f"{tick:.3g}" for tick in ticks if low <= tick <= high} or {low: f"{low:.3g}"}
-    if 0 in values and low != 0:
-        marks[zero] = "0"
-        axis.axvline(line, color="0.6", linestyle=":", linewidth=0.8)
-    axis.set_xticks(list(marks), list(marks.values()))
-    axis.minorticks_off()
-    return [value if value in others else zero for value in values]

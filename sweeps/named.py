@@ -27,6 +27,7 @@ from pipeline.ledger import Ledger
 from pipeline.storage import Home
 from sweeps.config import Sweep, load
 from sweeps.naming import setting_of
+from sweeps.store import tracking_uri
 
 SECTIONS = ("backbone", "episodes", "solver", "prompts")  # that a sweep's run in MLflow tells of, and a hash covers
 MOST_NAMED = 8
@@ -169,8 +170,7 @@ def _hash_of_trial(side: str, run_id: str, kept: Kept, split: str | None, named:
 
     MLflow has all that a hash covers, but for the version of the method, which the ledger must then tell.
     """
-    from sweeps.sweep import tracking_uri  # brings Ray and MLflow, which takes seconds
-    from sweeps.tracking import recorded_trial
+    from sweeps.tracking import recorded_trial  # brings MLflow, which takes seconds
 
     home = str(kept.home.here or kept.home.uri)
     own, of_sweep = recorded_trial(tracking_uri(Sweep(home=home, tracking_uri=named)), run_id)

@@ -1,44 +1,54 @@
-"""What a sweep leaves behind: a verdict, a table, the winner as a configuration, its rows and a picture."""
+"""What a sweep has found, in words, tables and JSON."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
-import yaml
 from rich.table import Table
 
-from pipeline.ledger import Ledger
-from pipeline.session import Session
 from sweeps import landscape
 from sweeps.config import Sweep
 from sweeps.final import BASELINE, Audit, Compared, Finding
 from sweeps.naming import setting_name
-from sweeps.pictures import picture_of_episode
 from sweeps.statistics import SURE, Estimate, numbers
 
 COLUMNS = ("setting", "accuracy %", "difference", "p", "prompts on key", "[CLS] on key", "hyper-parameters")
 
+WITH_DIFFERENCES = (
+    f"Differences are paired, to {BASELINE}; p is two-sided, after Holm's correction for how many settings were "
+    "compared with it."
+)
+
+
+def outcome(finding: Finding) -> str:
+    """The verdict in two words."""
+    best = finding.best
+    if best.estimate is None or finding.baseline.estimate is None:
+        return "no verdict"
+    if best.run.prompts.alpha == 0:
+        return "no prompts"
+    if best.difference is None or best.p_holm is None or best.p_holm >= SURE:
+        return "no winner"
+    return "prompts help" if best.difference.mean > 0 else "prompts harm"
+
 
 def verdict(finding: Finding) -> str:
     """One or two sentences: what won, by how much, how sure. Nothing has won that cannot be told from chance."""
-    best, baseline = finding.best, finding.baseline
-    if best.estimate is None or baseline.estimate is None:
+    best, found = finding.best, outcome(finding)
+    if found == "no verdict" or best.estimate is None:
         return "No verdict: some final episodes failed (scores that are not finite)."
     setting, episodes = setting_name(best.run, finding.values), best.estimate.episodes
-    if best.run.prompts.alpha == 0:
+    if found == "no prompts":
         return (
             f"No setting with prompts did better than the best without: {setting}, {best.estimate} % on {episodes} "
             "unseen episodes."
         )
-    if best.difference is None or best.p_holm is None or best.p_holm >= SURE:
+    if found == "no winner":
         gain = "" if best.difference is None else f", {_against(best)}: no difference can be told"
         return (
             f"No winner: {setting} was best on validation episodes, but has {best.estimate} % on {episodes} unseen "
             f"ones{gain}."
         )
-    told = "prompts help" if best.difference.mean > 0 else "prompts harm"
-    return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(best)}: {told}."
+    return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(best)}: {found}."
 
 
 def _against(compared: Compared) -> str:
@@ -54,7 +64,8 @@ def _p(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
-def _cells(compared: Compared) -> tuple[str, ...]:
+def cells(compared: Compared) -> tuple[str, ...]:
+    """A setting's row below COLUMNS."""
     located = compared.localisation
     precision, chance = located["prompt_precision"], located["prompt_chance"]
     before, after = located["attention_on_key_before"], located["attention_on_key_after"]
@@ -76,37 +87,43 @@ def as_table(finding: Finding) -> Table:
         title_justify="left",
     )
     for column in COLUMNS[:-1]:
-        table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
+        table.add_column(column, justify="left" if column == "setting" else "right")  # wraps before it loses a figure
     for compared in finding.compared.values():
-        table.add_row(*_cells(compared)[:-1])
+        table.add_row(*cells(compared)[:-1])
     return table
 
 
 def as_markdown(finding: Finding, sweep: Sweep) -> str:
     """For MLflow's description and the report file."""
-    episodes = sweep.episodes
     lines = [
         verdict(finding),
         "",
-        f"{finding.trials} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
-        f"Final: {_judged(finding)} episodes of split {episodes.split}, "
-        f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %.",
+        extent(finding, sweep),
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),
-        *("| " + " | ".join(_cells(compared)) + " |" for compared in finding.compared.values()),
+        *("| " + " | ".join(cells(compared)) + " |" for compared in finding.compared.values()),
         "",
-        f"Differences are paired, to {BASELINE}; p is two-sided, after Holm's correction for how many settings were "
-        "compared with it.",
+        WITH_DIFFERENCES,
         "",
-        *_how_sure(finding, sweep),
+        *how_sure(finding, sweep),
         *(["", left_out(finding.lost)] if finding.lost else []),
         *(["", *landscape.as_markdown(finding.tried, finding.importances)] if finding.tried else []),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _how_sure(finding: Finding, sweep: Sweep) -> list[str]:
+def extent(finding: Finding, sweep: Sweep) -> str:
+    """How much was tried and judged."""
+    episodes = sweep.episodes
+    return (
+        f"{finding.trials} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
+        f"Final: {_judged(finding)} episodes of split {episodes.split}, "
+        f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %."
+    )
+
+
+def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
     """What else tells whether the winner is one."""
     final, again, gain = sweep.final, finding.again, finding.best.difference
     lines = []
@@ -207,21 +224,3 @@ def _compared_as_json(compared: Compared) -> dict[str, Any]:
         "p_holm": compared.p_holm,
         **compared.localisation,
     }
-
-
-def write_report(finding: Finding, sweep: Sweep, session: Session, ledger: Ledger, folder: Path) -> list[Path]:
-    """Writes report.md, best.yaml (`fpt run` takes it), ledger.parquet and pictures into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    report, best, rows = folder / "report.md", folder / "best.yaml", folder / "ledger.parquet"
-    report.write_text(as_markdown(finding, sweep))
-    described = finding.best.run.model_dump(by_alias=True, mode="json")
-    best.write_text(f"# {verdict(finding)}\n{yaml.safe_dump(described, sort_keys=False, allow_unicode=True)}")
-    pyarrow.parquet.write_table(ledger.read(finding.hashes), rows)
-    shown = next((c for c in (finding.best, *finding.compared.values()) if c.run.prompts.alpha > 0), finding.best)
-    picture = picture_of_episode(shown.run, session.store, 0, folder / "episode-0.png")
-    return [report, best, rows, picture, *_pictures_of_space(finding, folder)]
-
-
-def _pictures_of_space(finding: Finding, folder: Path) -> list[Path]:
-    numeric = [name for trial in finding.tried for name, value in trial.values.items() if type(value) in (int, float)]
-    return [landscape.draw_slices(finding.tried, folder / "slices.png")] if numeric else []

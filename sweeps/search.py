@@ -1,21 +1,22 @@
 """The search: Ray Tune runs the trials, Optuna proposes them, MLflow hears of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 from ray import tune
 
-from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.staff import ON_HEAD
 from pipeline.storage import Home
 from sweeps.config import Search, Sweep
-from sweeps.naming import setting_name
+from sweeps.described import Data
 from sweeps.progress import Progress
 from sweeps.proposals import Proposals, open_study
+from sweeps.recorder import Recorder
 from sweeps.tracking import Tracker
-from sweeps.trial import METRICS, generation_of, run_trial
+from sweeps.trial import generation_of, run_trial
 
 
 def generation_sizes(search: Search) -> list[int]:
@@ -29,9 +30,19 @@ def rung_episodes(search: Search) -> list[list[int]]:
 
 
 def search_settings(
-    sweep: Sweep, search: Search, session: Session, tracker: Tracker, progress: Progress, home: Home, identity: str
+    sweep: Sweep,
+    search: Search,
+    session: Session,
+    tracker: Tracker,
+    progress: Progress,
+    home: Home,
+    identity: str,
+    code: Mapping[str, str],
+    data: Sequence[Data],
 ) -> Proposals:
-    """Runs all trials and returns what they were and reported. Raises RuntimeError where one could not be run."""
+    """Runs all trials and returns what they were and reported. `code` are tags of each trial's run, `data` what
+    the sweep reads. Raises RuntimeError where one could not be run.
+    """
     rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
 
     def begin(generation: int, values: dict[str, HyperParameters], incumbent: HyperParameters | None) -> None:
@@ -48,7 +59,8 @@ def search_settings(
     trainable = tune.with_parameters(
         run_trial, dispatcher=session.dispatcher, searched=searched, rungs=rungs, rule=search.stop
     )
-    recorder = _Recorder(plain_run(sweep), tracker, progress, len(rungs))
+    read = [one for one in data if one.context == "search"]
+    recorder = Recorder(searched, search, session.limits, tracker, progress, accuracies, code, read)
     failure = _Failure()
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
@@ -88,51 +100,3 @@ class _Failure(tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         return self.error is not None
-
-
-class _Recorder(tune.Callback):  # type: ignore[misc]
-    """Passes what happens to trials on to MLflow and the progress display."""
-
-    def __init__(self, run: Run, tracker: Tracker, progress: Progress, rungs: int) -> None:
-        self.run, self.tracker, self.progress, self.rungs = run, tracker, progress, rungs
-        self.best = 0.0
-        self.ended = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune writes down what it would go on with; a sweep is gone on with from its ledger."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        run = with_hyper_parameters(self.run, trial.config["values"])
-        self.tracker.trial(
-            trial.config["trial"],
-            setting_name(run, trial.config["values"]),
-            {**trial.config["values"], "generation": trial.config["generation"]},
-            {"solver": run.solver.name, "data": run.dataset.source, "fpt.kind": "trial"},
-        )
-        self._note(trials)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "stopped_by" in result or "error" in result:
-            return
-        self.tracker.report(trial.config["trial"], result["episodes"], {name: result[name] for name in METRICS})
-        if result["rung"] == self.rungs and result["accuracy"] is not None:
-            self.best = max(self.best, result["accuracy"])
-        self._note(trials)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.ended += 1
-        last = trial.last_result or {}
-        status = "FAILED" if "error" in last else "FINISHED"
-        self.tracker.finish_trial(trial.config["trial"], status, last.get("stopped_by", "none"))
-        self._note(trials)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.ended += 1
-        self.tracker.finish_trial(trial.config["trial"], "FAILED", "error")
-
-    def _note(self, trials: list[Any]) -> None:
-        best = f" · best so far {100 * self.best:.1f} %" if self.best else ""
-        self.progress.note = f"trials: {self.ended} ended, {len(trials) - self.ended} running{best}"

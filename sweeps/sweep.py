@@ -1,14 +1,12 @@
 """A sweep from end to end: checks, search, final evaluation, report."""
 
-import os
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 
 from fpt.phases import phase
 from pipeline.checks import check_run
@@ -17,14 +15,21 @@ from pipeline.ledger import Ledger
 from pipeline.session import open_session
 from pipeline.storage import Home
 from sweeps.config import Search, Sweep
+from sweeps.described import compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.final import Finding, judge, problems_to_judge
 from sweeps.halving import halving
+from sweeps.masking import without_secrets
 from sweeps.progress import Progress, shown
+from sweeps.provenance import code_tags, environment_tags
 from sweeps.racing import Rule, racing
-from sweeps.report import as_markdown, write_report
+from sweeps.report import as_markdown, outcome
 from sweeps.search import generation_sizes, search_settings
 from sweeps.space import check_space, corners
-from sweeps.tracking import Tracker, check_tracking, without_secrets
+from sweeps.statistics import numbers
+from sweeps.store import tracking_uri
+from sweeps.tracking import Tracker, check_tracking
+from sweeps.views import arrangement
+from sweeps.vitals import watched
 
 AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
 BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
@@ -48,21 +53,6 @@ def check_sweep(sweep: Sweep) -> Search:
         check_run(with_hyper_parameters(searched, values))
     check_tracking(tracking_uri(sweep))
     return search
-
-
-def tracking_uri(sweep: Sweep) -> str:
-    """Where MLflow records: as configured or as MLFLOW_TRACKING_URI says, or a SQLite database in the sweep's home.
-
-    Raises ValueError where the home is not on a disk and nothing else is said.
-    """
-    if named := sweep.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"):
-        return named
-    if "://" in sweep.home and not sweep.home.startswith("file://"):
-        raise ValueError(
-            f"tracking_uri (or MLFLOW_TRACKING_URI) must be set where home is on an object store, but home is "
-            f"{sweep.home!r} and neither is"
-        )
-    return f"sqlite:///{Home(sweep.home).local / 'mlflow.db'}"
 
 
 def stopping(search: Search) -> Rule:
@@ -102,18 +92,30 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     with open_session(plain_run(sweep), home, address, stopping(search)) as session:
         identity = sweep_identity(sweep, session.limits)
         with phase("MLflow"):
-            tracker = Tracker(tracking_uri(sweep), sweep.name)
-            described = parameters(sweep, session.limits)
-            tracker.start(f"sweep {identity}", f"{sweep.name} {identity}", described, {"fpt.kind": "sweep"})
+            tracker, code = Tracker(tracking_uri(sweep), sweep.name), code_tags("sweep")
+            splits = {"search": search.split, "final": sweep.episodes.split}
+            data = data_of(sweep, splits, session.store, home, session.limits["dataset_fingerprint"])
+            tracker.start(
+                f"sweep {identity}",
+                f"{sweep.name} {identity}",
+                parameters(sweep, session.limits),
+                {**tags_of(sweep, "sweep"), **code, **environment_tags(session.limits), **compute_tags(sweep)},
+                data,
+            )
         with recorded(tracker):
+            tracker.arrange(arrangement(search.space))
+            tracker.describe(f"**Searching:** {search.trials} trials, none has ended yet.")
             progress = Progress(planned_problems(sweep, search))
-            with shown(progress, session.dispatcher):
-                proposals = search_settings(sweep, search, session, tracker, progress, home, identity)
+            with shown(progress, session.dispatcher), watched(tracker, session.dispatcher):
+                proposals = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
+                tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
                 finding = judge(sweep, search, session, proposals, progress)
+            from sweeps.files import write_report  # matplotlib, when there is something to draw
+
             ledger = Ledger(home.uri_of("ledger"))
             files = write_report(finding, sweep, session, ledger, home.local / "sweeps" / identity)
             home.keep(files)
-            _summarise(tracker, finding, sweep, files)
+            _summarise(tracker, finding, sweep, files, proposals.best)
             work = ray.get(session.dispatcher.status.remote())
     where = {
         "tracking_uri": without_secrets(tracker.tracking_uri),
@@ -151,7 +153,7 @@ def wait_for(tracker: Tracker) -> None:
         )
 
 
-def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
+def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path], winner: str | None) -> None:
     best, baseline = finding.best, finding.baseline
     metrics = {
         "episodes": best.estimate.episodes if best.estimate else None,
@@ -165,17 +167,28 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
         "again_difference": finding.again.difference.mean if finding.again and finding.again.difference else None,
         **best.localisation,
     }
+    for trial in finding.tried:
+        behind, behind_ci95 = numbers(trial.difference)
+        scored = {"score": trial.score, "to_best": behind, "to_best_ci95": behind_ci95}
+        tracker.score(trial.name, trial.curve[-1].episodes, scored)
     tracker.summarise(
-        metrics, best.estimate.episodes if best.estimate else sweep.final.episodes, as_markdown(finding, sweep), files
+        metrics,
+        best.estimate.episodes if best.estimate else sweep.final.episodes,
+        description(as_markdown(finding, sweep), files),
+        files,
+        {"verdict": outcome(finding)},
+        winner,
     )
 
 
+def description(report: str, files: Sequence[Path]) -> str:
+    """A report as the description of its run: after its first paragraph, the verdict, what the run's files are."""
+    first, _, rest = report.partition("\n\n")
+    others = ", ".join(file.name for file in files if file.name != "best.yaml")
+    named = f"The winner is the artifact `best.yaml`, which runs again with `fpt run best.yaml`; others: {others}."
+    return f"{first}\n\n{named}\n\n{rest}"
+
+
 def parameters(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> dict[str, Any]:
-    """The configuration, flat and without `beside`, and what the workers found."""
-    flat: dict[str, Any] = {"torch": torch.__version__}
-    for key, value in sweep.model_dump(by_alias=True, mode="json", exclude={"home", "tracking_uri", *beside}).items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
-        else:
-            flat[key] = value
-    return flat | {key: limits[key] for key in FOUND}
+    """What identifies a sweep, or a table, as MLflow's parameters (described.py)."""
+    return parameters_of_sweep(sweep, limits, beside)

@@ -18,12 +18,16 @@ from pipeline.packed import packed_images
 from pipeline.session import Session, open_session
 from pipeline.storage import Home
 from sweeps.config import MEAN, Sweep, Table
+from sweeps.described import compute_tags, data_of, tags_of
 from sweeps.latex import as_latex
 from sweeps.layouts import FIELDS, Cell, as_markdown, as_records, values_of
 from sweeps.progress import Progress, shown
+from sweeps.provenance import code_tags, environment_tags
 from sweeps.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
-from sweeps.sweep import parameters, recorded, sweep_identity, tracking_uri
+from sweeps.store import tracking_uri
+from sweeps.sweep import parameters, recorded, sweep_identity
 from sweeps.tracking import Tracker, check_tracking
+from sweeps.vitals import watched
 
 BESIDE = frozenset({"search", "final"})  # sections that say nothing about a table
 
@@ -111,14 +115,16 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     limits = _limits_of_others(places, home, address)
     cells: list[Cell] = []
     with ExitStack() as recording:
-        for place in places:
+        for place, fingerprint in zip(places, fingerprints, strict=True):
             with _opened(place, home, address) as session:
                 if place is places[0]:
                     limits[place.backbone] = session.limits
                     found = _found(places, fingerprints, limits)
-                    tracker = _started(sweep, found)
+                    tracker = _started(sweep, table, found, environment_tags(session.limits))
                     recording.enter_context(recorded(tracker))
-                cells += _solved(session, place, pairs_of(place, table))
+                tracker.reads(data_of(place.run, {"final": place.run.episodes.split}, session.store, home, fingerprint))
+                with watched(tracker, session.dispatcher):
+                    cells += _solved(session, place, pairs_of(place, table))
         cells = judged(cells)
         files = write_files(cells, plain_run(sweep), home.local / "tables" / sweep.name)
         home.keep(files)
@@ -163,15 +169,15 @@ def _found(
     return {name: ", ".join(str(own[name]) for own in found) for name in FOUND}
 
 
-def _started(sweep: Sweep, found: dict[str, str]) -> Tracker:
+def _started(sweep: Sweep, table: Table, found: dict[str, str], environment: Mapping[str, str]) -> Tracker:
     identity = sweep_identity(sweep, found, BESIDE)
     tracker = Tracker(tracking_uri(sweep), sweep.name)
-    tracker.start(
-        f"table {identity}",
-        f"{sweep.name} table {identity}",
-        parameters(sweep, found, BESIDE),
-        {"fpt.kind": "table"},
-    )
+    backbones, datasets = zip(*table.places(plain_run(sweep)), strict=True)
+    several = {"solver": table.solvers, "shot": table.shots, "backbone": backbones, "data": datasets}
+    named = {tag: ", ".join(dict.fromkeys(map(str, values))) for tag, values in several.items()}
+    tags = {**tags_of(sweep, "table"), **named, **code_tags("table"), **environment, **compute_tags(sweep)}
+    described = parameters(sweep, found, BESIDE)
+    tracker.start(f"table {identity}", f"{sweep.name} table {identity}", described, tags)
     return tracker
 
 

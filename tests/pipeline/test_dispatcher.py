@@ -11,7 +11,7 @@ from pipeline.dispatcher import Dispatcher, GenerationOf
 from pipeline.images import PackedImages
 from pipeline.ledger import Ledger
 from pipeline.staff import Wanted
-from tests.pipeline.staff import LIMITS, Staff, accuracy_of
+from tests.pipeline.staff import LIMITS, Remote, Staff, accuracy_of
 
 
 @pytest.fixture
@@ -267,3 +267,32 @@ def test_it_tells_the_accuracies_of_what_was_done(made, run):
         [accuracy_of(first, i) for i in (0, 1, 3, 4, 5)],
         [accuracy_of(second, i) for i in (0, 1, 3)],
     ]
+
+
+def test_each_node_is_told_of_by_its_oldest_worker(made, run):
+    dispatcher, staff = made(workers=3)
+    hire, asked = staff.hire, []
+
+    def hired(name):
+        worker = hire(name)
+
+        async def place():
+            return f"node {int(name[-1]) % 2}"
+
+        async def say():
+            asked.append(name)
+            return {"cpu_utilization_percentage": 50.0}
+
+        worker.node, worker.vitals = Remote(place), Remote(say)
+        return worker
+
+    staff.hire = hired
+
+    async def scenario():
+        while len(dispatcher.pool.opened) < 3:
+            await asyncio.sleep(0.01)
+        return await dispatcher.vitals()
+
+    said = {"cpu_utilization_percentage": 50.0}
+    assert going(dispatcher, scenario) == {"node 0": said, "node 1": said}
+    assert sorted(asked) == ["worker-0", "worker-1"]

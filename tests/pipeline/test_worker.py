@@ -123,6 +123,7 @@ def test_limits_tell_what_only_images_and_weights_can(worker, store, tmp_path):
         "dataset_fingerprint": store.fingerprint,
         "backbone_fingerprint": backbone_fingerprint(worker.backbone),
         "precision": worker.precision,
+        "device": worker.backbone.device.type,
         "patches": 64,
         "depth": 6,
         "masks": True,

@@ -1,11 +1,12 @@
 import json
-import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from sweeps import cli
+from sweeps import cli, terminal
 from sweeps.times import Times
 from tests.sweeps.tiny import CONFIG, TINY
 
@@ -80,14 +81,42 @@ def test_a_picture_needs_prompts_and_a_place(fpt, arguments, override, sentence)
     refused(fpt("show", str(CONFIG), *arguments, overrides=[override]), sentence)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--attention", "all"], "--attention must be one of map, cover, both but got 'all'"),
+        (["--images", "base"], "--images must be one of support, query, both but got 'base'"),
+        (["--most", "0"], "--most must be from 1 to 100 but got 0"),
+        (["--most", "101"], "--most must be from 1 to 100 but got 101"),
+    ],
+)
+def test_a_picture_shows_what_there_is(fpt, arguments, sentence):
+    refused(fpt("show", str(CONFIG), *arguments), sentence)
+
+
+def test_windows_have_no_map_of_the_image(fpt, monkeypatch):
+    monkeypatch.setattr("sweeps.evaluate.check_run", lambda run: None)
+    override = "backbone={name: swin_tiny_patch4_window7_224}"
+    refused(
+        fpt("show", str(CONFIG), overrides=[override]),
+        "backbone.name must be one without windows or stages for a picture of its attention",
+    )
+
+
 def test_show_draws_the_episode_that_is_asked_for(fpt, monkeypatch):
-    drawn = []
+    asked = []
     monkeypatch.setattr("sweeps.evaluate.packed_images", lambda run, home: "packed")
     monkeypatch.setattr("sweeps.evaluate.on_this_node", lambda packed: f"{packed} here")
-    monkeypatch.setattr("sweeps.evaluate.picture_of_episode", lambda *asked: drawn.append(asked[1:]) or asked[-1])
+    monkeypatch.setattr("sweeps.evaluate.solved_episode", lambda *these: asked.append(these[1:]) or "solved")
+    monkeypatch.setattr("sweeps.evaluate.draw_solved", lambda *these: asked.append(these) or these[1])
+    monkeypatch.setattr("sweeps.evaluate.as_json", lambda solved, path: {"file": str(path), "accuracy": 0.5})
     result = fpt("show", str(CONFIG), "--episode", "3", "--out", "here/it.png")
     assert (result.exit_code, result.stdout.strip()) == (0, "here/it.png")
-    assert drawn == [("packed here", 3, Path("here/it.png"))]
+    assert asked == [("packed here", 3), ("solved", Path("here/it.png"), "map", "both", 8)]
+    options = ["--attention", "cover", "--images", "query", "--most", "20", "--json"]
+    result = fpt("show", str(CONFIG), "--out", "it.png", *options)
+    assert json.loads(result.stdout.splitlines()[-1]) == {"file": "it.png", "accuracy": 0.5}
+    assert asked[2:] == [("packed here", 0), ("solved", Path("it.png"), "cover", "query", 20)]
 
 
 @pytest.mark.parametrize("command", ["run", "sweep", "ui", "show"])
@@ -154,31 +183,81 @@ def test_bench_of_a_sweep_prints_a_line_or_an_object_and_leaves_nothing(fpt, her
     assert list(here.iterdir()) == []
 
 
-def test_the_browser_needs_results(fpt):
-    refused(fpt("ui", str(CONFIG)), "home must hold results but 'home' has none yet; fpt sweep makes them")
-
-
-def test_the_browser_is_mlflow_on_this_machine_only(fpt, monkeypatch):
-    started = []
-    monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments))
-    Path("home").mkdir()
-    Path("home/mlflow.db").touch()
-    assert fpt("ui", str(CONFIG), "--port", "5123").exit_code == 0
-    (arguments,) = started
-    assert arguments[1:4] == ["-m", "mlflow", "ui"]
-    options = dict(zip(arguments[4::2], arguments[5::2], strict=True))
-    assert options == {
-        "--backend-store-uri": f"sqlite:///{Path.cwd()}/home/mlflow.db",
-        "--host": "127.0.0.1",
-        "--port": "5123",
-    }
-    result = fpt("ui", str(CONFIG), overrides=["tracking_uri=http://host:5000"])
+def test_by_itself_it_says_what_to_type_first(here):
+    result = CliRunner().invoke(cli.app, [])
     assert result.exit_code == 0
-    assert "http://host:5000" in result.stderr
-    assert len(started) == 1
+    typed = [line.split() for line in result.stdout.splitlines() if line.startswith("  fpt")]
+    assert [one[1] for one in typed] == ["sweep", "ui", "data", "sweep"]
+    assert Path(typed[0][2]).samefile(CONFIG)
 
 
-def test_help_names_the_commands():
+@pytest.mark.parametrize("command", [[], ["data"], *([name] for name in typer.main.get_group(cli.app).commands)])
+def test_help_fits_80_columns_and_shows_an_example(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = CliRunner().invoke(cli.app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    if command != ["data"]:
+        assert f"fpt {' '.join(command)}" in result.stdout.partition("Usage")[2].partition("\n")[2]
+
+
+def test_help_groups_the_commands():
     result = CliRunner().invoke(cli.app, ["--help"])
-    assert result.exit_code == 0
-    assert all(command in result.stdout for command in ("run", "sweep", "ui"))
+    commands = typer.main.get_group(cli.app).commands
+    for panel in ("Search", "Look at results", "Your own images", "Clusters and speed"):
+        assert f"─ {panel} ─" in result.stdout
+    assert all(f"│ {command} " in result.stdout for command in commands)
+
+
+def test_the_version_is_told():
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"fpt {version('fpt')}\n")
+
+
+MISTYPED = {
+    "swep": "'swep' is no command of fpt; did you mean sweep?",
+    "help": "'help' is no command of fpt; did you mean --help?",
+    "pack photos": "'pack' is no command of fpt; did you mean data pack?",
+    "data packk": "'packk' is no command of fpt data; did you mean pack?",
+    "data zzz": "'zzz' is no command of fpt data; they are list, validate, pack",
+    "sweep --overide a": "--overide is no option of fpt sweep; did you mean --set?",
+    "sweep --sett a": "--sett is no option of fpt sweep; did you mean --set?",
+    "sweep --search.trials=4": "--search.trials is no option of fpt sweep; did you mean --set search.trials=...?",
+    "compare --zzz": "--zzz is no option of fpt compare; they are --set-a, --set-b, --home, --split, --json, --help",
+    "sweep --set": "--set must be followed by a value but has none",
+    "sweep c.yaml --set": "--set must be followed by a value but has none",
+    "sweep": "CONFIG must be given but is missing; fpt sweep --help shows an example",
+    "ui --port x": "--port must be a valid integer",
+    "show c.yaml --episode -1": "--episode must be greater than or equal to 0",
+    "run a.yaml b.c=3": "fpt run: got unexpected extra argument(s) (b.c=3); did you mean --set b.c=3?",
+    "run c.yaml d.yaml": "fpt run: got unexpected extra argument(s) (d.yaml); see fpt run --help",
+    "ui --set a=b": "CONFIG must be given for --set but is missing",
+}
+
+
+@pytest.mark.parametrize("typed", MISTYPED)
+def test_a_mistyped_command_is_one_sentence_with_the_right_one(typed, here):
+    refused(CliRunner().invoke(cli.app, typed.split(), prog_name="fpt"), MISTYPED[typed])
+
+
+def test_a_configuration_that_is_none_names_the_nearest(here):
+    def said(name):
+        result = CliRunner().invoke(cli.app, ["run", name])
+        assert (result.exit_code, result.stdout) == (2, "")
+        return result.stderr.removeprefix("fpt: CONFIG must be a YAML file but ").rstrip()
+
+    assert said("glyphs") == f"'glyphs' is none; did you mean {CONFIG}?"
+    assert said("glyphs-tabel.yaml").endswith("did you mean " + str(CONFIG.with_name("glyphs-table.yaml")) + "?")
+    Path("mine").mkdir()
+    Path("mine/birds.yaml").touch()
+    Path("glyphs.yml").touch()
+    assert said("mine/bird.yaml") == "'mine/bird.yaml' is none; did you mean mine/birds.yaml?"
+    assert said("glyphs") == "'glyphs' is none; did you mean glyphs.yml?"
+    assert said("mine").startswith("'mine' is a folder; its images are searched with ")
+    assert said("mine").endswith("folder.yaml --set dataset.path=mine")
+    assert said("zzz") == f"'zzz' is none; {CONFIG} is one"
+
+
+def test_how_to_browse_says_where_the_results_are_but_no_password():
+    overrides = ["home=a b", "search.trials=2", "tracking_uri=postgresql://me:secret@host/db", "name=mine"]
+    assert terminal.browsing(Path("c.yaml"), overrides) == "fpt ui c.yaml '--set=home=a b' --set=name=mine"

@@ -190,6 +190,15 @@ def test_every_problem_is_counted():
     assert found.validation.episodes == 4
 
 
+def test_a_winner_that_was_named_is_solved_and_counted_once():
+    session, progress = SimpleNamespace(dispatcher=Dispatcher()), Progress(1)
+    found = judge(
+        SWEEP, SWEEP.search, session, proposals(t0_0=(PLAIN, [0.5, 0.5]), t0_1=(DEFAULTS, [0.6, 0.7])), progress
+    )
+    assert found.best.config_hash == found.compared["paper defaults"].config_hash
+    assert found.spent == progress.planned == 4 + 4 + 2 * 4 + (4 + 2) * EPISODES
+
+
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
 def test_without_a_whole_trial_there_is_no_winner(accuracies):
     with pytest.raises(RuntimeError, match="no trial did all its episodes without a failure"):

@@ -3,10 +3,9 @@ from itertools import pairwise
 import numpy as np
 import optuna
 import pytest
-from PIL import Image
 from scipy import stats
 
-from sweeps.landscape import Scored, as_markdown, draw_slices, importances, slices, slices_figure
+from sweeps.landscape import Scored, as_markdown, best_of, importances, kinds, slices
 from sweeps.statistics import Estimate
 
 BEST = Estimate(0.0, 0.0, 64)
@@ -41,14 +40,6 @@ def by_lr(trial):
 def trials_of(name, values, scores=None):
     scores = np.linspace(0.3, 0.6, len(values)) if scores is None else scores
     return [Scored({name: value}, float(score), WORSE) for value, score in zip(values, scores, strict=True)]
-
-
-def drawn_trials():
-    """Two numbers and a name; the first has zeros and spans four decades. The best, a zero, is not the highest."""
-    zeros = [Scored({"alpha": 0.0, "name": "lora"}, 0.4 + i / 100, BEST if i == 2 else WORSE) for i in range(3)]
-    bars = enumerate((0.01, 0.02, float("inf"), 0.03, 0.04))
-    judged = [(i, 0.36 + i / 50, Estimate(-0.1, bar, 16)) for i, bar in bars]
-    return [Scored({"alpha": 10.0 ** (i - 2), "patches": i, "name": "ssf"}, *found) for i, *found in judged] + zeros
 
 
 @pytest.mark.parametrize("matters", ["lr", "tau", "lambda"])
@@ -155,45 +146,33 @@ def test_the_section_by_hand():
 
 
 def test_without_importances_the_section_says_why():
-    assert "cannot be told: that takes 8 complete trials" in as_markdown(drawn_trials(), None)[2]
-
-
-def test_there_is_a_panel_for_each_number_and_zero_stands_left():
-    alpha, patches = slices_figure(drawn_trials()).axes
-    assert (alpha.get_xlabel(), patches.get_xlabel()) == ("alpha", "patches")
-    assert (alpha.get_xscale(), patches.get_xscale()) == ("log", "linear")
-    at, scores = alpha.containers[0].lines[0].get_data()
-    assert at[:5].tolist() == pytest.approx([0.01, 0.1, 1, 10, 100])
-    assert scores.tolist() == pytest.approx([36, 38, 40, 42, 44, 40, 41, 42])
-    place = dict(zip([text.get_text() for text in alpha.get_xticklabels()], alpha.get_xticks(), strict=True))["0"]
-    assert at[5:].tolist() == [place] * 3
-    assert alpha.get_xlim()[0] < place < 0.01
-    star, nowhere = (next(line for line in axis.lines if line.get_marker() == "*") for axis in (alpha, patches))
-    assert [(x, y) for x, y in zip(*star.get_data(), strict=True) if np.isfinite(x)] == [(place, pytest.approx(42))]
-    assert np.isnan(nowhere.get_xdata()).all()
-
-
-def test_bars_are_those_of_the_difference_and_an_infinite_one_is_none():
-    _, _, (bars,) = slices_figure(drawn_trials()).axes[1].containers[0]
-    halves = [np.diff(segment[:, 1]).item() / 2 if len(segment) else np.nan for segment in bars.get_segments()]
-    np.testing.assert_allclose(halves, [1, 2, np.nan, 3, 4])
-
-
-@pytest.mark.parametrize("values", [[0, 0.0], [3], [0, 5], [0.3, 0.31, 0.32], [0.001, 1000.0]])
-def test_a_figure_is_a_png(tmp_path, values):
-    path = draw_slices(trials_of("lr", values), tmp_path / "new folder" / "slices.png")
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+    assert "cannot be told: that takes 8 complete trials" in as_markdown(trials_of("lr", [0.1]), None)[2]
 
 
 def test_what_trials_do_not_have_is_refused():
-    for asked in (lambda: slices([], "lr"), lambda: as_markdown([], None), lambda: slices_figure([])):
+    for asked in (lambda: slices([], "lr"), lambda: as_markdown([], None), lambda: best_of([]), lambda: kinds([])):
         with pytest.raises(ValueError, match="trials must be at least 1 but got 0"):
             asked()
     with pytest.raises(ValueError, match="name must be one of lr but got 'rate'"):
         slices(trials_of("lr", [0.1]), "rate")
     with pytest.raises(ValueError, match="bins must be at least 1 but got 0"):
         slices(trials_of("lr", [0.1]), "lr", 0)
-    with pytest.raises(ValueError, match="must have a numeric hyper-parameter"):
-        slices_figure(trials_of("name", ["lora", "ssf"]))
+
+
+def test_the_best_is_what_all_others_are_compared_with_and_did_most():
+    curve = (Estimate(0.5, 0.1, 16), Estimate(0.6, 0.05, 64))
+    early = Scored({}, 0.6, Estimate(0.0, 0.0, 16), "0.0", curve[:1])  # equal to the best as long as it went
+    best, equal = (Scored({}, 0.6, BEST, name, curve) for name in ("0.1", "0.2"))
+    lucky = Scored({}, 0.9, WORSE, "0.3", curve)
+    assert best_of([early, best, equal, lucky]) is best
+    assert (early.episodes, best.episodes, Scored({}, 0.5, WORSE).episodes) == (16, 64, 64)
+
+
+def test_hyper_parameters_come_in_the_order_of_a_trial_that_has_most():
+    trials = [Scored(values, 0.5, WORSE) for values in ({"alpha": 0.0, "lr": 1}, {"tau": 1, "alpha": 1, "lr": 1})]
+    assert list(kinds([*trials, Scored({"name": "a"}, 0.5, WORSE)]).items()) == [
+        ("tau", True),
+        ("alpha", True),
+        ("lr", True),
+        ("name", False),
+    ]

@@ -1,10 +1,23 @@
+from pathlib import Path
+
 import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.config import Range, Search, load
 from sweeps.naming import setting_name
+from sweeps.report import as_markdown, outcome, verdict
 from sweeps.search import generation_sizes, rung_episodes
-from sweeps.sweep import check_sweep, planned_problems, stopping, sweep_identity, tracking_uri, wait_for
+from sweeps.statistics import Estimate
+from sweeps.store import tracking_uri
+from sweeps.sweep import (
+    check_sweep,
+    description,
+    planned_problems,
+    stopping,
+    sweep_identity,
+    wait_for,
+)
+from tests.sweeps.findings import SWEEP, finding
 from tests.sweeps.tiny import CONFIG, TINY
 
 LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32", "patches": 64}
@@ -165,3 +178,32 @@ def test_a_search_stops_trials_as_it_is_told():
     assert stopping(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
     assert stopping(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
     assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + (5 + 2) * 6
+
+
+@pytest.mark.parametrize(
+    ("tag", "said", "found"),
+    [
+        ("prompts help", "prompts help.", finding()),
+        ("prompts harm", "prompts harm.", finding(gain=Estimate(-0.021, 0.009, 200))),
+        ("no winner", "No winner: ", finding(gain=Estimate(0.009, 0.021, 200))),
+        ("no winner", "No winner: ", finding(gain=None)),
+        ("no prompts", "No setting with prompts did better", finding(values={"alpha": 0.0, "lr": 0.01})),
+        ("no verdict", "No verdict: ", finding(mean=None, gain=None)),
+        ("no verdict", "No verdict: ", finding(baseline=None, gain=None)),
+    ],
+)
+def test_the_tag_says_what_the_verdict_says(tag, said, found):
+    assert outcome(found) == tag
+    assert said in verdict(found)
+
+
+def test_a_description_begins_with_the_verdict_and_what_its_files_are():
+    report = as_markdown(finding(), SWEEP)
+    told = description(report, [Path("x/report.md"), Path("x/best.yaml"), Path("x/slices.png")])
+    first, second, rest = told.split("\n\n", 2)
+    assert first == verdict(finding())
+    assert second == (
+        "The winner is the artifact `best.yaml`, which runs again with `fpt run best.yaml`; others: report.md, "
+        "slices.png."
+    )
+    assert report == f"{first}\n\n{rest}"

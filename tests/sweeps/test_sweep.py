@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from mlflow import MlflowClient
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
@@ -151,8 +153,14 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     (folder,) = (home / "sweeps").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.yaml",
+        "cost.png",
+        "differences.png",
         "episode-0.png",
+        "history.png",
         "ledger.parquet",
+        "parallel.png",
+        "racing.png",
+        "report.html",
         "report.md",
         "slices.png",
     ]
@@ -225,3 +233,66 @@ def wait_for_the_end_of(processes, seconds=60.0):
     for process in processes:
         if Path(f"/proc/{process}").exists():
             os.kill(process, signal.SIGKILL)
+
+
+def test_mlflow_tells_a_sweep_as_its_users_expect(undisturbed):
+    """Through MLflow's own client; the numbers from the ledger's files, by other means."""
+    home, said = undisturbed
+    client = MlflowClient(tracking_uri=f"sqlite:///{home}/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    (parent,) = [run for run in found if run.data.tags["fpt.kind"] == "sweep"]
+    trials = {run.data.tags["fpt.trial"]: run for run in found if run.data.tags["fpt.kind"] == "trial"}
+    (of_ledger,) = (home / "images").glob("*.arrow.json")
+    images = json.loads(of_ledger.read_text())["fingerprint"]
+
+    # What a reader filters by.
+    assert parent.data.tags["verdict"] in ("no winner", "no prompts")
+    assert parent.data.tags["mlflow.source.name"] == "fpt sweep"
+    assert parent.data.tags["env.python"] == platform.python_version()
+    assert (parent.data.params["search.space.lambda.high"], parent.data.params["precision"]) == ("30.0", "float32")
+    assert "`fpt run best.yaml`" in parent.data.tags["mlflow.note.content"]
+    assert "best.yaml" in [file.path for file in client.list_artifacts(parent.info.run_id)]
+    assert sum(run.data.tags["winner"] == "yes" for run in trials.values()) == 1
+    (winner,) = [run for run in trials.values() if run.data.tags["winner"] == "yes"]
+    assert {name: float(winner.data.params[name]) for name, value in said["best"].items() if value is not None} == {
+        name: value for name, value in said["best"].items() if value is not None
+    }
+    for run, inputs in ((parent, {"search", "final"}), *((run, {"search"}) for run in trials.values())):
+        assert {tag.value for one in run.inputs.dataset_inputs for tag in one.tags} == inputs
+        assert {one.dataset.digest for one in run.inputs.dataset_inputs} == {images}
+        assert run.data.params["dataset_fingerprint"] == images
+        assert (run.data.tags["backbone"], run.data.tags["way"], run.data.tags["shot"]) == (
+            "vit_micro_glyphs",
+            "3",
+            "1",
+        )
+
+    # Each trial's accuracies, by its configuration hash.
+    accuracies = {}
+    for row in rows(home):
+        accuracies.setdefault(row["config_hash"], {})[row["episode"]] = row["accuracy"]
+    scores = {name: accuracies[run.data.tags["config_hash"]] for name, run in trials.items()}
+
+    def history(run, metric):
+        return {one.step: one.value for one in client.get_metric_history(run.info.run_id, metric)}
+
+    whole = {
+        name: np.mean([own[i] for i in range(4)])
+        for name, own in scores.items()
+        if history(trials[name], "episodes").keys() == {2, 4}
+    }
+    first = {name: own for name, own in whole.items() if name.startswith("0.")}
+    incumbent = scores[max(first, key=first.get)]
+    for name, run in trials.items():
+        steps = history(run, "episodes")
+        assert history(run, "accuracy") == {
+            n: pytest.approx(np.mean([scores[name][i] for i in range(n)])) for n in steps
+        }
+        assert set(history(run, "episodes_per_second")) == set(steps)
+        ahead = {n: np.mean([scores[name][i] - incumbent[i] for i in range(n)]) for n in steps}
+        expected = {} if name.startswith("0.") else {n: pytest.approx(own) for n, own in ahead.items()}
+        assert history(run, "difference") == expected
+    best_so_far = history(parent, "best_so_far")
+    assert best_so_far[4] == pytest.approx(max(whole.values()))
+    assert set(best_so_far) <= {1, 2, 3, 4}
+    assert 0 <= history(parent, "system/cpu_utilization_percentage").popitem()[1] <= 100

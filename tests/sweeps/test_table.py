@@ -1,7 +1,7 @@
 import csv
 import json
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from pipeline.config import plain_run
 from sweeps import cli
 from sweeps.config import load
+from sweeps.described import Data
 from sweeps.latex import as_latex
 from sweeps.layouts import Cell, as_markdown, as_records
 from sweeps.statistics import Estimate
@@ -186,6 +187,8 @@ class Sessions:
         monkeypatch.setattr("sweeps.table.packed_images", self.images)
         monkeypatch.setattr("sweeps.table.open_session", self.session)
         monkeypatch.setattr("sweeps.table._solved", self.solved)
+        monkeypatch.setattr("sweeps.table.data_of", self.data)
+        monkeypatch.setattr("sweeps.table.watched", lambda tracker, dispatcher: nullcontext())
 
     def images(self, run, home):
         if "images" in self.broken and run.dataset.distractors == 0:
@@ -199,7 +202,11 @@ class Sessions:
         weights = self.weights[run.backbone.weights]
         self.opened.append(f"{weights} d{run.dataset.distractors}")
         found = {"dataset_fingerprint": "", "backbone_fingerprint": weights, "precision": "float32"}
-        yield SimpleNamespace(limits=found)
+        yield SimpleNamespace(limits=found, store="store", dispatcher=None)
+
+    def data(self, run, splits, store, home, fingerprint):
+        ((context, split),) = splits.items()
+        return [Data(f"{run.dataset.source} {split}", fingerprint, "file:///images.arrow", context, {})]
 
     def solved(self, session, place, pairs):
         self.opened[-1] += " solved"
@@ -226,6 +233,15 @@ def test_each_place_has_a_session_and_the_table_one_run_in_mlflow(here, monkeypa
     (run,) = recorded_runs(here)
     assert (run.info.status, run.data.params["dataset_fingerprint"]) == ("FINISHED", "d2, d0, d2, d0")
     assert run.data.params["backbone_fingerprint"] == "w1, w1, w2, w2"
+    assert {name: run.data.tags[name] for name in ("fpt.kind", "backbone", "data", "shot", "mlflow.source.name")} == {
+        "fpt.kind": "table",
+        "backbone": "trained, random",
+        "data": "crowded, alone",
+        "shot": run.data.params["table.shots"].strip("[]"),
+        "mlflow.source.name": "fpt table",
+    }
+    read = {(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs}
+    assert read == {("glyphs novel", "d2"), ("glyphs novel", "d0")}
     sessions.weights[False] = "w3"
     make_table(sweep, None)
     assert [own.data.params["backbone_fingerprint"] for own in recorded_runs(here)] == [

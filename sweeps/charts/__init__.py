@@ -1,0 +1,1 @@
+"""Pictures of a finished sweep, and a page that holds them all."""

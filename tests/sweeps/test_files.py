@@ -1,0 +1,29 @@
+from types import SimpleNamespace
+
+import pyarrow
+from PIL import Image
+
+from pipeline.config import plain_run
+from sweeps import files
+from sweeps.config import load
+from sweeps.report import verdict
+from tests.sweeps.charts.trials import findings
+from tests.sweeps.findings import SWEEP
+
+
+def test_a_report_is_a_page_its_pictures_and_what_machines_read(tmp_path, monkeypatch):
+    def drawn(run, store, index, path):
+        Image.new("RGB", (30, 20)).save(path)
+        return path
+
+    monkeypatch.setattr(files, "picture_of_episode", drawn)
+    found, folder = findings()["usual"], tmp_path / "new" / "folder"
+    ledger = SimpleNamespace(read=lambda hashes: pyarrow.table({"config_hash": hashes}))
+    written = files.write_report(found, SWEEP, SimpleNamespace(store=tmp_path), ledger, folder)
+    charts = ["differences", "history", "racing", "cost", "parallel", "slices", "importances"]
+    named = ["report.md", "report.html", "best.yaml", "ledger.parquet", "episode-0.png"]
+    assert [file.name for file in written] == [*named, *(f"{chart}.png" for chart in charts)]
+    assert sorted(written) == sorted(folder.iterdir())
+    assert (folder / "report.html").read_text().count("<img ") == len(charts) + 1
+    assert (folder / "report.md").read_text().startswith(verdict(found))
+    assert plain_run(load(folder / "best.yaml", [])) == found.best.run
