@@ -95,7 +95,7 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         say("fpt: starting (images, Ray, backbone)")
         from sweeps.times import timed_sweep
 
-        finding, tracking, times = timed_sweep(wanted, address)
+        finding, where, times = timed_sweep(wanted, address)
         from rich.console import Console
 
         from sweeps.report import as_json as described
@@ -107,9 +107,10 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         if finding.lost:
             console.print(left_out(finding.lost), highlight=False)
         say(f"fpt: {times}")
+        console.print(f"Read it: {where['report']}", highlight=False, soft_wrap=True)
         console.print(f"Browse it: {browsing(config, overrides)}", highlight=False, soft_wrap=True)
         if as_json:
-            print(json.dumps({**described(finding, tracking), "times": times.as_json()}))
+            print(json.dumps({**described(finding, where), "times": times.as_json()}))
 
 
 @app.command(rich_help_panel=SEARCH)

@@ -175,8 +175,8 @@ def _judged(finding: Finding) -> int:
     return finding.best.estimate.episodes if finding.best.estimate else 0
 
 
-def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
-    """The object that `fpt sweep --json` prints."""
+def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
+    """The object that `fpt sweep --json` prints. `where` is that of MLflow, and of the `report`."""
     values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
     accuracy, ci95 = numbers(finding.best.estimate)
     difference, difference_ci95 = numbers(finding.best.difference)
@@ -201,7 +201,8 @@ def as_json(finding: Finding, tracking: dict[str, str]) -> dict[str, Any]:
         "audit": None if finding.audit is None else _audit_as_json(finding.audit),
         "episodes_spent": finding.spent,
         "episodes_lost": list(finding.lost),
-        "mlflow": tracking,
+        "mlflow": {name: place for name, place in where.items() if name != "report"},
+        "report": where.get("report"),
     }
 
 

@@ -81,8 +81,8 @@ def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESI
 
 
 def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], dict[str, Any]]:
-    """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow has it, and what the
-    dispatcher says of the work.
+    """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow and the report
+    have it, and what the dispatcher says of the work.
 
     Raises ValueError for bad input, before anything is written.
     """
@@ -121,6 +121,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
         "tracking_uri": without_secrets(tracker.tracking_uri),
         "experiment": tracker.experiment,
         "run_id": tracker.run_id,
+        "report": str(next(file for file in files if file.name == "report.html")),
     }
     return finding, where, work
 

@@ -57,7 +57,7 @@ def test_failed_episodes_leave_no_verdict(failed):
 
 def test_the_object_for_machines():
     tracking = {"tracking_uri": "sqlite:///here", "experiment": "glyphs", "run_id": "abc"}
-    found = as_json(finding(), tracking)
+    found = as_json(finding(), {**tracking, "report": "/here/report.html"})
     assert json.loads(json.dumps(found)) == found
     p = p_of(finding().best.difference)
     of_best = {"accuracy": 0.723, "ci95": 0.015, "difference": 0.021, "difference_ci95": 0.009, "p": p, "p_holm": 2 * p}
@@ -90,6 +90,7 @@ def test_the_object_for_machines():
         "episodes_spent": 1234,
         "episodes_lost": [],
         "mlflow": tracking,
+        "report": "/here/report.html",
     }
 
 

@@ -103,7 +103,7 @@ def home(undisturbed, tmp_path):
 
 def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     home, said = undisturbed
-    assert set(said) == {*SAID, "mlflow", "times"}
+    assert set(said) == {*SAID, "mlflow", "report", "times"}
     assert set(said["times"]["start_up_seconds"]) == {*PARTS, "first order"}
     assert 0 < said["times"]["orchestration_share"] < 1
     assert {"lambda", "alpha", "tau", "patches", "lr"} == set(said["best"])
