@@ -70,11 +70,10 @@ def pages(places: dict[str, str]) -> dict[str, Callable[[Page], None]]:
         page.locator(".ag-row").filter(has_text="lora ·").first.wait_for()
 
     def sort(page: Page) -> None:
-        head = page.locator("[role=columnheader]").filter(has_text="lambda").last
-        head.click()
-        page.wait_for_function("location.hash.includes('lambda')")
-        page.wait_for_load_state("domcontentloaded")
-        page.locator(".ag-row").filter(has_text="lora ·").first.wait_for()
+        first = 'Array.from(document.querySelectorAll(`.ag-row[row-index="0"]`), row => row.innerText).join()'
+        before = page.evaluate(first)
+        page.locator("[role=columnheader]").filter(has_text="lr").last.click()
+        page.wait_for_function(f"before => {first} && {first} !== before", arg=before)
 
     def more(page: Page) -> None:
         page.get_by_role("button", name="Load more").click()
@@ -91,7 +90,7 @@ def pages(places: dict[str, str]) -> dict[str, Callable[[Page], None]]:
 
     return {
         "table of trials, best first": table,
-        "sorted by lambda": sort,
+        "sorted by a hyper-parameter": sort,
         "the next hundred": more,
         "charts": charts,
         "the sweep's own page": sweep,
