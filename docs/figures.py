@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fpt.figures import KEY_COLOUR, PROMPT_COLOUR
 from fpt.localisation import chance, precision
 from fpt.problems import Episodes, Setting, episode_evidence, prompts_of_all
 from fpt.prompts import VARIANTS, importance, top_patches
@@ -29,7 +30,6 @@ from sweeps.statistics import estimate
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "sweeps" / "configs" / "glyphs.yaml"
-PROMPT_COLOUR, KEY_COLOUR = "#d55e00", "#0072b2"  # of the Okabe-Ito palette, told apart by the colour-blind
 SHOWN = (18, 0, 4)  # of the first episode: G helps, G helps, G harms
 EPISODES = 100
 LAMBDAS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

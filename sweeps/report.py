@@ -9,7 +9,7 @@ from sweeps import landscape
 from sweeps.config import Sweep
 from sweeps.final import BASELINE, Audit, Compared, Finding
 from sweeps.naming import setting_name
-from sweeps.statistics import SURE, Estimate, numbers
+from sweeps.statistics import SURE, Estimate, numbers, p_text
 
 COLUMNS = ("setting", "accuracy %", "difference", "p", "prompts on key", "[CLS] on key", "hyper-parameters")
 
@@ -52,16 +52,12 @@ def verdict(finding: Finding) -> str:
 
 
 def _against(compared: Compared) -> str:
-    sure = "" if compared.p_holm is None else f", p {_p(compared.p_holm)}"
+    sure = "" if compared.p_holm is None else f", p {p_text(compared.p_holm)}"
     return f"{_points(compared.difference)} points against no prompts (paired, 95 %{sure})"
 
 
 def _points(difference: Estimate | None) -> str:
     return "" if difference is None else f"{100 * difference.mean:+.1f} ± {100 * difference.ci95:.1f}"
-
-
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
 def cells(compared: Compared) -> tuple[str, ...]:
@@ -73,7 +69,7 @@ def cells(compared: Compared) -> tuple[str, ...]:
         compared.name,
         "failed" if compared.estimate is None else str(compared.estimate),
         _points(compared.difference),
-        "" if compared.p_holm is None else _p(compared.p_holm).removeprefix("= "),
+        "" if compared.p_holm is None else p_text(compared.p_holm).removeprefix("= "),
         "" if precision is None or chance is None else f"{100 * precision:.0f} % (chance {100 * chance:.0f})",
         "" if before is None or after is None else f"{100 * before:.0f} → {100 * after:.0f} %",
         setting_name(compared.run),

@@ -33,6 +33,11 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(float(array.mean()), float(half), len(array))
 
 
+def p_text(p: float) -> str:
+    """A p-value with its sign, to follow the letter p."""
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
+
+
 def numbers(judged: Estimate | None) -> tuple[float | None, float | None]:
     """Mean and half interval, for JSON; None where there is none (one episode has no interval)."""
     if judged is None:

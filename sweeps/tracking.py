@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from sweeps.connecting import artifacts_beside, database_of, is_transient, quiet, refused, unreachable
 from sweeps.described import Data, cut, hyper_parameters_of
-from sweeps.masking import without_secrets as without_secrets
+from sweeps.masking import without_secrets
 from sweeps.outbox import Outbox
 
 BATCH, METRICS_BATCH = 100, 1000  # the most parameters or tags, and metrics, that one call takes

@@ -24,7 +24,7 @@ from sweeps.charts.style import (
 )
 from sweeps.final import BASELINE, Compared, Finding
 from sweeps.landscape import Scored, best_of
-from sweeps.statistics import SURE
+from sweeps.statistics import SURE, p_text
 
 ALIKE = 1.5  # highest cost over lowest that says little
 NAME = 2.4  # inches
@@ -92,7 +92,7 @@ def _numbers(compared: Compared) -> str:
     said = points(compared.difference.mean, compared.difference.ci95)
     if compared.p_holm is None:
         return said
-    return f"{said}, p {'< 0.0001' if compared.p_holm < 1e-4 else f'= {compared.p_holm:.2g}'}"
+    return f"{said}, p {p_text(compared.p_holm)}"
 
 
 def costs(trials: Sequence[Scored]) -> tuple[str, list[float]] | None:
