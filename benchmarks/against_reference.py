@@ -24,7 +24,7 @@ from fpt.bench import Shape, frozen_episodes, operations, random_pixels
 from fpt.frozen import freeze_episodes
 from fpt.heads import metaoptnet
 from fpt.loading import load_backbone
-from fpt.memory import keep_freed_memory
+from fpt.memory import tune_allocator
 from fpt.precision import matrix_product_rate
 from fpt.problems import Gathered, Setting, solve
 from fpt.prompts import gather_evidence, prompts_from
@@ -131,7 +131,7 @@ def operations_of(case: Case) -> float:
 
 
 def prepare(threads: int) -> None:
-    keep_freed_memory()
+    tune_allocator()
     torch.set_num_threads(threads)
 
 

@@ -2,7 +2,7 @@
 
 # S problems, R rank, I inputs, O outputs, P added tokens, D dimensions
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import sqrt
 from typing import cast
@@ -59,46 +59,50 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
     Batches must be stacked, problem by problem: their first dimension is S times the images of a problem.
     Raises ValueError for a model that uses a projection's weights without calling it.
     """
-    called: set[nn.Module] = set()
-    handles = [linear.register_forward_hook(lambda module, *_: called.add(module)) for linear in projections]
-    handles += [
-        linear.register_forward_hook(_low_rank_update(*adapter))
-        for linear, adapter in zip(projections, adapters, strict=True)
-    ]
+    updates = [_LowRankUpdate(*adapter) for adapter in adapters]
+    handles = [linear.register_forward_hook(update) for linear, update in zip(projections, updates, strict=True)]
     try:
         yield
     except RuntimeError as error:  # an adapter without effect has no gradient
-        _refuse_uncalled(projections, called, error)
+        _refuse_unused(updates, error)
         raise
     else:
-        _refuse_uncalled(projections, called)
+        _refuse_unused(updates)
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _refuse_uncalled(
-    projections: Sequence[nn.Linear], called: set[nn.Module], cause: RuntimeError | None = None
-) -> None:
-    if len(called) < len(projections):
-        raise ValueError(
-            f"solver lora adapted {len(called)} of {len(projections)} projections: this backbone does not call the "
-            "others as layers"
-        ) from cause
+class _LowRankUpdate:
+    """A hook, and what it amounts to as weights (class_row.StackedWeights)."""
 
+    def __init__(self, down_SRI: Tensor, up_SOR: Tensor) -> None:
+        self.down_SRI, self.up_SOR = down_SRI, up_SOR
+        self.used = False
 
-def _low_rank_update(down_SRI: Tensor, up_SOR: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
-    stack, rank, _ = down_SRI.shape
-
-    def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        self.used = True
+        stack, rank, _inputs = self.down_SRI.shape
         rows = inputs[0].reshape(stack, -1, inputs[0].shape[-1])
-        low = rows @ down_SRI.to(rows.dtype).transpose(1, 2)
+        low = rows @ self.down_SRI.to(rows.dtype).transpose(1, 2)
         flat = output.view(stack, -1, output.shape[-1])
         # In place: nothing else reads the projection's output.
-        flat.baddbmm_(low, up_SOR.to(rows.dtype).transpose(1, 2), alpha=1 / rank)
+        flat.baddbmm_(low, self.up_SOR.to(rows.dtype).transpose(1, 2), alpha=1 / rank)
         return output
 
-    return hook
+    def merged(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        self.used = True
+        stack, rank, _inputs = self.down_SRI.shape
+        return torch.baddbmm(weight.expand(stack, -1, -1), self.up_SOR, self.down_SRI, alpha=1 / rank), bias
+
+
+def _refuse_unused(updates: Sequence[_LowRankUpdate], cause: RuntimeError | None = None) -> None:
+    used = sum(update.used for update in updates)
+    if used < len(updates):
+        raise ValueError(
+            f"solver lora adapted {used} of {len(updates)} projections: this backbone does not call the "
+            "others as layers"
+        ) from cause
 
 
 def scale_and_shift_start(modules: Sequence[nn.Module], stack: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -113,9 +117,7 @@ def scaled_and_shifted(modules: Sequence[nn.Module], pairs: Sequence[tuple[Tenso
 
     Batches must be stacked, problem by problem.
     """
-    handles = [
-        module.register_forward_hook(_scaled_and_shifted(*pair)) for module, pair in zip(modules, pairs, strict=True)
-    ]
+    handles = [module.register_forward_hook(_ScaleAndShift(*pair)) for module, pair in zip(modules, pairs, strict=True)]
     try:
         yield
     finally:
@@ -123,13 +125,19 @@ def scaled_and_shifted(modules: Sequence[nn.Module], pairs: Sequence[tuple[Tenso
             handle.remove()
 
 
-def _scaled_and_shifted(scale_SD: Tensor, shift_SD: Tensor) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
-    def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-        rows = output.reshape(len(scale_SD), -1, output.shape[-1])
-        scale, shift = scale_SD.to(rows.dtype), shift_SD.to(rows.dtype)
+class _ScaleAndShift:
+    """A hook, and what it amounts to as weights (class_row.StackedWeights)."""
+
+    def __init__(self, scale_SD: Tensor, shift_SD: Tensor) -> None:
+        self.scale_SD, self.shift_SD = scale_SD, shift_SD
+
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        rows = output.reshape(len(self.scale_SD), -1, output.shape[-1])
+        scale, shift = self.scale_SD.to(rows.dtype), self.shift_SD.to(rows.dtype)
         return torch.addcmul(shift[:, None], rows, scale[:, None]).view_as(output)
 
-    return hook
+    def merged(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        return weight * self.scale_SD[..., None], torch.addcmul(self.shift_SD, bias, self.scale_SD)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import flop_registry
 from fpt.backbones import Backbone
 from fpt.frozen import freeze_episodes, reads_frozen_queries
 from fpt.loading import best_device, load_backbone
-from fpt.memory import keep_freed_memory
+from fpt.memory import tune_allocator
 from fpt.phases import measured, phase
 from fpt.precision import PRECISIONS, best_precision, matrix_product_rate, use_precision
 from fpt.problems import Episodes, Setting, solve
@@ -100,7 +100,7 @@ def measure(
     backbone: Backbone, shape: Shape, setting: Setting, episodes: int, stacks: Sequence[int], repeats: int
 ) -> dict[str, Any]:
     """The best of `stacks` (each the median of `repeats`), the floor, the time of each phase. See the README."""
-    keep_freed_memory()
+    tune_allocator()
     support, query = random_pixels(backbone, shape, episodes)
     needed = operations(backbone, shape, setting)
     results = []

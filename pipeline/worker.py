@@ -12,7 +12,7 @@ from fpt.backbones import Backbone
 from fpt.frozen import Frozen, reads_frozen_queries
 from fpt.loading import best_device, load_backbone
 from fpt.localisation import key_patches
-from fpt.memory import keep_freed_memory
+from fpt.memory import tune_allocator
 from fpt.precision import best_precision, use_precision
 from fpt.problems import Episodes as EpisodeTensors
 from fpt.problems import Outcome, Setting, solve
@@ -29,7 +29,7 @@ class Worker:
     """Lives in a process of its own (orders.py). `home` is the ledger's URI, `store` the packed images on this node."""
 
     def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
-        keep_freed_memory()
+        tune_allocator()
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
         self.precision, self.backbone = backbone_of(run, best_device())

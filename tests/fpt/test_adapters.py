@@ -43,6 +43,8 @@ def assert_hooks_are_merged_weights(backbone, start, stack=3, each=2):
     frozen = backbone.upper(tokens, start).features
     with lora_applied(projections, adapters):
         stacked = backbone.upper(tokens, start).features.unflatten(0, (stack, each))
+        class_rows = backbone.upper(tokens, start, class_row_only=True).features.unflatten(0, (stack, each))
+    torch.testing.assert_close(class_rows, stacked, rtol=1e-4, atol=1e-5)
     assert (stacked.flatten(0, 1) - frozen).abs().max() > 0.01
     for problem, own in enumerate(images.split(each)):
         expected = features_of_merged_weights(backbone, adapters, start, problem, own)

@@ -8,8 +8,8 @@ import pytest
 
 ALLOCATE = """
 import resource, torch
-from fpt.memory import keep_freed_memory
-kept = {keep} and keep_freed_memory()
+from fpt.memory import tune_allocator
+kept = {keep} and tune_allocator()
 for _ in range(3):
     torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
