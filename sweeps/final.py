@@ -93,14 +93,19 @@ def _most_judged(sweep: Sweep, search: Search) -> int:
     return (3 + named + sweep.final.masks) * sweep.final.episodes
 
 
+def winner_of(proposals: Proposals) -> str:
+    """The name of the best trial. Raises RuntimeError where no trial did all its episodes without a failure."""
+    if proposals.best is None:
+        raise RuntimeError("no trial did all its episodes without a failure; lower rates in search.space may help")
+    return proposals.best
+
+
 def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, progress: Progress) -> Finding:
     """Evaluates the winner beside alpha = 0, the named first settings, the true masks and the frozen features.
 
-    Raises RuntimeError where no trial did all its episodes without a failure.
+    Raises RuntimeError where there is none.
     """
-    winner = proposals.best
-    if winner is None:
-        raise RuntimeError("no trial did all its episodes without a failure; lower rates in search.space may help")
+    winner = winner_of(proposals)
     searched, reported = plain_run(sweep, search.split), plain_run(sweep)
     tried = {trial: with_hyper_parameters(searched, values) for trial, values in proposals.values.items()}
     seen = {trial: reports[-1]["episodes"] for trial, reports in proposals.reports.items()}

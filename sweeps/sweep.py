@@ -2,21 +2,22 @@
 
 import sys
 from collections.abc import Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
 from fpt.phases import phase
 from pipeline.checks import check_run
-from pipeline.config import FOUND, configuration_hash, plain_run, with_hyper_parameters
+from pipeline.config import FOUND, HyperParameters, configuration_hash, plain_run, with_hyper_parameters
 from pipeline.ledger import Ledger
 from pipeline.session import open_session
 from pipeline.storage import Home
 from sweeps.config import Search, Sweep
 from sweeps.described import compute_tags, data_of, parameters_of_sweep, tags_of
-from sweeps.final import Finding, judge, problems_to_judge
+from sweeps.final import Finding, judge, problems_to_judge, winner_of
 from sweeps.halving import halving
 from sweeps.masking import without_secrets
 from sweeps.progress import Progress, shown
@@ -30,6 +31,9 @@ from sweeps.store import tracking_uri
 from sweeps.tracking import Tracker, check_tracking
 from sweeps.views import arrangement
 from sweeps.vitals import watched
+
+if TYPE_CHECKING:
+    from sweeps.charts.album import Picture
 
 AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
 BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
@@ -106,14 +110,17 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             tracker.arrange(arrangement(search.space))
             tracker.describe(f"**Searching:** {search.trials} trials, none has ended yet.")
             progress = Progress(planned_problems(sweep, search))
-            with shown(progress, session.dispatcher), watched(tracker, session.dispatcher):
+            folder = home.local / "sweeps" / identity
+            show, watch = shown(progress, session.dispatcher), watched(tracker, session.dispatcher)
+            with ThreadPoolExecutor(1) as aside, show, watch:
                 proposals = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
                 tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
+                winner = proposals.values[winner_of(proposals)]
+                episode = aside.submit(_first_episode, sweep, search, winner, session.store, folder)
                 finding = judge(sweep, search, session, proposals, progress)
-            from sweeps.files import write_report  # matplotlib, when there is something to draw
+            from sweeps.files import write_report
 
-            ledger = Ledger(home.uri_of("ledger"))
-            files = write_report(finding, sweep, session, ledger, home.local / "sweeps" / identity)
+            files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
             home.keep(files)
             _summarise(tracker, finding, sweep, files, proposals.best)
             work = ray.get(session.dispatcher.status.remote())
@@ -124,6 +131,13 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
         "report": str(next(file for file in files if file.name == "report.html")),
     }
     return finding, where, work
+
+
+def _first_episode(sweep: Sweep, search: Search, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
+    """Drawn while workers judge, for torch and matplotlib take seconds to load."""
+    from sweeps.files import draw_first_episode
+
+    return draw_first_episode(sweep, search, winner, store, folder)
 
 
 @contextmanager

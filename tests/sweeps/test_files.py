@@ -19,7 +19,8 @@ def test_a_report_is_a_page_its_pictures_and_what_machines_read(tmp_path, monkey
     monkeypatch.setattr(files, "picture_of_episode", drawn)
     found, folder = findings()["usual"], tmp_path / "new" / "folder"
     ledger = SimpleNamespace(read=lambda hashes: pyarrow.table({"config_hash": hashes}))
-    written = files.write_report(found, SWEEP, SimpleNamespace(store=tmp_path), ledger, folder)
+    episode = files.draw_first_episode(SWEEP, SWEEP.search, found.values, tmp_path, folder)
+    written = files.write_report(found, SWEEP, episode, ledger, folder)
     charts = ["differences", "history", "racing", "cost", "parallel", "slices", "importances"]
     named = ["report.md", "report.html", "best.yaml", "ledger.parquet", "episode-0.png"]
     assert [file.name for file in written] == [*named, *(f"{chart}.png" for chart in charts)]
@@ -27,3 +28,15 @@ def test_a_report_is_a_page_its_pictures_and_what_machines_read(tmp_path, monkey
     assert (folder / "report.html").read_text().count("<img ") == len(charts) + 1
     assert (folder / "report.md").read_text().startswith(verdict(found))
     assert plain_run(load(folder / "best.yaml", [])) == found.best.run
+
+
+def test_the_pictured_episode_has_prompts_where_any_setting_does(tmp_path, monkeypatch):
+    pictured = []
+    monkeypatch.setattr(files, "picture_of_episode", lambda run, store, index, path: pictured.append(run) or path)
+    without = {"alpha": 0.0, "lr": 0.02}
+    for first in ({"plain": {"alpha": 0}}, {"plain": {"alpha": 0}, "named": {"alpha": 3}}):
+        search = SWEEP.search.model_copy(update={"first": first})
+        files.draw_first_episode(SWEEP, search, without, tmp_path, tmp_path)
+    files.draw_first_episode(SWEEP, SWEEP.search, {"alpha": 0.5, "lr": 0.02}, tmp_path, tmp_path)
+    assert [run.prompts.alpha for run in pictured] == [0, 3, 0.5]
+    assert [run.solver.lr for run in pictured] == [0.02, plain_run(SWEEP).solver.lr, 0.02]
