@@ -94,9 +94,7 @@ def losses(
     start = backbone.depth - settings.blocks
     size, images = labels.shape
     watched, chosen, prefixes = _steered_layers(backbone, settings, prefix) if targets else (0, [], [])
-    passed = backbone.upper(
-        tokens.flatten(0, 1), start, watched=watched, class_row_only=settings.rows == "class" or not targets
-    )
+    passed = backbone.upper(tokens.flatten(0, 1), start, watched=watched, class_row_only=settings.rows == "class")
     logits_SBW = head_scores(passed.features.unflatten(0, (size, images)), head, settings.head_multiplier)
     loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels, reduction="none")
     if targets:

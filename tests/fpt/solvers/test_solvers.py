@@ -122,11 +122,9 @@ def test_every_head_can_be_started_from(solver, head, backbone, stack_for):
 
 @every_solver
 def test_prompts_move_steered_solvers_only(solver, backbone, stack_for):
-    """With [CLS] steered, so that the top block is computed in the same way with prompts and without."""
-    training = replace(WHOLE, rows="class")
-    stack = stack_for(solver, training)
+    stack = stack_for(solver, WHOLE)
     plain = replace(stack, alpha=torch.zeros(8))
-    steered, unsteered = (SOLVERS[solver](backbone, one, training) for one in (stack, plain))
+    steered, unsteered = (SOLVERS[solver](backbone, one, WHOLE) for one in (stack, plain))
     moved = (steered.scores - unsteered.scores).abs().amax((1, 2))
     assert (moved[stack.alpha == 0] < 1e-6).all()
     assert ((moved[stack.alpha > 0] > 2e-5) == (solver in STEERED)).all()
