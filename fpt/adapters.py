@@ -2,7 +2,7 @@
 
 # S problems, R rank, I inputs, O outputs, P added tokens, D dimensions
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import sqrt
 from typing import cast
@@ -73,6 +73,33 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
             handle.remove()
 
 
+@contextmanager
+def computed_once(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Inside, each module computes once and gives the same again, before its hooks, whatever it is called with.
+
+    Nobody may change what it gives.
+    """
+
+    def once(module: nn.Module) -> Callable[[Tensor], Tensor]:
+        own: Callable[[Tensor], Tensor] = module.forward
+        kept: list[Tensor] = []
+
+        def forward(inputs: Tensor) -> Tensor:
+            if not kept:
+                kept.append(own(inputs))
+            return kept[0]
+
+        return forward
+
+    for module in modules:
+        module.forward = once(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward
+
+
 class _LowRankUpdate:
     """A hook, and what it amounts to as weights (class_row.StackedWeights)."""
 
@@ -85,9 +112,10 @@ class _LowRankUpdate:
         stack, rank, _inputs = self.down_SRI.shape
         rows = inputs[0].reshape(stack, -1, inputs[0].shape[-1])
         low = rows @ self.down_SRI.to(rows.dtype).transpose(1, 2)
-        flat = output.view(stack, -1, output.shape[-1])
-        # In place: nothing else reads the projection's output.
-        flat.baddbmm_(low, self.up_SOR.to(rows.dtype).transpose(1, 2), alpha=1 / rank)
+        flat, up_SRO = output.view(stack, -1, output.shape[-1]), self.up_SOR.to(rows.dtype).transpose(1, 2)
+        if torch.is_grad_enabled():  # in place, gradients would be copied, and what is computed once changed
+            return torch.baddbmm(flat, low, up_SRO, alpha=1 / rank).view_as(output)
+        flat.baddbmm_(low, up_SRO, alpha=1 / rank)
         return output
 
     def merged(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

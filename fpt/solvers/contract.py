@@ -97,19 +97,23 @@ def initial_head(stack: Stack, settings: Settings) -> Head:
     )
 
 
+def takes_whole_sets(stack: Stack, settings: Settings) -> bool:
+    """Whether every step takes the whole support set."""
+    return settings.batch == 0 or settings.batch >= stack.labels.shape[1]
+
+
 def mini_batches(stack: Stack, settings: Settings) -> Iterator[Int[Tensor, "stack batch"] | slice]:
     """Indices into each problem's support set, for all steps; a full slice where a mini-batch is the whole set.
 
     The order is each problem's own, a pure function of its (seed, episode). A last short mini-batch is kept.
     """
-    support = stack.labels.shape[1]
-    if settings.batch == 0 or settings.batch >= support:
+    if takes_whole_sets(stack, settings):
         for _ in range(settings.epochs):
             yield slice(None)
         return
     generators = [generator(seed, episode, "batches") for seed, episode in stack.seeds]
     for _ in range(settings.epochs):
-        order = torch.from_numpy(np.stack([random.permutation(support) for random in generators]))
+        order = torch.from_numpy(np.stack([random.permutation(stack.labels.shape[1]) for random in generators]))
         yield from order.to(stack.labels.device).split(settings.batch, dim=1)
 
 

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
+from fpt.adapters import computed_once
 from fpt.backbones import Backbone
 from fpt.enhancement import concentration
 from fpt.heads import Head
@@ -24,6 +25,7 @@ from fpt.solvers.contract import (
     initial_head,
     mini_batches,
     take,
+    takes_whole_sets,
 )
 
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
@@ -37,11 +39,13 @@ def fine_tune(
     applied: AbstractContextManager[None],
     optimiser: Optimiser = AdamW,
     added_tokens: int = 0,
+    unmoved: Sequence[nn.Module] = (),
 ) -> Solution:
     """Trains an adapter and the head with the mean of cross-entropy - alpha R, and classifies the queries.
 
     `adapter` are tensors with a leading S that take effect inside `applied`; `added_tokens` is how many tokens it puts
-    before the patches. Nothing else gets a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
+    before the patches; `unmoved` are modules whose input depends on nothing but the images of a step. Nothing else gets
+    a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
     """
     start = backbone.depth - settings.blocks
     with phase("head"):
@@ -50,7 +54,7 @@ def fine_tune(
     stepper = optimiser(leaves, stack.rate)
     steered = is_steered(stack)
     with applied:
-        with phase("fit"):
+        with phase("fit"), computed_once(unmoved if takes_whole_sets(stack, settings) else ()):
             for chosen in mini_batches(stack, settings):
                 loss_S = losses(
                     backbone,

@@ -1,7 +1,12 @@
 """Fine-tunes low-rank updates of the attention's projections and the head, steered by position prompts."""
 
+from typing import Any
+
+from torch import nn
+
 from fpt.adapters import attention_projections, lora_applied, lora_start
 from fpt.backbones import Backbone
+from fpt.class_row import is_plain
 from fpt.randomness import generator
 from fpt.solvers.contract import Settings, Solution, Stack
 from fpt.solvers.fine_tuning import fine_tune
@@ -16,4 +21,12 @@ def lora(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     generators = [generator(seed, episode, "adapter") for seed, episode in stack.seeds]
     adapters = lora_start(projections, settings.rank, generators, stack.support_features)
     leaves = [part for adapter in adapters for part in adapter]
-    return fine_tune(backbone, stack, settings, leaves, lora_applied(projections, adapters))
+    applied = lora_applied(projections, adapters)
+    return fine_tune(backbone, stack, settings, leaves, applied, unmoved=_before_any_update(backbone, settings.blocks))
+
+
+def _before_any_update(backbone: Backbone, blocks: int) -> list[nn.Module]:
+    """The modules of the first adapted block, if it is a plain one, that see what no update has moved."""
+    start = backbone.depth - blocks
+    block: Any = backbone.blocks[start]
+    return [block.norm1, block.attn.qkv] if is_plain(block) and backbone.cut(start) == "between blocks" else []

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from fpt.adapters import attention_projections, lora_applied, lora_start
+from fpt.adapters import attention_projections, computed_once, lora_applied, lora_start
 from fpt.backbones import Backbone
 
 RANK = 3
@@ -147,3 +147,18 @@ def test_half_precision_keeps_the_update_beside_the_weight():
     inputs = torch.ones(4, 2, dtype=torch.bfloat16)
     with lora_applied([linear], [(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[2.0**-10]]]))]):
         assert torch.equal(linear(inputs), torch.full((4, 1), 2.0**-10, dtype=torch.bfloat16))
+
+
+def test_what_is_computed_once_is_given_again_until_the_end():
+    linear, first, second = nn.Linear(INPUTS, OUTPUTS), torch.ones(2, INPUTS), torch.zeros(2, INPUTS)
+    with torch.no_grad():
+        expected, of_second = linear(first), linear(second)
+        with computed_once([linear]):
+            adapters = trained([linear], 1)
+            with lora_applied([linear], adapters), torch.enable_grad():
+                updated = linear(first)
+            assert torch.equal(linear(first), expected)
+            assert torch.equal(linear(second), expected)
+        assert torch.equal(linear(second), of_second)
+    assert not torch.allclose(updated, expected)
+    assert "forward" not in vars(linear)
