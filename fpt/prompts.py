@@ -14,6 +14,7 @@ Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, Neu
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -114,7 +115,13 @@ def rectified(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "
 def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
     """The lowest 90 % of every row set to 0, as in the released code."""
     count = fused.shape[-1]
-    kept = fused.topk(count - int(count * DROPPED), dim=-1, sorted=False)  # few, where the dropped are many
+    dropped = int(count * DROPPED)
+    if dropped and fused.device.type == "cpu":  # NumPy sorts whole rows in less time than torch finds their tenth
+        ordered = np.sort(fused.detach().numpy(), axis=-1)
+        least, below = (torch.from_numpy(ordered[..., [place]]) for place in (dropped, dropped - 1))
+        if bool((least > below).all()):  # of equals at the limit only some are dropped
+            return torch.where(fused >= least, fused, 0)
+    kept = fused.topk(count - dropped, dim=-1, sorted=False)  # few, where the dropped are many
     return torch.zeros_like(fused).scatter_(-1, kept.indices, kept.values)
 
 

@@ -153,6 +153,18 @@ def slow_prompts(backbone, images, labels, weight, bias, variant, top):
     return importance, mask, target, logits
 
 
+@pytest.mark.parametrize("values", [7, 10**6], ids=["many equals", "no equals"])
+@pytest.mark.parametrize("patches", [1, 4, 9, 10, 49, 196])
+def test_a_tenth_of_each_row_is_kept_whatever_is_equal(patches, values):
+    random = torch.Generator().manual_seed(patches)
+    fused = torch.randint(1, values, (3, patches, patches), generator=random).float()
+    found = highest_tenth(fused)
+    kept = patches - int(patches * 0.9)
+    assert torch.equal((found > 0).sum(-1), torch.full((3, patches), kept))
+    assert torch.equal(found[found > 0], fused[found > 0])
+    assert torch.equal(found.sort(-1).values[..., patches - kept :], fused.sort(-1).values[..., patches - kept :])
+
+
 @pytest.mark.parametrize("variant", ["paper", "scaled", "official"])
 def test_prompts_are_those_of_whole_matrices(variant, sharp, labelled):
     images, labels, weight, bias = labelled
