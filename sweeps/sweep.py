@@ -118,7 +118,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 winner = proposals.values[winner_of(proposals)]
                 episode = aside.submit(_first_episode, sweep, search, winner, session.store, folder)
                 finding = judge(sweep, search, session, proposals, progress)
-            from sweeps.files import write_report
+            from sweeps.files import write_report  # matplotlib, when there is something to draw
 
             files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
             home.keep(files)
