@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 SOFTMAXES = (torch.softmax, Tensor.softmax, F.softmax)
+LARGE = 2**17  # numbers in an image's maps of all heads: half a megabyte
 
 
 @dataclass(frozen=True)
@@ -107,27 +108,62 @@ class Listener(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class _MapKeeper(Listener):
+class _MapKeeper(TorchFunctionMode):
     """Keeps every map, mean or minimum over heads. Fused attention is replaced, so that a map is computed only once."""
 
-    def __init__(self, heads: str) -> None:
-        super().__init__([])
-        self.heads = heads
-        self.maps: list[Tensor] = []
+    def __init__(self, maps: Float[Tensor, "images layers patches patches"], heads: str) -> None:
+        super().__init__()
+        self.maps, self.heads, self.caught = maps, heads, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            map_BHRT = _from_fused(*args, **kwargs).logits(slice(None)).softmax(-1)
-            value = args[2] if len(args) > 2 else kwargs["value"]
-            result = map_BHRT.to(value.dtype) @ value
-        elif func in SOFTMAXES and args[0].ndim == 4:
-            map_BHRT = result = func(*args, **kwargs)
-        else:
-            return func(*args, **kwargs)
-        if map_BHRT.shape[-1] == map_BHRT.shape[-2]:
-            self.maps.append(_over_heads(map_BHRT, self.heads))
-        return result
+            call, value = _from_fused(*args, **kwargs), args[2] if len(args) > 2 else kwargs["value"]
+            if call.size[1] == args[0].shape[-2]:
+                return keep_map(call, self.heads, self._room(), value)
+        elif func in SOFTMAXES and args[0].ndim == 4 and args[0].shape[-1] == args[0].shape[-2]:
+            result = func(*args, **kwargs)
+            _among_patches(result, self.heads, self._room())
+            return result
+        return func(*args, **kwargs)
+
+    def _room(self) -> Tensor:
+        """Where the next map goes; of one too many, nowhere."""
+        self.caught += 1
+        images, layers, *square = self.maps.shape
+        return self.maps[:, self.caught - 1] if self.caught <= layers else self.maps.new_empty(images, *square)
+
+
+def keep_map(call: AttentionCall, heads: str, room: Tensor, value: Tensor | None = None) -> Tensor | None:
+    """Fills `room`, images x patches x patches, with a layer's attention among its last tokens, the patches: mean or
+    minimum over heads. Gives what the layer gathers of `value`.
+    """
+    query, key = call.query_BHRC, call.key_BHTC
+    if query is None or key is None or not _one_by_one(query, key, call.bias):
+        map_BHTT = call.logits(slice(None)).softmax(-1)
+        _among_patches(map_BHTT, heads, room)
+        return None if value is None else map_BHTT.to(value.dtype) @ value
+    batch, count, tokens, _ = key.shape
+    map_HTT = key.new_empty(count, tokens, tokens)
+    gathered_BTHC = None if value is None else value.transpose(1, 2).contiguous()  # as the layer reads it next
+    for i in range(batch):  # one image's maps stay in the cache
+        torch.baddbmm(map_HTT, query[i], key[i].mT, beta=0, alpha=call.scale, out=map_HTT)
+        torch.softmax(map_HTT, -1, out=map_HTT)
+        _among_patches(map_HTT[None], heads, room[i : i + 1])
+        if value is not None and gathered_BTHC is not None:
+            torch.bmm(map_HTT, value[i], out=gathered_BTHC[i].transpose(0, 1))
+    return None if gathered_BTHC is None else gathered_BTHC.transpose(1, 2)
+
+
+def _one_by_one(query_BHRC: Tensor, key_BHTC: Tensor, bias: Tensor | None) -> bool:
+    """Whether images are better looked at one by one: where the maps of a few would not stay in a core's cache."""
+    large = query_BHRC.shape[1] * query_BHRC.shape[2] * key_BHTC.shape[2] >= LARGE
+    return large and bias is None and query_BHRC.device.type == "cpu" and query_BHRC.dtype == torch.float32
+
+
+def _among_patches(map_BHTT: Tensor, heads: str, room: Tensor) -> None:
+    prefix = map_BHTT.shape[-1] - room.shape[-1]
+    room.copy_(_over_heads(map_BHTT[..., prefix:, prefix:], heads))
 
 
 def _windows_first(tensor: Tensor) -> Tensor:
@@ -165,14 +201,14 @@ def listen(layers: int) -> Iterator[list[AttentionCall]]:
 
 
 @contextmanager
-def keep_maps(layers: int, heads: str = "mean") -> Iterator[list[Float[Tensor, "images tokens tokens"]]]:
-    """Fills the list it yields with the attention maps of a columnar transformer's layers, mean or minimum over heads.
+def keep_maps(maps: Float[Tensor, "images layers patches patches"], heads: str = "mean") -> Iterator[None]:
+    """Fills `maps` with the attention among patches of a columnar transformer's layers, mean or minimum over heads.
 
-    Raises ValueError where it caught another number than `layers`.
+    Patches are the last tokens. Raises ValueError where it caught another number of layers.
     """
-    with _MapKeeper(heads) as keeper:
-        yield keeper.maps
-    _check_count(len(keeper.maps), layers)
+    with _MapKeeper(maps, heads) as keeper:
+        yield
+    _check_count(keeper.caught, maps.shape[1])
 
 
 def _check_count(caught: int, layers: int) -> None:

@@ -141,7 +141,10 @@ class Backbone:
         """Images as the backbone was trained to see them. Floating-point ones are taken as normalised already."""
         if images.is_floating_point():
             return images.to(self.device, self.dtype)
-        return (images.to(self.device).permute(0, 3, 1, 2).to(self.dtype) / 255 - self._mean) / self._std
+        rows = images.to(self.device).to(self.dtype).flatten(2)  # a row's colours side by side make long loops
+        mean, std = (each.flatten().repeat(images.shape[2]) for each in (self._mean, self._std))
+        pixels: Tensor = rows.div_(255).sub_(mean).div_(std).unflatten(2, (-1, 3))
+        return pixels.permute(0, 3, 1, 2)
 
     def lower(self, images: Images, start: int) -> Float[Tensor, "batch ..."]:
         """What enters block `start` (0-based); for a model that cannot be cut there, its input."""

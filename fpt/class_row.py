@@ -6,6 +6,7 @@ so that [CLS] can look at the tokens themselves: q (W x) = (q W) x, and the sum 
 
 # S problems, B images, H heads, T tokens, D dimensions, C dimensions of a head
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,9 @@ class StackedWeights(Protocol):
     def merged(self, weight: Tensor, bias: Tensor) -> Weights:
         """What `weight` and `bias` become."""
 
+    def of_first(self, outputs: int) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
+        """The hook of a layer that has only the first outputs."""
+
 
 def is_plain(block: Any) -> bool:
     """Whether the block is timm's standard one, whose [CLS] row can be computed alone."""
@@ -37,11 +41,12 @@ def is_plain(block: Any) -> bool:
 def class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor, AttentionCall]:
     """A plain block's output for [CLS] alone, and its attention; `class_row_only`: of which only [CLS] looks."""
     attention, normed = block.attn, block.norm1(tokens)
-    weights = _own_weights(attention) if class_row_only and normed.dtype == torch.float32 else None
+    weights = _own_weights(attention) if normed.dtype == torch.float32 else None
     if weights is None:
         gathered, call = _by_keys(attention, normed, class_row_only)
     else:
         gathered, call = _by_tokens(attention, normed, *weights)
+        call = call if class_row_only else _all_rows(attention, normed)
     row = tokens[:, CLASS_ROW] + block.drop_path1(block.ls1(attention.proj(attention.norm(gathered))))
     return row + block.drop_path2(block.ls2(block.mlp(block.norm2(row)))), call
 
@@ -68,6 +73,17 @@ def _by_keys(attention: Any, normed: Tensor, class_row_only: bool) -> tuple[Tens
     gathered = F.scaled_dot_product_attention(query[:, :, CLASS_ROW], key, value)
     read = query[:, :, CLASS_ROW] if class_row_only else query
     return gathered.transpose(1, 2).reshape(batch, 1, -1), AttentionCall(read, key, attention.scale, None)
+
+
+def _all_rows(attention: Any, normed: Tensor) -> AttentionCall:
+    """How all tokens look at each other: queries and keys, no values."""
+    linear = attention.qkv
+    outputs = linear.out_features // 3 * 2
+    both = F.linear(normed, linear.weight[:outputs], None if linear.bias is None else linear.bias[:outputs])
+    for hook in linear._forward_hooks.values():
+        both = hook.of_first(outputs)(linear, (normed,), both)
+    query, key = both.unflatten(2, (2, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+    return AttentionCall(attention.q_norm(query), key, attention.scale, None)
 
 
 def _by_tokens(attention: Any, normed: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, AttentionCall]:

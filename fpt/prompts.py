@@ -19,13 +19,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fpt.attention import keep_maps, wide
+from fpt.attention import keep_map, keep_maps, wide
 from fpt.backbones import Backbone
 from fpt.heads import Head, scores
 
 ORDERS = ("paper", "rollout")
 DROPPED = 0.9  # of each fused row, in the released code
-SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
+SQUARINGS = 12  # of the Gram matrix, at most: as good as 4,096 power iterations
+ALONE = 1 - 1e-6  # the first eigenvalue of those that sum to 1, where nothing is left of the others
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,11 @@ def first_component(
     gram_BKK = rows_BKM @ rows_BKM.transpose(1, 2)
     power_BKK = gram_BKK
     tiny = torch.finfo(gradient.dtype).tiny
-    for _ in range(SQUARINGS):
-        power_BKK = power_BKK / power_BKK.diagonal(dim1=1, dim2=2).sum(-1).clamp_min(tiny)[:, None, None]
+    for squaring in range(SQUARINGS):
+        trace_B = power_BKK.diagonal(dim1=1, dim2=2).sum(-1)
+        power_BKK = power_BKK / trace_B.clamp_min(tiny)[:, None, None]
+        if squaring and bool((trace_B > ALONE).all()):  # the squares of eigenvalues that summed to 1
+            break
         power_BKK = power_BKK @ power_BKK
     largest_B = power_BKK.diagonal(dim1=1, dim2=2).argmax(-1)
     column_BK = power_BKK[torch.arange(len(largest_B), device=largest_B.device), :, largest_B]
@@ -120,7 +124,7 @@ def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tenso
         ordered = np.sort(fused.detach().numpy(), axis=-1)
         least, below = (torch.from_numpy(ordered[..., [place]]) for place in (dropped, dropped - 1))
         if bool((least > below).all()):  # of equals at the limit only some are dropped
-            return torch.where(fused >= least, fused, 0)
+            return fused * torch.ge(fused, least, out=torch.empty_like(fused))  # a product with numbers, not booleans
     kept = fused.topk(count - dropped, dim=-1, sorted=False)  # few, where the dropped are many
     return torch.zeros_like(fused).scatter_(-1, kept.indices, kept.values)
 
@@ -156,22 +160,25 @@ def gather_evidence(
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
-    prefix, top, how = backbone.prefix, backbone.depth - 1, VARIANTS[variant]
-    with torch.no_grad(), keep_maps(top, how.heads) as lower_maps:
+    top, how = backbone.depth - 1, VARIANTS[variant]
+    kind = torch.promote_types(backbone.dtype, torch.float32)
+    maps = torch.empty(
+        len(images), backbone.depth, backbone.patches, backbone.patches, dtype=kind, device=backbone.device
+    )
+    with torch.no_grad(), keep_maps(maps[:, :top], how.heads):
         tokens = backbone.lower(images, top)
-    maps = [of_layer[:, prefix:, prefix:] for of_layer in lower_maps]
     with torch.enable_grad():
         leaf = tokens.detach().requires_grad_()
         passed = backbone.upper(leaf, top, watched=1)
         (gradient,) = torch.autograd.grad(own_scores(passed.features, labels, head, problem_of).sum(), leaf)
     with torch.no_grad():
-        maps.append(passed.calls[0].attention(slice(prefix, None), how.heads)[:, :, prefix:])
+        keep_map(passed.calls[0], how.heads, maps[:, top])
         gradient, tokens = (wide(backbone.patch_tokens(part)) for part in (gradient, tokens))
         if how.centred:
             together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
             gradient = (gradient - gradient.mean(1, keepdim=True)) / together[:, None, None]
         component = first_component(gradient.nan_to_num(), tokens)
-    return Evidence(torch.stack(maps, 1).detach(), component)
+    return Evidence(maps, component)
 
 
 def own_scores(

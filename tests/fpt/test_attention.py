@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from timm.layers import Attention
 
-from fpt.attention import AttentionCall, class_attention, keep_maps, listen
+from fpt.attention import AttentionCall, class_attention, keep_map, keep_maps, listen
 
 KINDS = ("vit", "layer scale, registers", "rotary", "rotary, registers", "position bias", "bias beside its projection")
 ALL = slice(None)
@@ -139,17 +139,23 @@ def test_maps_are_those_of_the_calls_and_what_they_gather_is_the_same(heads):
         expected = [F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=0.3)]
         expected.append(F.scaled_dot_product_attention(query, key, value=value))
         unfused.softmax(-1)
-    with keep_maps(3, heads) as maps:
+    maps = torch.empty(len(query), 3, 4, 4)
+    with keep_maps(maps, heads):
         gathered = [F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=0.3)]
         gathered.append(F.scaled_dot_product_attention(query, key, value=value))
         F.scaled_dot_product_attention(query[:, :, :1], key, value)  # not of all tokens
         unfused.softmax(-1)
         normal(2, 5).softmax(-1)
-    for call, of_layer in zip(calls, maps, strict=True):
-        torch.testing.assert_close(call.attention(ALL, heads), of_layer)
+    for layer, call in enumerate(calls):
+        torch.testing.assert_close(call.attention(ALL, heads)[:, 1:, 1:], maps[:, layer])
+        again = torch.empty_like(maps[:, layer])
+        assert keep_map(call, heads, again) is None
+        torch.testing.assert_close(again, maps[:, layer])
     torch.testing.assert_close(gathered, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_keeping_maps_says_what_it_caught():
-    with pytest.raises(ValueError, match="captured 0 of 2 layers"), keep_maps(2):
+    with pytest.raises(ValueError, match="captured 0 of 2 layers"), keep_maps(torch.empty(2, 2, 4, 4)):
         normal(2, 3, 5, 6).softmax(-1)
+    with pytest.raises(ValueError, match="captured 1 of 0 layers"), keep_maps(torch.empty(2, 0, 4, 4)):
+        normal(2, 3, 5, 5).softmax(-1)
