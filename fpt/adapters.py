@@ -123,9 +123,6 @@ class _LowRankUpdate:
         stack, rank, _inputs = self.down_SRI.shape
         return torch.baddbmm(weight.expand(stack, -1, -1), self.up_SOR, self.down_SRI, alpha=1 / rank), bias
 
-    def of_first(self, outputs: int) -> "_LowRankUpdate":
-        return _LowRankUpdate(self.down_SRI, self.up_SOR[:, :outputs])
-
 
 def _refuse_unused(updates: Sequence[_LowRankUpdate], cause: RuntimeError | None = None) -> None:
     used = sum(update.used for update in updates)
@@ -169,9 +166,6 @@ class _ScaleAndShift:
 
     def merged(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         return weight * self.scale_SD[..., None], torch.addcmul(self.shift_SD, bias, self.scale_SD)
-
-    def of_first(self, outputs: int) -> "_ScaleAndShift":
-        return _ScaleAndShift(self.scale_SD[:, :outputs], self.shift_SD[:, :outputs])
 
 
 @contextmanager

@@ -6,7 +6,6 @@ so that [CLS] can look at the tokens themselves: q (W x) = (q W) x, and the sum 
 
 # S problems, B images, H heads, T tokens, D dimensions, C dimensions of a head
 
-from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -29,9 +28,6 @@ class StackedWeights(Protocol):
     def merged(self, weight: Tensor, bias: Tensor) -> Weights:
         """What `weight` and `bias` become."""
 
-    def of_first(self, outputs: int) -> Callable[[nn.Module, tuple[Tensor], Tensor], Tensor]:
-        """The hook of a layer that has only the first outputs."""
-
 
 def is_plain(block: Any) -> bool:
     """Whether the block is timm's standard one, whose [CLS] row can be computed alone."""
@@ -41,7 +37,8 @@ def is_plain(block: Any) -> bool:
 def class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor, AttentionCall]:
     """A plain block's output for [CLS] alone, and its attention; `class_row_only`: of which only [CLS] looks."""
     attention, normed = block.attn, block.norm1(tokens)
-    weights = _own_weights(attention) if normed.dtype == torch.float32 else None
+    by_tokens = normed.dtype == torch.float32 and (class_row_only or not attention.qkv._forward_hooks)
+    weights = _own_weights(attention) if by_tokens else None
     if weights is None:
         gathered, call = _by_keys(attention, normed, class_row_only)
     else:
@@ -76,12 +73,10 @@ def _by_keys(attention: Any, normed: Tensor, class_row_only: bool) -> tuple[Tens
 
 
 def _all_rows(attention: Any, normed: Tensor) -> AttentionCall:
-    """How all tokens look at each other: queries and keys, no values."""
+    """How all tokens look at each other, where nothing is adapted: queries and keys, no values."""
     linear = attention.qkv
     outputs = linear.out_features // 3 * 2
     both = F.linear(normed, linear.weight[:outputs], None if linear.bias is None else linear.bias[:outputs])
-    for hook in linear._forward_hooks.values():
-        both = hook.of_first(outputs)(linear, (normed,), both)
     query, key = both.unflatten(2, (2, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
     return AttentionCall(attention.q_norm(query), key, attention.scale, None)
 
