@@ -37,13 +37,11 @@ def is_plain(block: Any) -> bool:
 def class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor, AttentionCall]:
     """A plain block's output for [CLS] alone, and its attention; `class_row_only`: of which only [CLS] looks."""
     attention, normed = block.attn, block.norm1(tokens)
-    by_tokens = normed.dtype == torch.float32 and (class_row_only or not attention.qkv._forward_hooks)
-    weights = _own_weights(attention) if by_tokens else None
+    weights = _own_weights(attention) if class_row_only and normed.dtype == torch.float32 else None
     if weights is None:
         gathered, call = _by_keys(attention, normed, class_row_only)
     else:
         gathered, call = _by_tokens(attention, normed, *weights)
-        call = call if class_row_only else _all_rows(attention, normed)
     row = tokens[:, CLASS_ROW] + block.drop_path1(block.ls1(attention.proj(attention.norm(gathered))))
     return row + block.drop_path2(block.ls2(block.mlp(block.norm2(row)))), call
 
@@ -70,15 +68,6 @@ def _by_keys(attention: Any, normed: Tensor, class_row_only: bool) -> tuple[Tens
     gathered = F.scaled_dot_product_attention(query[:, :, CLASS_ROW], key, value)
     read = query[:, :, CLASS_ROW] if class_row_only else query
     return gathered.transpose(1, 2).reshape(batch, 1, -1), AttentionCall(read, key, attention.scale, None)
-
-
-def _all_rows(attention: Any, normed: Tensor) -> AttentionCall:
-    """How all tokens look at each other, where nothing is adapted: queries and keys, no values."""
-    linear = attention.qkv
-    outputs = linear.out_features // 3 * 2
-    both = F.linear(normed, linear.weight[:outputs], None if linear.bias is None else linear.bias[:outputs])
-    query, key = both.unflatten(2, (2, attention.num_heads, attention.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
-    return AttentionCall(attention.q_norm(query), key, attention.scale, None)
 
 
 def _by_tokens(attention: Any, normed: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, AttentionCall]:
