@@ -145,7 +145,7 @@ def keep_map(call: AttentionCall, heads: str, room: Tensor, value: Tensor | None
         return None if value is None else map_BHTT.to(value.dtype) @ value
     batch, count, tokens, _ = key.shape
     map_HTT = key.new_empty(count, tokens, tokens)
-    gathered_BTHC = None if value is None else value.transpose(1, 2).contiguous()  # as the layer reads it next
+    gathered_BTHC = None if value is None else value.new_empty(batch, tokens, count, value.shape[3])  # as it is read
     for i in range(batch):  # one image's maps stay in the cache
         torch.baddbmm(map_HTT, query[i], key[i].mT, beta=0, alpha=call.scale, out=map_HTT)
         torch.softmax(map_HTT, -1, out=map_HTT)

@@ -154,6 +154,21 @@ def test_maps_are_those_of_the_calls_and_what_they_gather_is_the_same(heads):
     torch.testing.assert_close(gathered, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("heads", ["mean", "min"])
+def test_image_by_image_maps_and_what_they_gather_are_the_same(heads, monkeypatch):
+    query, key, value = (normal(2, 5, 3, 4, seed=seed).transpose(1, 2) for seed in range(3))  # of layers of their own
+    seen, expected = value.clone(), F.scaled_dot_product_attention(query, key, value, scale=0.3)
+    together, alone = torch.empty(2, 2, 1, 4, 4)
+    with keep_maps(together, heads):
+        F.scaled_dot_product_attention(query, key, value, scale=0.3)
+    monkeypatch.setattr("fpt.attention.LARGE", 0)
+    with keep_maps(alone, heads):
+        gathered = F.scaled_dot_product_attention(query, key, value, scale=0.3)
+    assert torch.equal(value, seen)
+    torch.testing.assert_close(gathered, expected)
+    torch.testing.assert_close(alone, together)
+
+
 def test_keeping_maps_says_what_it_caught():
     with pytest.raises(ValueError, match="captured 0 of 2 layers"), keep_maps(torch.empty(2, 2, 4, 4)):
         normal(2, 3, 5, 6).softmax(-1)
