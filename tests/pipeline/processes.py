@@ -18,9 +18,10 @@ def parents() -> dict[int, int]:
     return found
 
 
-def title(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """What a process was started with, NUL between its words; nothing where it is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+        return Path(f"/proc/{pid}/cmdline").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
@@ -32,7 +33,7 @@ def descendants(pid: int, named: str = "") -> list[int]:
         ancestor = process
         while ancestor in tree and ancestor != pid:
             ancestor = tree[ancestor]
-        if ancestor == pid != process and title(process).startswith(named):
+        if ancestor == pid != process and command_of(process).startswith(named):
             found.append(process)
     return found
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pipeline.data.decoding import Crop, Squash, decode
 from pipeline.data.listing import Box, Listed, Listing
 from pipeline.data.packing import LeftOut, pack_listing
 from pipeline.images import ROWS_A_BATCH, ImageStore, Sample, pack
-from tests.pipeline.processes import alive, descendants
+from tests.pipeline.processes import alive, command_of, descendants
 
 SIZE = 8
 PLACES = [("novel", "heron"), ("novel", "teal"), ("base", "crane")]
@@ -292,8 +293,9 @@ def test_two_commands_at_once_make_one_file(many, undisturbed, tmp_path):
 def test_a_worker_that_dies_is_told(many, tmp_path):
     def kill(done, total):
         for worker in descendants(os.getpid()):
-            if "spawn_main" in Path(f"/proc/{worker}/cmdline").read_text():
-                os.kill(worker, signal.SIGKILL)
+            if "spawn_main" in command_of(worker):
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
 
     with pytest.raises(RuntimeError, match=r"^one of 2 processes that decode images has died, perhaps for want of mem"):
         pack_listing(listed(many), tmp_path / "a.arrow", SIZE, processes=2, progress=kill)
