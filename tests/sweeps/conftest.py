@@ -1,8 +1,16 @@
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipeline.config import plain_run
+from sweeps import cli
+from sweeps.tracking import Tracker
+from tests.sweeps.ledgers import WITH
 
 
 @pytest.fixture
@@ -29,3 +37,30 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def compare(here):
+    """Types the command in an empty folder."""
+    return lambda *arguments: CliRunner().invoke(cli.app, ["compare", *arguments])
+
+
+@pytest.fixture
+def config(here):
+    """A file that holds WITH."""
+    described = plain_run(WITH).model_dump(by_alias=True, mode="json")
+    (here / "tiny.yaml").write_text(yaml.safe_dump(described))
+    return "tiny.yaml"
+
+
+@pytest.fixture(scope="session")
+def uri(tmp_path_factory) -> str:
+    """A SQLite store; making one takes MLflow seconds, so tests share it, under experiments of their own."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def tracker(uri, request) -> Iterator[Tracker]:
+    tracker = Tracker(uri, request.node.name)
+    yield tracker
+    tracker.close()

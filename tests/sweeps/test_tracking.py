@@ -1,58 +1,19 @@
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
-from requests import HTTPError, Response
 
-from sweeps.connecting import is_transient, quiet
 from sweeps.described import Data
-from sweeps.masking import without_secrets
-from sweeps.tracking import Tracker, check_tracking, recorded_trial
+from sweeps.tracking import Tracker, recorded_trial
+from tests.sweeps.tracked import history, runs, started, with_trial
 
 # MLflow's own models use what SQLAlchemy has deprecated.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.usefixtures("here"),
 ]
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory) -> str:
-    """A SQLite store; making one takes MLflow seconds, so tests share it under experiments of their own."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
-
-
-@pytest.fixture
-def tracker(uri, request) -> Iterator[Tracker]:
-    tracker = Tracker(uri, request.node.name)
-    yield tracker
-    tracker.close()
-
-
-def started(tracker):
-    tracker.start("sweep abc", "glyphs abc", {"solver.lr": 0.01, "search.rungs": [2, 4]}, {"fpt.kind": "sweep"})
-    return tracker
-
-
-def with_trial(tracker):
-    started(tracker).trial("0.1", "lora · no prompts", {"alpha": 0.0}, {"solver": "lora"})
-    return tracker
-
-
-def runs(tracker):
-    assert tracker.flush(60) == 0
-    client = mlflow.MlflowClient(tracking_uri=tracker.tracking_uri)
-    return list(client.search_runs([tracker.experiment_id], order_by=["attributes.start_time"]))
-
-
-def history(tracker, trial, metric):
-    assert tracker.flush(60) == 0
-    found = tracker.client.get_metric_history(tracker.children[trial], metric)
-    return sorted((one.step, one.value) for one in found)
 
 
 def test_a_sweep_is_one_run_however_often_it_is_started(tracker):
@@ -310,177 +271,3 @@ def test_more_parameters_than_one_call_takes(tracker):
     tracker.start("sweep many", "many", {f"p{i}": i for i in range(230)}, {})
     (run,) = runs(tracker)
     assert run.data.params == {f"p{i}": str(i) for i in range(230)}
-
-
-def test_a_store_that_is_not_there_yet_is_not_made_by_checking(here, tmp_path):
-    check_tracking(f"sqlite:///{tmp_path / 'not' / 'yet' / 'mlflow.db'}")
-    assert [*tmp_path.iterdir(), *here.iterdir()] == [here]
-
-
-def test_a_file_is_no_folder(tmp_path):
-    (tmp_path / "home").write_text("")
-    with pytest.raises(
-        ValueError, match=r"tracking_uri must be one that MLflow can reach but 'sqlite:///.*cannot write"
-    ):
-        check_tracking(f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}")
-
-
-@pytest.mark.parametrize("use", [check_tracking, lambda uri: Tracker(uri, "any")], ids=["check", "tracker"])
-@pytest.mark.timeout(60)
-def test_an_unreachable_server_is_said_to_be_so_within_seconds(use, unreachable):
-    with pytest.raises(
-        ValueError, match=f"^tracking_uri must be one that MLflow can reach but '{unreachable}' failed: "
-    ) as said:
-        use(unreachable)
-    assert "\n" not in str(said.value)
-
-
-@pytest.mark.parametrize("uri", ["ftp://host/path", "runs/mlflow"])
-def test_what_is_no_tracking_uri_is_refused_and_nothing_is_written(here, uri):
-    with pytest.raises(ValueError, match=r"^tracking_uri must be one that MLflow can reach but"):
-        check_tracking(uri)
-    assert list(here.iterdir()) == []
-
-
-def test_what_the_user_has_set_about_retries_stays(monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
-    quiet()
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("http://me:secret@host:5000/x", "http://me:***@host:5000/x"),
-        ("http://:secret@host:5000", "http://:***@host:5000"),
-        ("'postgresql+psycopg2://me:sec:ret@host/db' failed", "'postgresql+psycopg2://me:***@host/db' failed"),
-        ("mysql://me:se/c@ret@host/db and a@b", "mysql://me:***@host/db and a@b"),
-        ("a http://me:12@host/x, b http://me:34@host/y", "a http://me:***@host/x, b http://me:***@host/y"),
-        ("postgresql://host:5432/db?user=me&password=secret&a=b", "postgresql://host:5432/db?user=me&password=***&a=b"),
-        ("no://me@host and http://host:5000/a@b", "no://me@host and http://host:5000/a@b"),
-        ("sqlite:////home/a:b/mlflow.db", "sqlite:////home/a:b/mlflow.db"),
-    ],
-)
-def test_passwords_are_not_shown(said, shown):
-    assert without_secrets(said) == shown
-
-
-@pytest.mark.parametrize("use", [check_tracking, lambda uri: Tracker(uri, "any")], ids=["check", "tracker"])
-@pytest.mark.parametrize("password", ["Quax", "Qu/ax", "Qu@ax", "Quax" * 40])
-def test_a_password_is_not_in_the_sentence_about_its_server(use, password, unreachable):
-    with pytest.raises(ValueError, match=r"tracking_uri must be one .*://me:\*\*\*@127") as said:
-        use(unreachable.replace("http://", f"http://me:{password}@"))
-    assert "Qu" not in str(said.value)
-    assert "ax" not in str(said.value).replace("Max", "")
-    assert said.value.__suppress_context__
-
-
-def test_a_mistake_is_raised_by_the_next_call(tracker):
-    with_trial(tracker)
-    tracker.report("0.1", 1, {"no name: ?": 1.0})
-    with pytest.raises(RuntimeError, match=r"^MLflow did not take what there was to record: .*no name"):
-        tracker.flush(60)
-    tracker.report("0.1", 1, {"episodes": 1.0})
-    assert history(tracker, "0.1", "episodes") == [(1, 1.0)]
-
-
-def test_a_mistake_holds_nothing_else_up(tracker, tmp_path):
-    started(tracker).summarise({"episodes": 1}, 1, "so it was", [tmp_path / "no such file"])
-    with pytest.raises(RuntimeError, match="no such file"):
-        tracker.flush(60)
-    (run,) = runs(tracker)
-    assert (run.info.status, run.data.metrics) == ("FINISHED", {"episodes": 1.0})
-
-
-def test_what_is_refused_is_not_said_with_a_password(tracker, monkeypatch):
-    def refuse(*_):
-        raise answered(403)
-
-    monkeypatch.setattr(tracker.client, "set_terminated", refuse)
-    started(tracker).summarise({}, 1, "any", [])
-    with pytest.raises(RuntimeError, match=r"403 .* http://me:\*\*\*@host/x") as said:
-        tracker.flush(60)
-    assert said.value.__suppress_context__
-
-
-def answered(status: int) -> HTTPError:
-    """As `raise_for_status` raises it for a file's upload."""
-    response = Response()
-    response.status_code, response.url = status, "http://me:secret@host/x"
-    return HTTPError(f"{status} Client Error: for url: {response.url}", response=response)
-
-
-@pytest.mark.parametrize(
-    ("error", "transient"),
-    [
-        (ConnectionResetError("away"), True),
-        (TimeoutError("away"), True),
-        (answered(503), True),
-        (answered(403), False),
-        (FileNotFoundError("report.md"), False),
-        (PermissionError("artifacts"), False),
-        (KeyError("0.1"), False),
-    ],
-)
-def test_an_absent_server_is_told_from_a_mistake_about_files(error, transient):
-    assert is_transient(error) == transient
-
-
-def test_the_same_metric_sent_twice_is_there_once(tracker):
-    """What `report` relies on where a request was carried out while the next one was on its way."""
-    entries = [mlflow.entities.Metric("accuracy", 0.5, 1_700_000_000_000, 16)]
-    for _ in range(2):
-        started(tracker).client.log_batch(tracker.run_id, entries)
-    (metric,) = tracker.client.get_metric_history(tracker.run_id, "accuracy")
-    assert (metric.step, metric.value) == (16, 0.5)
-
-
-def test_a_start_whose_answer_was_lost_is_found_again(tracker, monkeypatch):
-    _lose_every_other_answer(monkeypatch, tracker.client, "create_run")
-    with pytest.raises(ValueError, match=r"^tracking_uri must be one .* failed: the answer was lost$"):
-        started(tracker)
-    (run,) = runs(tracker)
-    assert started(tracker).run_id == run.info.run_id
-    assert runs(tracker)[0].data.params == {"solver.lr": "0.01", "search.rungs": "[2, 4]"}
-
-
-@pytest.mark.parametrize("begun", [1, 2_000_000_000_000], ids=["older", "newer"])
-def test_of_doubles_the_one_that_holds_something_is_left(tracker, begun):
-    """A request to make a run that is carried out after another has long been made and used."""
-    with_trial(tracker)
-    tracker.report("0.1", 16, {"episodes": 16})
-    assert history(tracker, "0.1", "episodes") == [(16, 16.0)]
-    for run in runs(tracker):
-        tracker.client.create_run(tracker.experiment_id, begun, run.data.tags)
-    again = with_trial(Tracker(tracker.tracking_uri, tracker.experiment))
-    assert {run.info.run_id for run in runs(again)} == {tracker.run_id, tracker.children["0.1"]}
-
-
-def test_an_answer_that_was_lost_is_not_recorded_twice(tracker, monkeypatch):
-    """What was carried out and then not answered is sent again: it must not be there twice."""
-    monkeypatch.setattr(tracker.outbox, "pauses", (0.01,))
-    with_trial(tracker)
-    assert tracker.flush(60) == 0
-    for name in ("create_run", "log_batch", "set_terminated"):
-        _lose_every_other_answer(monkeypatch, tracker.client, name)
-    tracker.trial("0.2", "another", {"alpha": 1.0}, {})
-    for step in (16, 32):
-        tracker.report("0.2", step, {"episodes": step, "accuracy": 0.5})
-    tracker.finish_trial("0.2", "FINISHED", "none")
-    assert history(tracker, "0.2", "accuracy") == [(16, 0.5), (32, 0.5)]
-    assert len(runs(tracker)) == 3
-    (found,) = [run for run in runs(tracker) if run.info.run_id == tracker.children["0.2"]]
-    assert (found.info.status, found.data.params) == ("FINISHED", {"alpha": "1.0"})
-
-
-def _lose_every_other_answer(monkeypatch, client, name):
-    real, calls = getattr(client, name), []
-
-    def lossy(*arguments, **options):
-        calls.append(real(*arguments, **options))
-        if len(calls) % 2:
-            raise ConnectionError("the answer was lost")
-        return calls[-1]
-
-    monkeypatch.setattr(client, name, lossy)
