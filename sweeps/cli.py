@@ -103,12 +103,12 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
         console = Console(stderr=as_json, width=table_width(as_json))
         console.print(as_table(finding))
-        console.print(verdict(finding), highlight=False)
+        console.print(verdict(finding), highlight=False, markup=False)
         if finding.lost:
-            console.print(left_out(finding.lost), highlight=False)
+            console.print(left_out(finding.lost), highlight=False, markup=False)
         say(f"fpt: {times}")
-        console.print(f"Read it: {where['report']}", highlight=False, soft_wrap=True)
-        console.print(f"Browse it: {browsing(config, overrides)}", highlight=False, soft_wrap=True)
+        console.print(f"Read it: {where['report']}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"Browse it: {browsing(config, overrides)}", highlight=False, markup=False, soft_wrap=True)
         if as_json:
             print(json.dumps({**described(finding, where), "times": times.as_json()}))
 
@@ -132,7 +132,7 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         cells, files = make_table(wanted, address)
         console = Console(stderr=as_json, width=table_width(as_json))
         console.print(as_table(cells, wanted))
-        console.print(f"Files: {', '.join(map(str, files))}", highlight=False, soft_wrap=True)
+        console.print(f"Files: {', '.join(map(str, files))}", highlight=False, markup=False, soft_wrap=True)
         if as_json:
             print(json.dumps({"rows": as_records(cells), "files": [str(file) for file in files]}))
 

@@ -13,6 +13,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from pipeline.config import HyperParameters
+from sweeps import markdown
 from sweeps.statistics import Estimate, estimate
 
 LEAST_TRIALS = 8
@@ -137,15 +138,10 @@ def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) 
     """A section: importances, then slices of each hyper-parameter, the most important first."""
     shares, lines = importances or {}, ["## Search space", ""]
     if shares:
-        lines += [*_table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
+        lines += [*markdown.table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
     lines += [WITH_IMPORTANCE if shares else WITHOUT_IMPORTANCE, "", WITH_SLICES]
     for name in sorted(kinds(trials), key=lambda name: -shares.get(name, 0)):
         told = slices(trials, name)
         rows = [(one.label, one.trials, str(one.mean).removesuffix(" ± inf"), f"{100 * one.best:.1f}") for one in told]
-        lines += ["", *_table((name, "trials", "mean", "best"), rows)]
+        lines += ["", *markdown.table((name, "trials", "mean", "best"), rows)]
     return lines
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return [f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines]

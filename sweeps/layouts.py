@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import Run
+from sweeps import markdown
 from sweeps.config import MEAN
 from sweeps.statistics import SURE, Estimate
 
@@ -201,11 +202,9 @@ def as_markdown(cells: Sequence[Cell], run: Run) -> str:
     """A table for each block, the caption below."""
     texts = []
     for title, heads, lines in blocks_of(cells):
-        columns = ["solver", *(", ".join(filter(None, head)).replace("|", "\\|") for head in heads)]
-        rows = [columns, ["---", *["---:"] * len(heads)]]
-        rows += [[label.replace("|", "\\|"), *own] for label, _, own in lines]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        texts.append(f"**{title}**\n\n{table}" if title else table)
+        columns = ["solver", *(", ".join(filter(None, head)) for head in heads)]
+        told = "\n".join(markdown.table(columns, [(label, *own) for label, _, own in lines]))
+        texts.append(f"**{title}**\n\n{told}" if title else told)
     return "\n\n".join([*texts, caption(cells, run)]) + "\n"
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from sweeps import landscape
+from sweeps import landscape, markdown
 from sweeps.config import Sweep
 from sweeps.final import BASELINE, Audit, Compared, Finding
 from sweeps.naming import setting_name
@@ -85,7 +86,7 @@ def as_table(finding: Finding) -> Table:
     for column in COLUMNS[:-1]:
         table.add_column(column, justify="left" if column == "setting" else "right")  # wraps before it loses a figure
     for compared in finding.compared.values():
-        table.add_row(*cells(compared)[:-1])
+        table.add_row(*map(Text, cells(compared)[:-1]))  # brackets of a name are no markup
     return table
 
 
@@ -96,9 +97,7 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         extent(finding, sweep),
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + "---|" * len(COLUMNS),
-        *("| " + " | ".join(cells(compared)) + " |" for compared in finding.compared.values()),
+        *markdown.table(COLUMNS, [cells(compared) for compared in finding.compared.values()], texts=COLUMNS[-1:]),
         "",
         WITH_DIFFERENCES,
         "",

@@ -1,3 +1,4 @@
+import io
 import json
 from dataclasses import replace
 
@@ -146,6 +147,16 @@ def test_the_table_fits_a_hundred_columns():
     for cell in ("best", "no prompts", "72.3 ± 1.5", "+2.1 ± 0.9", "40 % (chance 10)", "30 → 55 %"):
         assert cell in shown
     assert "…" not in shown
+
+
+def test_names_are_shown_as_they_were_given():
+    """What Markdown would take for another column, and a terminal for a colour."""
+    odd = "a|b [red] [/]"
+    found = replace(finding(), compared={**finding().compared, odd: replace(finding().baseline, name=odd)})
+    assert "| a\\|b [red] [/] | 70.2 ± 1.5 |" in as_markdown(found, SWEEP)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(as_table(found))
+    assert odd in console.export_text()
 
 
 def test_episodes_that_were_left_out_are_named():
