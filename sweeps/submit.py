@@ -20,6 +20,10 @@ PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@:/]*:[^\s@]+@", re.IGNORECASE)
 SILENT_SECONDS = 60.0  # without a line of log, after which the server is asked how the job is
 PAUSE, TRIES = 5.0, 60  # seconds between two tries to reach a server that is gone, and how many
 STOP_TRIES = 12
+STARTING, START_TRIES = (
+    "No available agent",
+    24,
+)  # what Ray answers until its first nodes are ready, and how often it may
 
 Say = Callable[[str], None]
 
@@ -135,12 +139,27 @@ def _start_or_find(command: Command, client: Any, say: Say, restart: bool, pause
     with TemporaryDirectory(prefix="fpt-submit-") as staged:
         stage(folder, files, Path(staged))
         try:
-            client.submit_job(entrypoint=command.entrypoint, submission_id=name, runtime_env={"working_dir": staged})
+            _submit(client, command.entrypoint, name, staged, say, pause)
         except RuntimeError:
             if last + 1 not in _attempts(client, command.submission_id):
                 raise
             say(f"fpt: {name} has just been submitted by another")
     return name, "PENDING"
+
+
+def _submit(client: Any, entrypoint: str, name: str, folder: str, say: Say, pause: float) -> None:
+    """Submits a job; tries again while a cluster that has just been started is not ready for any."""
+    for tried in range(1, START_TRIES + 1):
+        try:
+            client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env={"working_dir": folder})
+        except RuntimeError as error:
+            if STARTING not in str(error) or tried == START_TRIES:
+                raise
+            if tried == 1:
+                say("fpt: the cluster is still starting; trying again")
+            time.sleep(pause)
+        else:
+            return
 
 
 def _attempt(first: str, number: int) -> str:

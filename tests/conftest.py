@@ -1,5 +1,6 @@
 """Checks the shapes in signatures, and gives small random backbones that every test may share."""
 
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ from fpt.localisation import key_patches  # noqa: E402
 from fpt.problems import Episodes  # noqa: E402
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in the background ignore it
 
 # timm's models, made small: 2 x 2 patches; the names say what is particular about each.
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {

@@ -154,7 +154,7 @@ def test_submitted_twice_at_once_it_is_one_job_and_one_sweep(real):
     for status, out, err in results:
         assert status == 0, out + err
         *log, last = out.splitlines()
-        assert any(line.startswith("Best: ") for line in log)
+        assert any(line.startswith("Read it: ") for line in log)
         said.append(json.loads(last))
     assert said[0] == said[1]
     assert (said[0]["status"], said[0]["address"]) == ("SUCCEEDED", real.url)
@@ -186,7 +186,7 @@ def test_interrupted_the_job_goes_on_and_the_same_command_follows_it(real):
     assert "is RUNNING already" in err
     *log, last = out.splitlines()
     assert [line for line in log if line.startswith("fpt: starting")] == ["fpt: starting (images, Ray, backbone)"]
-    assert any(line.startswith("Best: ") for line in log)
+    assert any(line.startswith("Read it: ") for line in log)
     said = json.loads(last)
     assert said["status"] == "SUCCEEDED"
     assert len(attempts(real, said["submission_id"])) == 1

@@ -22,7 +22,7 @@ class Cluster:
 
     def __init__(self, log=("one\n", "two\n"), ends=JobStatus.SUCCEEDED, stops=True):
         self.jobs, self.staged, self.log, self.ends, self.stops = [], [], list(log), ends, stops
-        self.stopped, self.beaten_by, self.lost = [], None, 0
+        self.stopped, self.beaten_by, self.lost, self.starting = [], None, 0, 0
 
     def add(self, submission_id, status, message=None):
         self.jobs.append(SimpleNamespace(submission_id=submission_id, status=status, message=message))
@@ -34,6 +34,11 @@ class Cluster:
         return [SimpleNamespace(submission_id=None, status=JobStatus.RUNNING, message=None), *self.jobs]
 
     def submit_job(self, entrypoint, submission_id, runtime_env):
+        if self.starting:
+            self.starting -= 1
+            raise RuntimeError(
+                "Request failed with status code 500: No available agent to submit job, please try again"
+            )
         if self.beaten_by:
             self.add(submission_id, self.beaten_by)
         if any(job.submission_id == submission_id for job in self.jobs):
@@ -104,6 +109,17 @@ def test_a_job_is_submitted_and_followed_to_its_end(fpt, cluster):
     command = ["python", "-m", "sweeps.cli", "sweep", "one.yaml", "--set", "search.first={no prompts: {alpha: 0}}"]
     assert shlex.split(entrypoint) == command
     assert (files, runtime_env) == (["one.yaml"], {"working_dir"})
+
+
+def test_a_cluster_that_is_still_starting_is_waited_for(fpt, cluster):
+    cluster.starting = 3
+    result = fpt("sweep", "one.yaml")
+    assert (result.exit_code, len(cluster.staged)) == (0, 1)
+    assert result.stderr.count("the cluster is still starting; trying again") == 1
+    cluster.starting, cluster.jobs = 10**6, []
+    result = fpt("sweep", "one.yaml")
+    assert (result.exit_code, len(cluster.jobs)) == (1, 0)
+    assert "No available agent" in result.stderr
 
 
 def test_an_absolute_path_becomes_one_that_the_cluster_has(fpt, cluster):
