@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,12 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.config import plain_run
-from sweeps import cli
+from sweeps import cli, dashboard
+from sweeps import submit as jobs
 from sweeps.tracking import Tracker
+from tests.sweeps.job_server import URL, Cluster
 from tests.sweeps.ledgers import WITH
+from tests.sweeps.tiny import CONFIG
 
 
 @pytest.fixture
@@ -64,3 +68,24 @@ def tracker(uri, request) -> Iterator[Tracker]:
     tracker = Tracker(uri, request.node.name)
     yield tracker
     tracker.close()
+
+
+@pytest.fixture
+def cluster():
+    return Cluster()
+
+
+@pytest.fixture
+def fpt(here, cluster, monkeypatch):
+    """Types `fpt submit` in a folder that holds a configuration, for a cluster in memory."""
+    for name in (*dashboard.ADDRESSES, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "FPT_TRACEBACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(here.parent))
+    monkeypatch.setattr(dashboard, "connect", lambda address: cluster)
+    monkeypatch.setattr(jobs, "PAUSE", 0.0)
+    shutil.copy(CONFIG, here / "one.yaml")
+
+    def typed(*arguments, options=("--address", URL)):
+        return CliRunner().invoke(cli.app, ["submit", *options, "--", *arguments])
+
+    return typed

@@ -1,95 +1,14 @@
-"""What is submitted, refused, followed and said, with a cluster in memory."""
+"""What is submitted, followed and said, with a cluster in memory."""
 
 import json
 import shlex
-import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from ray.job_submission import JobStatus
-from typer.testing import CliRunner
 
-from sweeps import cli, dashboard
 from sweeps import submit as jobs
-from tests.sweeps.tiny import CONFIG
-
-URL = "http://127.0.0.1:8265"
-
-
-class Cluster:
-    """A job server in memory. `log` comes in the given chunks; a chunk None is where the stream breaks off, once."""
-
-    def __init__(self, log=("one\n", "two\n"), ends=JobStatus.SUCCEEDED, stops=True):
-        self.jobs, self.staged, self.log, self.ends, self.stops = [], [], list(log), ends, stops
-        self.stopped, self.beaten_by, self.lost, self.starting = [], None, 0, 0
-
-    def add(self, submission_id, status, message=None):
-        self.jobs.append(SimpleNamespace(submission_id=submission_id, status=status, message=message))
-
-    def list_jobs(self):
-        if self.lost:
-            self.lost -= 1
-            raise ConnectionError("gone")
-        return [SimpleNamespace(submission_id=None, status=JobStatus.RUNNING, message=None), *self.jobs]
-
-    def submit_job(self, entrypoint, submission_id, runtime_env):
-        if self.starting:
-            self.starting -= 1
-            raise RuntimeError(
-                "Request failed with status code 500: No available agent to submit job, please try again"
-            )
-        if self.beaten_by:
-            self.add(submission_id, self.beaten_by)
-        if any(job.submission_id == submission_id for job in self.jobs):
-            raise RuntimeError("Request failed with status code 500: already exists")
-        folder = Path(runtime_env["working_dir"])
-        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        self.staged.append((entrypoint, files, set(runtime_env)))
-        self.add(submission_id, JobStatus.PENDING)
-
-    def stop_job(self, submission_id):
-        self.stopped.append(submission_id)
-        if self.stops:
-            self._job(submission_id).status = JobStatus.STOPPED
-        return self.stops is not None
-
-    def get_job_logs(self, submission_id):
-        return "".join(chunk for chunk in self.log if chunk)
-
-    async def tail_job_logs(self, submission_id):
-        for i, chunk in enumerate(self.log):
-            if chunk is None:
-                del self.log[i]
-                raise RuntimeError("WebSocket connection closed unexpectedly")
-            yield chunk
-        job = self._job(submission_id)
-        if not job.status.is_terminal():
-            job.status, job.message = self.ends, f"Job {self.ends}\nlast lines"
-
-    def _job(self, submission_id):
-        return next(job for job in self.jobs if job.submission_id == submission_id)
-
-
-@pytest.fixture
-def cluster():
-    return Cluster()
-
-
-@pytest.fixture
-def fpt(here, cluster, monkeypatch):
-    """Types `fpt submit` in a folder that holds a configuration, for a cluster in memory."""
-    for name in (*dashboard.ADDRESSES, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "FPT_TRACEBACK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(here.parent))
-    monkeypatch.setattr(dashboard, "connect", lambda address: cluster)
-    monkeypatch.setattr(jobs, "PAUSE", 0.0)
-    shutil.copy(CONFIG, here / "one.yaml")
-
-    def typed(*arguments, options=("--address", URL)):
-        return CliRunner().invoke(cli.app, ["submit", *options, "--", *arguments])
-
-    return typed
+from tests.sweeps.job_server import URL, Cluster
 
 
 def first_attempt(fpt, cluster):
@@ -267,67 +186,3 @@ def test_detached_the_id_is_all_that_is_printed(fpt, cluster):
     assert "the same command follows it" in result.stderr
     result = fpt("sweep", "one.yaml", options=("--address", URL, "--detach", "--json"))
     assert json.loads(result.stdout) == {"submission_id": job.submission_id, "status": "PENDING", "address": URL}
-
-
-BAD = {
-    "a command for this machine": (("ui", "one.yaml"), "COMMAND must be one of run, sweep, table, bench"),
-    "itself": (("submit", "one.yaml"), "COMMAND must be one of run, sweep, table, bench"),
-    "no command": (("swep", "one.yaml"), "COMMAND must be one of run, sweep, table, bench"),
-    "no configuration": (("sweep",), "CONFIG must be given but is missing; fpt sweep --help"),
-    "an unknown option": (("sweep", "one.yaml", "--trials=3"), "--trials is no option of fpt sweep"),
-    "an address inside": (("sweep", "one.yaml", "--address=auto"), "--address must come before the command"),
-    "a missing file": (("sweep", "two.yaml"), "CONFIG must be a YAML file but 'two.yaml' is none"),
-    "an unknown field": (("sweep", "one.yaml", "--set=prompts.alpa=1"), "prompts.alpa is not a field"),
-    "a value": (("sweep", "one.yaml", "--set", "prompts.tau=0"), "prompts.tau must be greater than 0 but got 0"),
-    "a home that only this folder has": (("sweep", "one.yaml", "--set=home=runs"), "home must be what every node"),
-    "another folder": (("sweep", str(CONFIG)), "CONFIG must lie in the current folder"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "sentence"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_sentence_and_nothing_is_sent(fpt, cluster, arguments, sentence):
-    result = fpt(*arguments)
-    assert (result.exit_code, result.stdout) == (2, "")
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"fpt: {sentence}")
-    assert (cluster.jobs, cluster.staged) == ([], [])
-
-
-@pytest.mark.parametrize(
-    "argument",
-    [
-        "tracking_uri=postgresql://me:hunter2@host/db",
-        "search.trials=https://me:hunter2/@host",
-        "nothing=s3+x://:hunter2@host",
-        'tracking_uri="http://me:hunter2\\x40host"',
-    ],
-)
-@pytest.mark.parametrize("joined", [True, False])
-def test_a_password_is_refused_and_not_repeated(fpt, cluster, argument, joined):
-    result = fpt("sweep", "one.yaml", *([f"--set={argument}"] if joined else ["--set", argument]))
-    assert (result.exit_code, cluster.staged) == (2, [])
-    assert "must hold no password" in result.stderr
-    assert "MLFLOW_TRACKING_URI" in result.stderr
-    assert "hunter2" not in result.output
-
-
-def test_a_password_in_the_file_is_refused_even_where_it_is_overridden(fpt, cluster):
-    with Path("one.yaml").open("a") as file:
-        file.write("tracking_uri: mysql://me:hunter2@host/db\n")
-    result = fpt("sweep", "one.yaml", "--set=tracking_uri=http://host:5000")
-    assert (result.exit_code, cluster.staged) == (2, [])
-    assert result.stderr.startswith("fpt: CONFIG must hold no password")
-    assert "hunter2" not in result.output
-
-
-def test_addresses_without_a_password_are_taken(fpt, cluster):
-    assert fpt("sweep", "one.yaml", "--set=tracking_uri=http://host:5000/path").exit_code == 0
-    assert len(cluster.staged) == 1
-
-
-@pytest.mark.parametrize("given", ["auto", "ray://host:10001", "127.0.0.1:8265", "http://", "http://me:hunter2@host"])
-def test_an_address_is_a_url(fpt, cluster, given):
-    result = fpt("sweep", "one.yaml", options=("--address", given))
-    assert (result.exit_code, result.stdout, cluster.staged) == (2, "", [])
-    assert result.stderr.startswith("fpt: address must be the URL of a Ray dashboard, e.g. http://127.0.0.1:8265,")
-    assert "hunter2" not in result.output
