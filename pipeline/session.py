@@ -51,7 +51,7 @@ def open_session(
         with phase("workers"):
             wanted = wanted_workers(run.compute, grows=elsewhere)
             dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, halve, worker)
-            limits = _first_worker(dispatcher, wanted)
+            limits = _first_worker(dispatcher, wanted, run.backbone.name)
         try:
             yield Session(dispatcher, limits, store)
         finally:
@@ -74,15 +74,17 @@ def _check_outlives_job(home: Home) -> None:
         )
 
 
-def _first_worker(dispatcher: Any, wanted: Wanted) -> dict[str, Any]:
-    """Waits for it; a cluster without room for a worker says so, as it may take minutes to get some, or for ever."""
+def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> dict[str, Any]:
+    """Waits for it; what it may be waiting for is said, room or the backbone's weights: either takes minutes, or for
+    ever.
+    """
     asked, seconds = dispatcher.start.remote(), SAY_AFTER
     while not ray.wait([asked], timeout=seconds)[0]:
         has = ray.cluster_resources()
         needs = f"{wanted.gpus:g} GPU" if wanted.gpus else "a core"
         print(
-            f"fpt: waiting for the first worker, which needs {needs}; "
-            f"the cluster has {has.get('GPU', 0):g} GPUs and {has.get('CPU', 0):g} cores",
+            f"fpt: waiting for the first worker, which needs {needs} (the cluster has {has.get('GPU', 0):g} GPUs and "
+            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded",
             file=sys.stderr,
             flush=True,
         )
