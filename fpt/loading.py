@@ -24,7 +24,8 @@ def load_backbone(
     `weights`: True for timm's pre-trained ones, a path to a local file, None for random ones (always the same).
     What of a file matched is in the backbone's `weights`.
     `image_size` (pixels) may differ from the pre-training's: position embeddings are resampled by timm.
-    Raises ValueError for an unknown name, weights that do not fit or an architecture that cannot work.
+    Raises ValueError for an unknown name, weights that do not fit or cannot be downloaded, or an architecture that
+    cannot work.
     """
     if not timm.is_model(name.split(".")[0]):
         near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:3])
@@ -36,6 +37,11 @@ def load_backbone(
             model = timm.create_model(name, pretrained=weights is True, num_classes=0, **options)
     except TypeError as error:
         raise ValueError(f"backbone.image_size must be left out for {name} but got {image_size}: {error}") from error
+    except OSError as error:
+        why = str(error).partition("\n")[0]
+        raise ValueError(
+            f"backbone.weights must be a local file where {name}'s cannot be downloaded, which failed: {why}"
+        ) from error
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"backbone.name must have a tag and a size that timm knows but got {name!r}: {error}"

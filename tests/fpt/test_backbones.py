@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 
 from fpt.attention import class_attention, listen
@@ -141,6 +142,16 @@ def test_lower_leaves_no_hook_behind(backbone):
 def test_an_unknown_backbone_is_named(name):
     with pytest.raises(ValueError, match=rf"backbone.name must be a timm model .* but got '{name}'"):
         load_backbone(name)
+
+
+def test_weights_that_cannot_be_downloaded_are_said_to_be_so(monkeypatch):
+    def away(*_, **options):
+        assert options["pretrained"]
+        raise FileNotFoundError("the hub does not answer\nat all")
+
+    monkeypatch.setattr(timm, "create_model", away)
+    with pytest.raises(ValueError, match=r"^backbone.weights must be a local file where .*: the hub does not answer$"):
+        load_backbone("vit_small_patch16_224.dino", weights=True)
 
 
 def test_an_unknown_tag_is_named():
