@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from benchmarks import reference
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.loading import load_backbone
+from fpt.backbones.memory import tune_allocator
+from fpt.backbones.precision import matrix_product_rate
 from fpt.bench import Shape, frozen_episodes, operations, random_pixels
-from fpt.frozen import freeze_episodes
-from fpt.heads import Head, metaoptnet
-from fpt.loading import load_backbone
-from fpt.memory import tune_allocator
-from fpt.precision import matrix_product_rate
-from fpt.problems import Gathered, Setting, solve
-from fpt.prompts import gather_evidence, prompts_from
+from fpt.heads.closed_form import Head, metaoptnet
+from fpt.problems.frozen import freeze_episodes
+from fpt.problems.solving import Gathered, Setting, solve
+from fpt.prompts.columnar import gather_evidence, prompts_from
 from fpt.solvers import Settings
 
 LR, ALPHA, TAU, SEED = 5e-3, 0.5, 1.0, 0

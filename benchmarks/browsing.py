@@ -22,11 +22,11 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from pipeline.config import plain_run, with_hyper_parameters
-from sweeps.config import load
-from sweeps.described import parameters_of_sweep, parameters_of_trial, tags_of
-from sweeps.naming import setting_name
-from sweeps.tracking import Tracker
-from sweeps.views import arrangement
+from sweeps.schema.naming import setting_name
+from sweeps.schema.sweep import load
+from sweeps.tracking.fields import parameters_of_sweep, parameters_of_trial, tags_of
+from sweeps.tracking.tracker import Tracker
+from sweeps.tracking.views import arrangement
 
 CONFIG = Path(__file__).parents[1] / "sweeps" / "configs" / "glyphs.yaml"
 FOUND = {"dataset_fingerprint": "made", "backbone_fingerprint": "up", "precision": "float32", "patches": 64}

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 from ray.cluster_utils import Cluster
 
-from pipeline.ledger import CIRCUMSTANCES, Ledger
+from pipeline.storage.ledger import CIRCUMSTANCES, Ledger
 from tests.pipeline.processes import descendants
 from tests.sweeps.mlflow_server import Server
 from tests.sweeps.tiny import CONFIG, TINY

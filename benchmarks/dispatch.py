@@ -18,14 +18,14 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from pipeline import dispatcher as dispatching
 from pipeline.config import Compute, Run, with_hyper_parameters
-from pipeline.dispatcher import Dispatcher
-from pipeline.images import PackedImages
-from pipeline.ledger import Ledger, Row
+from pipeline.data.store import PackedImages
+from pipeline.dispatch import dispatcher as dispatching
+from pipeline.dispatch.actors import Wanted
+from pipeline.dispatch.dispatcher import Dispatcher
 from pipeline.orders import Order
 from pipeline.session import connected, start_dispatcher
-from pipeline.staff import Wanted
+from pipeline.storage.ledger import Ledger, Row
 
 SHARD = 8
 SETTINGS = 8  # trials that share an order

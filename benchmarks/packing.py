@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.data.decoding import Crop, Resize, Squash, content, decode
-from pipeline.data.listing import Listed, Listing
-from pipeline.data.packing import IMAGES_A_TASK, TASKS_AHEAD, pack_listing
-from pipeline.data.processes import in_order, workers
-from pipeline.images import ImageStore
+from pipeline.data.packing.decoding import Crop, Resize, Squash, content, decode
+from pipeline.data.packing.packing import IMAGES_A_TASK, TASKS_AHEAD, pack_listing
+from pipeline.data.packing.processes import in_order, workers
+from pipeline.data.sources.listing import Listed, Listing
+from pipeline.data.store import ImageStore
 
 WIDTH, HEIGHT, QUALITY = 500, 400, 85
 CLASSES = 100

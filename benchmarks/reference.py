@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fpt.adapters import lora_start
-from fpt.backbones import Backbone
-from fpt.heads import metaoptnet
+from fpt.backbones.backbone import Backbone
+from fpt.heads.closed_form import metaoptnet
 from fpt.randomness import generator
+from fpt.solvers.adapters import lora_start
 
 RANK = 4
 DROPPED = 0.9

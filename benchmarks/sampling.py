@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from pipeline.episodes import EpisodeSampler
-from pipeline.images import ImageStore, Sample, pack
+from pipeline.data.sampler import EpisodeSampler
+from pipeline.data.store import ImageStore, Sample, pack
 
 SHAPES = ((5, 1, 15), (20, 5, 15))
 REPEATS = 5

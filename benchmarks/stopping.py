@@ -11,8 +11,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.halving import halving
-from sweeps.racing import racing
+from sweeps.statistics.halving import halving
+from sweeps.statistics.racing import racing
 
 Accuracies = Float[ndarray, "settings episodes"]
 

@@ -14,19 +14,19 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fpt.figures import KEY_COLOUR, PROMPT_COLOUR
-from fpt.localisation import chance, precision
-from fpt.problems import Episodes, Setting, episode_evidence, prompts_of_all
-from fpt.prompts import VARIANTS, importance, top_patches
+from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
+from fpt.problems.solving import Episodes, Setting, episode_evidence, prompts_of_all
+from fpt.prompts.columnar import VARIANTS, importance, top_patches
+from fpt.prompts.localisation import chance, precision
 from pipeline.config import plain_run, with_precision
-from pipeline.episodes import sampler_of
-from pipeline.features import FrozenImages
-from pipeline.images import ImageStore
-from pipeline.packed import on_this_node, packed_images
-from pipeline.storage import Home
-from pipeline.worker import backbone_of, episode_tensors, setting
-from sweeps.config import load
-from sweeps.statistics import estimate
+from pipeline.data.packed import on_this_node, packed_images
+from pipeline.data.sampler import sampler_of
+from pipeline.data.store import ImageStore
+from pipeline.storage.folder import Home
+from pipeline.workers.features import FrozenImages
+from pipeline.workers.worker import backbone_of, episode_tensors, setting
+from sweeps.schema.sweep import load
+from sweeps.statistics.estimates import estimate
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "sweeps" / "configs" / "glyphs.yaml"

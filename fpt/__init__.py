@@ -1,10 +1,10 @@
 """Position prompts for few-shot classification with pre-trained vision transformers."""
 
-from fpt.backbones import Backbone
-from fpt.enhancement import focus_loss
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.loading import load_backbone
 from fpt.interface import Episode, PyramidPrompts, Record, position_prompts, solve
-from fpt.loading import load_backbone
-from fpt.prompts import PositionPrompts
+from fpt.prompts.columnar import PositionPrompts
+from fpt.prompts.loss import focus_loss
 from fpt.solvers import SOLVERS
 
 __all__ = [

@@ -22,13 +22,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fpt.backbones import Backbone
-from fpt.frozen import freeze_episodes, reads_frozen_queries
-from fpt.loading import best_device, load_backbone
-from fpt.memory import tune_allocator
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.loading import best_device, load_backbone
+from fpt.backbones.memory import tune_allocator
+from fpt.backbones.precision import PRECISIONS, best_precision, matrix_product_rate, use_precision
 from fpt.phases import measured, phase
-from fpt.precision import PRECISIONS, best_precision, matrix_product_rate, use_precision
-from fpt.problems import Episodes, Setting, solve
+from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
+from fpt.problems.solving import Episodes, Setting, solve
 from fpt.solvers import SOLVERS, STEERED, Settings
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.loading import load_backbone
 from fpt.interface import Episode, PyramidPrompts, position_prompts, solve
-from fpt.loading import load_backbone
 
 # By the size of the images in pixels, where that is not the model's own: small ones are quick.
 FAMILIES: dict[str, int | None] = {

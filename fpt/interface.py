@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fpt.attention import wide
-from fpt.backbones import Backbone, Images
-from fpt.frozen import freeze_episodes, reads_frozen_queries
-from fpt.problems import Episodes, Setting
-from fpt.problems import solve as solve_problems
-from fpt.prompts import VARIANTS, PositionPrompts, gather_evidence, prompts_from
-from fpt.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
+from fpt.backbones.attention import wide
+from fpt.backbones.backbone import Backbone, Images
+from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
+from fpt.problems.solving import Episodes, Setting
+from fpt.problems.solving import solve as solve_problems
+from fpt.prompts.columnar import VARIANTS, PositionPrompts, gather_evidence, prompts_from
+from fpt.prompts.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
 from fpt.solvers import Settings
 
 NAMES = {"lam": "lambda_", "lr": "rate", "variant": "prompts"}  # of hyper-parameters here and in Setting

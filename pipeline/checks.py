@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
+from fpt.backbones.loading import load_backbone
 from fpt.glyphs.characters import characters
-from fpt.loading import load_backbone
 from pipeline.config import Run
-from pipeline.data.decoding import Resize
-from pipeline.data.own import class_sizes as sizes_of
-from pipeline.data.own import handed_over, listing_of, resize_of_pretraining
+from pipeline.data.listed import class_sizes as sizes_of
+from pipeline.data.listed import handed_over, listing_of, resize_of_pretraining
+from pipeline.data.packing.decoding import Resize
 
 GLYPH_SPLITS = ("validation", "novel")
 

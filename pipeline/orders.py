@@ -8,8 +8,8 @@ from typing import Any
 import ray
 
 from pipeline import config
-from pipeline.images import PackedImages
-from pipeline.ledger import Row
+from pipeline.data.store import PackedImages
+from pipeline.storage.ledger import Row
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class WorkerProcess:
 
     def open(self) -> dict[str, Any]:
         """Loads backbone and images. Returns the limits that only they can tell."""
-        from pipeline.packed import on_this_node
-        from pipeline.worker import Worker
+        from pipeline.data.packed import on_this_node
+        from pipeline.workers.worker import Worker
 
         self.worker = Worker(self.name, self.run, on_this_node(self.images), self.ledger)
         return self.worker.limits()
@@ -72,7 +72,7 @@ class WorkerProcess:
     def vitals(self) -> dict[str, float]:
         """How its node is, since it was last asked; nothing the first time (vitals.py)."""
         if self.sampler is None:
-            from pipeline.vitals import Sampler
+            from pipeline.workers.node_sampler import Sampler
 
             self.sampler = Sampler()
         said: dict[str, float] = self.sampler.said()

@@ -13,11 +13,11 @@ import ray
 
 from fpt.phases import phase
 from pipeline.config import Run
-from pipeline.dispatcher import Dispatcher, Halve
+from pipeline.data.packed import on_this_node, packed_images
+from pipeline.dispatch.actors import ON_HEAD, Wanted, wanted_workers
+from pipeline.dispatch.dispatcher import Dispatcher, Halve
 from pipeline.orders import WorkerProcess
-from pipeline.packed import on_this_node, packed_images
-from pipeline.staff import ON_HEAD, Wanted, wanted_workers
-from pipeline.storage import Home
+from pipeline.storage.folder import Home
 
 IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
 SAY_AFTER, SAY_AGAIN = 20.0, 120.0  # seconds without a worker

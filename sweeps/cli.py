@@ -8,11 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from sweeps import config as configuration
-from sweeps import terminal
-from sweeps.config import Sweep
 from sweeps.data import data
-from sweeps.terminal import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of, table_width
+from sweeps.schema import sweep as configuration
+from sweeps.schema.sweep import Sweep
+from sweeps.terminal import messages as terminal
+from sweeps.terminal.messages import (
+    Commands,
+    browsing,
+    first_steps,
+    one_sentence_for_mistakes,
+    say,
+    sentence_of,
+    table_width,
+)
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
@@ -61,7 +69,7 @@ def fpt(
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """As sweeps.config.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
+    """As sweeps.schema.sweep.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
     terminal.refuse_no_file(path)
     return configuration.load(path, overrides)
 
@@ -74,7 +82,7 @@ def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: A
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        from sweeps.evaluate import evaluate
+        from sweeps.run import evaluate
 
         result = evaluate(wanted, address)
         _print(result["text"], {key: value for key, value in result.items() if key != "text"}, as_json)
@@ -93,13 +101,13 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         say("fpt: starting (images, Ray, backbone)")
-        from sweeps.times import timed_sweep
+        from sweeps.terminal.times import timed_sweep
 
         finding, where, times = timed_sweep(wanted, address)
         from rich.console import Console
 
-        from sweeps.report import as_json as described
-        from sweeps.report import as_table, left_out, verdict
+        from sweeps.report.text import as_json as described
+        from sweeps.report.text import as_table, left_out, verdict
 
         console = Console(stderr=as_json, width=table_width(as_json))
         console.print(as_table(finding))
@@ -126,8 +134,8 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         say("fpt: starting (images, Ray, backbone)")
         from rich.console import Console
 
-        from sweeps.layouts import as_records, as_table
         from sweeps.table import make_table
+        from sweeps.tables.layout import as_records, as_table
 
         cells, files = make_table(wanted, address)
         console = Console(stderr=as_json, width=table_width(as_json))
@@ -181,7 +189,7 @@ def show(
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        from sweeps.evaluate import show as drawn
+        from sweeps.run import show as drawn
 
         result = drawn(wanted, episode, out, attention, images, most)
         _print(result["file"], result, as_json)
@@ -206,12 +214,12 @@ def bench(
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         if whole:
-            from sweeps.times import times_of_new_sweep
+            from sweeps.terminal.times import times_of_new_sweep
 
             times = times_of_new_sweep(wanted)
             _print(str(times), times.as_json(), as_json)
             return
-        from sweeps.evaluate import speed
+        from sweeps.run import speed
 
         text, result = speed(wanted, stacks, repeats)
         print(text, file=sys.stderr if as_json else sys.stdout)
@@ -235,8 +243,8 @@ def submit(
     Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
     """
     with one_sentence_for_mistakes():
-        from sweeps import dashboard
         from sweeps import submit as jobs
+        from sweeps.jobs import dashboard
 
         name, *arguments = typed
         config, overrides, options = _parsed(name, arguments)
@@ -281,8 +289,8 @@ def ui(
         if config is None and overrides:
             raise ValueError(f"CONFIG must be given for --set but is missing: {overrides[0]!r} changes nothing else")
         wanted = load(config, overrides) if config else Sweep.model_construct()
-        from sweeps.browse import browse
-        from sweeps.store import tracking_uri
+        from sweeps.tracking.store import tracking_uri
+        from sweeps.ui import browse
 
         status = browse(tracking_uri(wanted), wanted.name if config else None, port, as_json, opens)
     raise typer.Exit(status)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sweeps.named import (
+from sweeps.lookup.arguments import (
     Described,
     Kept,
     Scores,
@@ -17,8 +17,8 @@ from sweeps.named import (
     one_of_each,
     tracking_uri_named,
 )
-from sweeps.naming import setting_of
-from sweeps.statistics import Estimate, estimate, numbers, paired_difference, paired_p_value
+from sweeps.schema.naming import setting_of
+from sweeps.statistics.estimates import Estimate, estimate, numbers, paired_difference, paired_p_value
 
 
 @dataclass(frozen=True)

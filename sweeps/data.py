@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sweeps.terminal import Commands, one_sentence_for_mistakes, say
+from sweeps.terminal.messages import Commands, one_sentence_for_mistakes, say
 
 data = typer.Typer(cls=Commands, help="Images of one's own: what is there, what is wrong, packing them.")
 
@@ -63,8 +63,8 @@ def validate(
     Example: fpt data validate photos/ --way 5 --shot 1 --query 3
     """
     with one_sentence_for_mistakes():
-        from pipeline.data.validating import validate as validated
-        from pipeline.packed import said_now_and_then
+        from pipeline.data.packed import said_now_and_then
+        from pipeline.data.packing.validating import validate as validated
 
         listing, _ = _listed(src, kind, seed, all_novel)
         found = validated(listing, os.cpu_count() or 1, way, shot, query, progress=said_now_and_then("looked at"))
@@ -114,10 +114,10 @@ def pack(
             raise ValueError(f"DST must be a file that ends in .arrow but got {str(dst)!r}")
         if processes and address:
             raise ValueError(f"--processes are of this machine: it must be left out with --address but is {processes}")
-        from pipeline.data.decoding import DEFAULT, Resize
-        from pipeline.data.own import resize_of, summary_of
-        from pipeline.data.packing import pack_listing
-        from pipeline.packed import said_now_and_then
+        from pipeline.data.listed import resize_of, summary_of
+        from pipeline.data.packed import said_now_and_then
+        from pipeline.data.packing.decoding import DEFAULT, Resize
+        from pipeline.data.packing.packing import pack_listing
 
         listing, _ = _listed(src, kind, seed, all_novel)
         wanted: Literal["crop", "squash"] = "squash" if resize == "squash" else "crop"
@@ -143,7 +143,7 @@ def _decoder(address: str | None) -> Iterator[Any]:
     if address is None:
         yield None
         return
-    from pipeline.data.cluster import decode_on_cluster
+    from pipeline.data.packing.cluster import decode_on_cluster
     from pipeline.session import connected
 
     with connected(address):
@@ -163,8 +163,8 @@ def _short(name: str) -> str:
 def _listed(src: Path, kind: str | None, seed: int, all_novel: bool) -> tuple[Any, dict[str, dict[str, int]]]:
     """The listing with its splits, and how large its classes are."""
     from pipeline.config import Dataset
-    from pipeline.data.adapters import SOURCES, detect
-    from pipeline.data.own import class_sizes, listing_of
+    from pipeline.data.listed import class_sizes, listing_of
+    from pipeline.data.sources.catalogue import SOURCES, detect
 
     if kind is not None and kind not in SOURCES:
         raise ValueError(f"--source must be one of {', '.join(SOURCES)} but got {kind!r}")

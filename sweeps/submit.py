@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sweeps.config import Sweep, load
-from sweeps.dashboard import find_token
-from sweeps.upload import MIB, stage, travelling
+from sweeps.jobs.dashboard import find_token
+from sweeps.jobs.upload import MIB, stage, travelling
+from sweeps.schema.sweep import Sweep, load
 
 PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@:/]*:[^\s@]+@", re.IGNORECASE)
 SILENT_SECONDS = 60.0  # without a line of log, after which the server is asked how the job is

@@ -12,28 +12,28 @@ import ray
 from fpt.phases import phase
 from pipeline.checks import check_run
 from pipeline.config import FOUND, HyperParameters, configuration_hash, plain_run, with_hyper_parameters
-from pipeline.ledger import Ledger
 from pipeline.session import open_session
-from pipeline.storage import Home
-from sweeps.config import Search, Sweep
-from sweeps.described import compute_tags, data_of, parameters_of_sweep, tags_of
-from sweeps.final import Finding, judge, problems_to_judge, winner_of
-from sweeps.halving import halving
-from sweeps.masking import without_secrets
-from sweeps.progress import Progress, shown
-from sweeps.provenance import code_tags, environment_tags
-from sweeps.racing import Rule, racing
-from sweeps.report import as_markdown, outcome
-from sweeps.search import generation_sizes, search_settings
-from sweeps.space import check_space, corners
-from sweeps.statistics import numbers
-from sweeps.store import tracking_uri
-from sweeps.tracking import Tracker, check_tracking
-from sweeps.views import arrangement
-from sweeps.vitals import watched
+from pipeline.storage.folder import Home
+from pipeline.storage.ledger import Ledger
+from sweeps.report.text import as_markdown, outcome
+from sweeps.schema.space import check_space, corners
+from sweeps.schema.sweep import Search, Sweep
+from sweeps.search.tuning import generation_sizes, search_settings
+from sweeps.statistics.estimates import numbers
+from sweeps.statistics.halving import halving
+from sweeps.statistics.racing import Rule, racing
+from sweeps.terminal.progress import Progress, shown
+from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
+from sweeps.tracking.masking import without_secrets
+from sweeps.tracking.node_metrics import watched
+from sweeps.tracking.provenance import code_tags, environment_tags
+from sweeps.tracking.store import tracking_uri
+from sweeps.tracking.tracker import Tracker, check_tracking
+from sweeps.tracking.views import arrangement
+from sweeps.verdict.judge import Finding, judge, problems_to_judge, winner_of
 
 if TYPE_CHECKING:
-    from sweeps.charts.album import Picture
+    from sweeps.report.charts.album import Picture
 
 AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
 BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
@@ -118,7 +118,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 winner = proposals.values[winner_of(proposals)]
                 episode = aside.submit(_first_episode, sweep, search, winner, session.store, folder)
                 finding = judge(sweep, search, session, proposals, progress)
-            from sweeps.files import write_report  # matplotlib, when there is something to draw
+            from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
             files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
             home.keep(files)
@@ -135,7 +135,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
 
 def _first_episode(sweep: Sweep, search: Search, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
     """Drawn while workers judge, for torch and matplotlib take seconds to load."""
-    from sweeps.files import draw_first_episode
+    from sweeps.report.files import draw_first_episode
 
     return draw_first_episode(sweep, search, winner, store, folder)
 

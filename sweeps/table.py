@@ -14,20 +14,20 @@ import ray
 
 from pipeline.checks import check_run
 from pipeline.config import FOUND, FROZEN, STEERED, Run, plain_run
-from pipeline.packed import packed_images
+from pipeline.data.packed import packed_images
 from pipeline.session import Session, open_session
-from pipeline.storage import Home
-from sweeps.config import MEAN, Sweep, Table
-from sweeps.described import compute_tags, data_of, tags_of
-from sweeps.latex import as_latex
-from sweeps.layouts import FIELDS, Cell, as_markdown, as_records, values_of
-from sweeps.progress import Progress, shown
-from sweeps.provenance import code_tags, environment_tags
-from sweeps.statistics import Estimate, estimate, holm, paired_difference, paired_p_value
-from sweeps.store import tracking_uri
+from pipeline.storage.folder import Home
+from sweeps.schema.sweep import MEAN, Sweep, Table
+from sweeps.statistics.estimates import Estimate, estimate, holm, paired_difference, paired_p_value
 from sweeps.sweep import parameters, recorded, sweep_identity
-from sweeps.tracking import Tracker, check_tracking
-from sweeps.vitals import watched
+from sweeps.tables.latex import as_latex
+from sweeps.tables.layout import FIELDS, Cell, as_markdown, as_records, values_of
+from sweeps.terminal.progress import Progress, shown
+from sweeps.tracking.fields import compute_tags, data_of, tags_of
+from sweeps.tracking.node_metrics import watched
+from sweeps.tracking.provenance import code_tags, environment_tags
+from sweeps.tracking.store import tracking_uri
+from sweeps.tracking.tracker import Tracker, check_tracking
 
 BESIDE = frozenset({"search", "final"})  # sections that say nothing about a table
 

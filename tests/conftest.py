@@ -13,12 +13,12 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["fpt", "pipeline"], "beartype.beartype")  # before either is imported
 
-from fpt.backbones import Backbone  # noqa: E402
-from fpt.frozen import freeze  # noqa: E402
+from fpt.backbones.backbone import Backbone  # noqa: E402
+from fpt.backbones.loading import load_backbone  # noqa: E402
 from fpt.glyphs.scenes import scene  # noqa: E402
-from fpt.loading import load_backbone  # noqa: E402
-from fpt.localisation import key_patches  # noqa: E402
-from fpt.problems import Episodes  # noqa: E402
+from fpt.problems.frozen import freeze  # noqa: E402
+from fpt.problems.solving import Episodes  # noqa: E402
+from fpt.prompts.localisation import key_patches  # noqa: E402
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in the background ignore it

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
 from fpt.solvers.contract import Settings, Solution, Stack
 from fpt.solvers.full import full
 from fpt.solvers.knn import knn

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fpt.heads import Head, named_head, scores
+from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
 
 AT_ONCE = 32  # images in a pass without gradients: more do not fit a processor's caches

@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fpt.adapters import computed_once
-from fpt.backbones import Backbone
-from fpt.enhancement import concentration
-from fpt.heads import Head
-from fpt.optimisers import AdamW, Sgd
+from fpt.backbones.backbone import Backbone
+from fpt.heads.closed_form import Head
 from fpt.phases import phase
+from fpt.prompts.loss import concentration
+from fpt.solvers.adapters import computed_once
 from fpt.solvers.contract import (
     AT_ONCE,
     Settings,
@@ -27,6 +26,7 @@ from fpt.solvers.contract import (
     take,
     takes_whole_sets,
 )
+from fpt.solvers.optimisers import AdamW, Sgd
 
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
 

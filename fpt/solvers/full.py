@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fpt.attention import wide
-from fpt.backbones import Backbone
-from fpt.heads import Head
-from fpt.optimisers import AdamW
+from fpt.backbones.attention import wide
+from fpt.backbones.backbone import Backbone
+from fpt.heads.closed_form import Head
 from fpt.solvers.contract import Settings, Solution, Stack, mini_batches, part, take
 from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
+from fpt.solvers.optimisers import AdamW
 
 COPIES = 6  # of the weights: themselves, their gradient, two moments, and two while a step is taken
 CPU_BUDGET = 4 * 2**30  # bytes

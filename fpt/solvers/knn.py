@@ -2,7 +2,7 @@
 
 import torch
 
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
 from fpt.solvers.contract import Settings, Solution, Stack, frozen_queries
 
 

@@ -3,8 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from fpt.backbones import Backbone
-from fpt.optimisers import Sgd
+from fpt.backbones.backbone import Backbone
 from fpt.phases import phase
 from fpt.solvers.contract import (
     Settings,
@@ -16,6 +15,7 @@ from fpt.solvers.contract import (
     mini_batches,
     take,
 )
+from fpt.solvers.optimisers import Sgd
 
 
 def linear_probe(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:

@@ -4,10 +4,10 @@ from typing import Any
 
 from torch import nn
 
-from fpt.adapters import attention_projections, lora_applied, lora_start
-from fpt.backbones import Backbone
-from fpt.class_row import is_plain
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.class_row import is_plain
 from fpt.randomness import generator
+from fpt.solvers.adapters import attention_projections, lora_applied, lora_start
 from fpt.solvers.contract import Settings, Solution, Stack
 from fpt.solvers.fine_tuning import fine_tune
 

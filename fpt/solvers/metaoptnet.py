@@ -2,8 +2,8 @@
 
 import torch
 
-from fpt import heads
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
+from fpt.heads import closed_form as heads
 from fpt.solvers.contract import Settings, Solution, Stack, frozen_queries
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
 from fpt.solvers.classical import classified
 from fpt.solvers.contract import Settings, Solution, Stack
 

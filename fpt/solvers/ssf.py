@@ -1,7 +1,7 @@
 """Fine-tunes a scale and a shift after every linear layer and norm, and the head."""
 
-from fpt.adapters import scale_and_shift_start, scaled_and_shifted
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
+from fpt.solvers.adapters import scale_and_shift_start, scaled_and_shifted
 from fpt.solvers.contract import Settings, Solution, Stack
 from fpt.solvers.fine_tuning import fine_tune
 

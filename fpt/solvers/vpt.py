@@ -5,12 +5,12 @@ from math import sqrt
 import numpy as np
 import torch
 
-from fpt.adapters import tokens_inserted
-from fpt.backbones import Backbone
-from fpt.optimisers import Sgd
+from fpt.backbones.backbone import Backbone
 from fpt.randomness import generator
+from fpt.solvers.adapters import tokens_inserted
 from fpt.solvers.contract import Settings, Solution, Stack
 from fpt.solvers.fine_tuning import fine_tune
+from fpt.solvers.optimisers import Sgd
 
 
 def vpt(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:

@@ -3,10 +3,10 @@ import time
 import pytest
 import torch
 
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
 from fpt.bench import Shape, as_text, measure, operations
 from fpt.phases import measured, phase
-from fpt.problems import Setting
+from fpt.problems.solving import Setting
 from fpt.solvers import Settings
 
 SHAPE = Shape(way=2, shot=1, query=2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fpt import families
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
 from fpt.families import Family, as_markdown, examine
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Dataset, Episodes, Prompts, Run, Solver
-from pipeline.images import ImageStore, Sample, pack
+from pipeline.data.store import ImageStore, Sample, pack
 
 CLASSES, IMAGES, SIDE = 6, 8, 64
 

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from fpt.heads import HEAD_NAMES
+from fpt.heads.closed_form import HEAD_NAMES
 from fpt.solvers import FROZEN, SOLVERS, STEERED
 from pipeline import config
 from pipeline.config import Compute, Run, configuration_hash, identity, plain_run, with_hyper_parameters

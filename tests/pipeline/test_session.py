@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipeline import session, staff
+from pipeline import session
 from pipeline.config import Compute, Run, with_hyper_parameters
-from pipeline.images import ImageStore, PackedImages
-from pipeline.ledger import CIRCUMSTANCES
+from pipeline.data.store import ImageStore, PackedImages
+from pipeline.dispatch import actors as staff
+from pipeline.dispatch.actors import Wanted, staffing, wanted_workers
 from pipeline.orders import Order
 from pipeline.session import open_session
-from pipeline.staff import Wanted, staffing, wanted_workers
-from pipeline.storage import Home
-from pipeline.worker import Worker
+from pipeline.storage.folder import Home
+from pipeline.storage.ledger import CIRCUMSTANCES
+from pipeline.workers.worker import Worker
 from tests.pipeline.processes import kill_one
 
 EPISODES = [0, 1, 5]

@@ -9,10 +9,11 @@ import yaml
 from typer.testing import CliRunner
 
 from pipeline.config import plain_run
-from sweeps import cli, dashboard
+from sweeps import cli
 from sweeps import submit as jobs
-from sweeps.tracking import Tracker
-from tests.sweeps.job_server import URL, Cluster
+from sweeps.jobs import dashboard
+from sweeps.tracking.tracker import Tracker
+from tests.sweeps.jobs.job_server import URL, Cluster
 from tests.sweeps.ledgers import WITH
 from tests.sweeps.tiny import CONFIG
 

@@ -3,9 +3,9 @@
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
-from sweeps.config import load
-from sweeps.final import BASELINE, Compared, Finding
-from sweeps.statistics import Estimate
+from sweeps.schema.sweep import load
+from sweeps.statistics.estimates import Estimate
+from sweeps.verdict.judge import BASELINE, Compared, Finding
 from tests.sweeps.tiny import CONFIG, TINY
 
 SWEEP = load(CONFIG, TINY)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.config import configuration_hash, identity, plain_run
-from pipeline.ledger import SCHEMA, Ledger
-from sweeps.config import load
+from pipeline.storage.ledger import SCHEMA, Ledger
+from sweeps.schema.sweep import load
 from tests.sweeps.tiny import CONFIG, TINY
 
 FOUND = ("images", "weights", "float32")

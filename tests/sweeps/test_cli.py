@@ -6,8 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from sweeps import cli, terminal
-from sweeps.times import Times
+from sweeps import cli
+from sweeps.terminal import messages as terminal
+from sweeps.terminal.times import Times
 from tests.sweeps.tiny import CONFIG, TINY
 
 BAD = {
@@ -95,7 +96,7 @@ def test_a_picture_shows_what_there_is(fpt, arguments, sentence):
 
 
 def test_windows_have_no_map_of_the_image(fpt, monkeypatch):
-    monkeypatch.setattr("sweeps.evaluate.check_run", lambda run: None)
+    monkeypatch.setattr("sweeps.run.check_run", lambda run: None)
     override = "backbone={name: swin_tiny_patch4_window7_224}"
     refused(
         fpt("show", str(CONFIG), overrides=[override]),
@@ -105,11 +106,11 @@ def test_windows_have_no_map_of_the_image(fpt, monkeypatch):
 
 def test_show_draws_the_episode_that_is_asked_for(fpt, monkeypatch):
     asked = []
-    monkeypatch.setattr("sweeps.evaluate.packed_images", lambda run, home: "packed")
-    monkeypatch.setattr("sweeps.evaluate.on_this_node", lambda packed: f"{packed} here")
-    monkeypatch.setattr("sweeps.evaluate.solved_episode", lambda *these: asked.append(these[1:]) or "solved")
-    monkeypatch.setattr("sweeps.evaluate.draw_solved", lambda *these: asked.append(these) or these[1])
-    monkeypatch.setattr("sweeps.evaluate.as_json", lambda solved, path: {"file": str(path), "accuracy": 0.5})
+    monkeypatch.setattr("sweeps.run.packed_images", lambda run, home: "packed")
+    monkeypatch.setattr("sweeps.run.on_this_node", lambda packed: f"{packed} here")
+    monkeypatch.setattr("sweeps.run.solved_episode", lambda *these: asked.append(these[1:]) or "solved")
+    monkeypatch.setattr("sweeps.run.draw_solved", lambda *these: asked.append(these) or these[1])
+    monkeypatch.setattr("sweeps.run.as_json", lambda solved, path: {"file": str(path), "accuracy": 0.5})
     result = fpt("show", str(CONFIG), "--episode", "3", "--out", "here/it.png")
     assert (result.exit_code, result.stdout.strip()) == (0, "here/it.png")
     assert asked == [("packed here", 3), ("solved", Path("here/it.png"), "map", "both", 8)]
@@ -136,7 +137,7 @@ def test_what_fails_is_no_bad_input(fpt, monkeypatch):
     def failing(sweep, address):
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr("sweeps.evaluate.evaluate", failing)
+    monkeypatch.setattr("sweeps.run.evaluate", failing)
     result = fpt("run", str(CONFIG))
     assert result.exit_code == 1
     assert result.stderr == "fpt: RuntimeError: the disk is full (FPT_TRACEBACK=1 shows where)\n"
@@ -148,7 +149,7 @@ def test_an_interrupted_command_says_how_to_go_on(fpt, monkeypatch):
     def interrupted(sweep, address):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sweeps.evaluate.evaluate", interrupted)
+    monkeypatch.setattr("sweeps.run.evaluate", interrupted)
     result = fpt("run", str(CONFIG))
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the same command again goes on" in result.stderr
@@ -161,7 +162,7 @@ def test_run_prints_a_line_or_an_object(fpt, monkeypatch):
         asked.append((sweep.solver.lr, address))
         return {"text": "lora: 70.0 ± 1.0 %", "accuracy": 0.7, "episodes": 6}
 
-    monkeypatch.setattr("sweeps.evaluate.evaluate", evaluated)
+    monkeypatch.setattr("sweeps.run.evaluate", evaluated)
     assert fpt("run", str(CONFIG), overrides=["solver.lr=0.5"]).stdout == "lora: 70.0 ± 1.0 %\n"
     result = fpt("run", str(CONFIG), "--json", "--address", "auto")
     assert json.loads(result.stdout) == {"accuracy": 0.7, "episodes": 6}
@@ -176,7 +177,7 @@ def test_bench_of_a_sweep_prints_a_line_or_an_object_and_leaves_nothing(fpt, her
         assert homes[-1].is_dir()
         return None, {}, times
 
-    monkeypatch.setattr("sweeps.times.timed_sweep", timed)
+    monkeypatch.setattr("sweeps.terminal.times.timed_sweep", timed)
     assert fpt("bench", str(CONFIG), "--sweep").stdout == f"{times}\n"
     assert json.loads(fpt("bench", str(CONFIG), "--sweep", "--json").stdout) == times.as_json()
     assert not any(home.exists() for home in homes)

@@ -10,7 +10,7 @@ from scipy import stats
 
 from pipeline.config import METHOD_VERSION, identity, plain_run, with_hyper_parameters
 from sweeps.compare import differing_fields
-from sweeps.naming import setting_name, setting_of
+from sweeps.schema.naming import setting_name, setting_of
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, WITHOUT, answered, kept, refused, with_sets
 
 

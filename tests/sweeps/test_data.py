@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from pipeline.checks import check_run, class_sizes
 from pipeline.config import Dataset, Run
-from pipeline.data import own as own_images
-from pipeline.images import ImageStore
-from pipeline.packed import on_this_node, packed_images
-from pipeline.storage import Folder, Home
+from pipeline.data import listed as own_images
+from pipeline.data.packed import on_this_node, packed_images
+from pipeline.data.store import ImageStore
+from pipeline.storage.folder import Folder, Home
 from sweeps import cli
 
 CLASSES, IMAGES = 6, 5

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline.images import ImageStore
+from pipeline.data.store import ImageStore
 from sweeps import cli
 
 NFC, NFD = (unicodedata.normalize(form, "pré") for form in ("NFC", "NFD"))

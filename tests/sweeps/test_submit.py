@@ -8,7 +8,7 @@ import pytest
 from ray.job_submission import JobStatus
 
 from sweeps import submit as jobs
-from tests.sweeps.job_server import URL, Cluster
+from tests.sweeps.jobs.job_server import URL, Cluster
 
 
 def first_attempt(fpt, cluster):

@@ -18,10 +18,10 @@ from mlflow import MlflowClient
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
-from pipeline.ledger import CIRCUMSTANCES, Ledger
-from sweeps.config import load
+from pipeline.storage.ledger import CIRCUMSTANCES, Ledger
+from sweeps.schema.sweep import load
 from sweeps.sweep import run_sweep
-from sweeps.times import PARTS
+from sweeps.terminal.times import PARTS
 from tests.pipeline.processes import descendants, kill_one
 from tests.sweeps.tiny import CONFIG, TINY
 

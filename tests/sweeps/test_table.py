@@ -14,11 +14,8 @@ from typer.testing import CliRunner
 
 from pipeline.config import plain_run
 from sweeps import cli
-from sweeps.config import load
-from sweeps.described import Data
-from sweeps.latex import as_latex
-from sweeps.layouts import Cell, as_markdown, as_records
-from sweeps.statistics import Estimate
+from sweeps.schema.sweep import load
+from sweeps.statistics.estimates import Estimate
 from sweeps.table import (
     Pair,
     Place,
@@ -29,6 +26,9 @@ from sweeps.table import (
     metrics_of,
     write_files,
 )
+from sweeps.tables.latex import as_latex
+from sweeps.tables.layout import Cell, as_markdown, as_records
+from sweeps.tracking.fields import Data
 from tests.sweeps.tiny import CONFIG, TINY
 
 OF_TABLE = "table={shots: [1, 2], episodes: {closed_form: 3, fine_tuned: 2}, solvers: {knn: {}, lora: {}}}"

@@ -5,8 +5,8 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from fpt.backbones.loading import load_backbone
 from fpt.glyphs.backbone import WEIGHTS, ConvolutionalStem, normalise
-from fpt.loading import load_backbone
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 
-from fpt.backbones import Backbone
-from fpt.problems import Episodes, Setting, prompts_of_all, stack_of
+from fpt.backbones.backbone import Backbone
+from fpt.problems.solving import Episodes, Setting, prompts_of_all, stack_of
 from fpt.solvers import Settings, Stack
 
 MIXED = (

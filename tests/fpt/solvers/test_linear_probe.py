@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fpt.heads import protonet
+from fpt.heads.closed_form import protonet
 from fpt.randomness import generator
 from fpt.solvers import Settings
 from fpt.solvers.linear_probe import linear_probe

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from fpt.adapters import attention_projections, lora_start
-from fpt.backbones import Backbone
-from fpt.frozen import freeze
+from fpt.backbones.backbone import Backbone
+from fpt.problems.frozen import freeze
 from fpt.solvers import Settings, Stack
+from fpt.solvers.adapters import attention_projections, lora_start
 from fpt.solvers.lora import lora
 from tests.fpt.solvers.whole_model import assert_each_problem_is_a_whole_model
 

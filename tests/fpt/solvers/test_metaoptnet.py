@@ -2,7 +2,7 @@ import numpy as np
 
 from fpt.solvers import Settings
 from fpt.solvers.metaoptnet import metaoptnet
-from tests.fpt.test_metaoptnet import by_sequential_programming
+from tests.fpt.heads.test_svm_dual import by_sequential_programming
 
 
 def test_scores_are_those_of_the_support_vectors_of_a_general_solver(backbone, stack_for):

@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from fpt.heads import RIDGE
+from fpt.heads.closed_form import RIDGE
 from fpt.solvers import Settings
 from fpt.solvers.r2d2 import r2d2
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpt.heads import HEAD_NAMES, named_head, scores
+from fpt.heads.closed_form import HEAD_NAMES, named_head, scores
 from fpt.solvers import FROZEN, SOLVERS, STEERED, Settings
 from tests.fpt.solvers.conftest import MEMBERS
 

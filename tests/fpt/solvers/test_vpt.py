@@ -3,7 +3,7 @@ from math import sqrt
 import pytest
 import torch
 
-from fpt.backbones import Backbone
+from fpt.backbones.backbone import Backbone
 from fpt.randomness import generator
 from fpt.solvers import Settings
 from fpt.solvers.vpt import vpt

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from fpt.heads import named_head
+from fpt.heads.closed_form import named_head
 from fpt.randomness import generator
 
 

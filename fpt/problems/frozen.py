@@ -1,0 +1,85 @@
+"""What the frozen backbone makes of images, before any solver adapts anything."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from fpt.backbones.backbone import Backbone, Images
+from fpt.solvers import STEERED
+from fpt.solvers.contract import AT_ONCE
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the whole frozen backbone makes of images: features, and [CLS] attention to the patches, summing to 1."""
+
+    features: Float[Tensor, "*images dim"]
+    attention: Float[Tensor, "*images patches"]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Images as they enter the first adapted block, and after the whole frozen backbone, where that was asked for.
+
+    All lead with the same dimensions, those of images.
+    """
+
+    tokens: Float[Tensor, "..."]
+    seen: Seen | None = None
+
+    @property
+    def features(self) -> Float[Tensor, "*images dim"]:
+        assert self.seen is not None, "the whole backbone has not seen these images"
+        return self.seen.features
+
+    @property
+    def attention(self) -> Float[Tensor, "*images patches"]:
+        assert self.seen is not None, "the whole backbone has not seen these images"
+        return self.seen.attention
+
+    def change(self, each: Callable[[Tensor], Tensor]) -> "Frozen":
+        """With `each` done to every tensor."""
+        return joined([self], lambda parts: each(parts[0]))
+
+
+def joined(parts: Sequence[Frozen], join: Callable[[list[Tensor]], Tensor]) -> Frozen:
+    """One from several, by `join` (torch.cat, torch.stack)."""
+    seen = [part.seen for part in parts if part.seen is not None]
+    assert len(seen) in (0, len(parts))
+    return Frozen(
+        join([part.tokens for part in parts]),
+        Seen(join([one.features for one in seen]), join([one.attention for one in seen])) if seen else None,
+    )
+
+
+def reads_frozen_queries(solver: str, masks: bool) -> bool:
+    """Whether the whole frozen backbone must see queries: for a solver that leaves it frozen, and where masks tell how
+    much of its attention was on the key entity before. Else they need not go further than the adapted blocks.
+    """
+    return solver not in STEERED or masks
+
+
+@torch.no_grad()
+def freeze(backbone: Backbone, images: Images, blocks: int, whole: bool = True) -> Frozen:
+    """Runs images through the frozen backbone, once: up to the last `blocks` blocks, or through them too (`whole`)."""
+    start = backbone.depth - blocks
+    tokens = backbone.lower(images, start)
+    if not whole:
+        return Frozen(tokens)
+    passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
+    return Frozen(tokens, Seen(passed.features, backbone.class_attention(passed)))
+
+
+def freeze_episodes(
+    backbone: Backbone,
+    images: UInt8[Tensor, "episodes images height width 3"] | Float[Tensor, "episodes images 3 height width"],
+    blocks: int,
+    whole: bool = True,
+) -> Frozen:
+    """The same for images of episodes, AT_ONCE of them at a time."""
+    flat, lead = images.flatten(0, 1), images.shape[:2]
+    parts = [freeze(backbone, flat[first : first + AT_ONCE], blocks, whole) for first in range(0, len(flat), AT_ONCE)]
+    return joined(parts, torch.cat).change(lambda part: part.unflatten(0, lead))

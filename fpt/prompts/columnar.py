@@ -1,0 +1,235 @@
+"""Position prompts: the key patches of a labelled image, from its attention and the gradient of its class score.
+
+Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, NeurIPS 2023. Variants:
+
+- `paper`: its equations; they deviate as printed in the sign rule of G and in keeping every fused map non-negative;
+- `scaled`: the same with G over the sum of its absolute values;
+- `official`: what the released code does (FORT): minimum over heads, centred gradient of the mean score, the lowest
+  90 % of each fused row dropped, product L ... 1, targets weighted by importance that sum to P (to 1 in the others,
+  so that alpha_paper is about P alpha_official). At lambda 1 it is what its scripts ran.
+"""
+
+# B images, L layers, N patches, D dimensions
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fpt.backbones.attention import keep_map, keep_maps, wide
+from fpt.backbones.backbone import Backbone
+from fpt.heads.closed_form import Head, scores
+
+ORDERS = ("paper", "rollout")
+DROPPED = 0.9  # of each fused row, in the released code
+SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the prompts of some images are made from; nothing here depends on lambda or the number of patches.
+
+    `maps`: the attention of every layer, heads fused; `gradient`: G.
+    """
+
+    maps: Float[Tensor, "images layers patches patches"]
+    gradient: Float[Tensor, "images patches"]
+
+    def __getitem__(self, images: slice) -> "Evidence":
+        return Evidence(self.maps[images], self.gradient[images])
+
+
+@dataclass(frozen=True)
+class PositionPrompts:
+    """Prompts of some images, each field images x patches (images x windows x patches for a stage of a pyramid):
+    `mask`, true for the prompt patches; `target`, what the loss uses; `gradient_term`, G.
+    """
+
+    importance: Float[Tensor, "*images patches"]
+    mask: Bool[Tensor, "*images patches"]
+    target: Float[Tensor, "*images patches"]
+    gradient_term: Float[Tensor, "*images patches"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How evidence becomes prompts: which maps and G are gathered, how they are fused, what the loss aims at."""
+
+    heads: str  # "mean" or "min"
+    order: str
+    centred: bool  # G of the gradient less its mean over the patches, of the mean score instead of each image's own
+    rescale: Callable[[Tensor], Tensor]
+    fuse: Callable[[Tensor], Tensor]
+    target: Callable[[Tensor, Tensor], Tensor]
+
+
+def first_component(
+    gradient: Float[Tensor, "images patches dim"], tokens: Float[Tensor, "images patches dim"]
+) -> Float[Tensor, "images patches"]:
+    """G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance.
+
+    G is the first left singular vector times its singular value, too: the Gram matrix of patches or of dimensions,
+    whichever are fewer, is squared until only its first eigenvector is left. A gradient of zero gives G = 0.
+    """
+    few_patches = gradient.shape[1] <= gradient.shape[2]
+    rows_BKM = gradient if few_patches else gradient.transpose(1, 2)
+    gram_BKK = rows_BKM @ rows_BKM.transpose(1, 2)
+    power_BKK = gram_BKK
+    tiny = torch.finfo(gradient.dtype).tiny
+    for _ in range(SQUARINGS):
+        power_BKK = power_BKK / power_BKK.diagonal(dim1=1, dim2=2).sum(-1).clamp_min(tiny)[:, None, None]
+        power_BKK = power_BKK @ power_BKK
+    largest_B = power_BKK.diagonal(dim1=1, dim2=2).argmax(-1)
+    column_BK = power_BKK[torch.arange(len(largest_B), device=largest_B.device), :, largest_B]
+    direction_BK = (gram_BKK @ column_BK[..., None])[..., 0]
+    norm_B1 = direction_BK.norm(dim=1, keepdim=True)
+    unit_BK = torch.where(norm_B1 > 0, direction_BK / norm_B1.clamp_min(tiny), 0)
+    if few_patches:
+        component_BN = (unit_BK[:, None] @ gradient).norm(dim=2) * unit_BK
+    else:
+        component_BN = (gradient @ unit_BK[..., None])[..., 0]
+    relevance_BN = (gradient * tokens).sum(-1)
+    agrees_B1 = (component_BN * relevance_BN).sum(1, keepdim=True) >= 0
+    return torch.where(agrees_B1, component_BN, -component_BN)
+
+
+def unscaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
+    """G as it is."""
+    return component
+
+
+def scaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
+    """G over the sum of its absolute values, so that lambda means the same on every backbone and episode."""
+    total_B1 = component.abs().sum(-1, keepdim=True)
+    return torch.where(total_B1 > 0, component / total_B1.clamp_min(torch.finfo(component.dtype).tiny), 0)
+
+
+def rectified(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
+    """Without what is negative, so that every row is a distribution at any lambda."""
+    return fused.clamp_min(0)
+
+
+def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
+    """The lowest 90 % of every row set to 0, as in the released code."""
+    count = fused.shape[-1]
+    dropped = int(count * DROPPED)
+    if dropped and fused.device.type == "cpu":  # NumPy sorts whole rows in less time than torch finds their tenth
+        ordered = np.sort(fused.detach().numpy(), axis=-1)
+        least, below = (torch.from_numpy(ordered[..., [place]]) for place in (dropped, dropped - 1))
+        if bool((least > below).all()):  # of equals at the limit only some are dropped
+            return fused * torch.ge(fused, least, out=torch.empty_like(fused))  # a product with numbers, not booleans
+    kept = fused.topk(count - dropped, dim=-1, sorted=False)  # few, where the dropped are many
+    return torch.zeros_like(fused).scatter_(-1, kept.indices, kept.values)
+
+
+def uniform_target(importance: Tensor, mask: Tensor) -> Tensor:
+    """The same for each prompt patch, 1 in all."""
+    return mask.to(importance.dtype) / mask.sum(-1, keepdim=True).clamp_min(1)
+
+
+def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
+    """Each prompt patch by its importance, P in all."""
+    weight = importance * mask
+    return weight / weight.sum(-1, keepdim=True) * mask.sum(-1, keepdim=True)
+
+
+VARIANTS = {
+    "paper": Variant("mean", "paper", False, unscaled, rectified, uniform_target),
+    "scaled": Variant("mean", "paper", False, scaled, rectified, uniform_target),
+    "official": Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target),
+}
+
+
+def gather_evidence(
+    backbone: Backbone,
+    images: Tensor,
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+    variant: str = "paper",
+) -> Evidence:
+    """Attention of every layer and G of each image, before it is rescaled.
+
+    `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
+    the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
+    """
+    top, how = backbone.depth - 1, VARIANTS[variant]
+    kind = torch.promote_types(backbone.dtype, torch.float32)
+    maps = torch.empty(
+        len(images), backbone.depth, backbone.patches, backbone.patches, dtype=kind, device=backbone.device
+    )
+    with torch.no_grad(), keep_maps(maps[:, :top], how.heads):
+        tokens = backbone.lower(images, top)
+    with torch.enable_grad():
+        leaf = tokens.detach().requires_grad_()
+        passed = backbone.upper(leaf, top, watched=1)
+        (gradient,) = torch.autograd.grad(own_scores(passed.features, labels, head, problem_of).sum(), leaf)
+    with torch.no_grad():
+        keep_map(passed.calls[0], how.heads, maps[:, top])
+        gradient, tokens = (wide(backbone.patch_tokens(part)) for part in (gradient, tokens))
+        if how.centred:
+            together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
+            gradient = (gradient - gradient.mean(1, keepdim=True)) / together[:, None, None]
+        component = first_component(gradient.nan_to_num(), tokens)
+    return Evidence(maps, component)
+
+
+def own_scores(
+    features: Float[Tensor, "images dim"],
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+) -> Float[Tensor, " images"]:
+    """The logit of each image's own class under its problem's classifier."""
+    logits_BW = scores(features[:, None], (head[0][problem_of], head[1][problem_of]))[:, 0]
+    return logits_BW.gather(1, labels[:, None])[:, 0]
+
+
+def importance(
+    maps: Float[Tensor, "images layers patches patches"],
+    component: Float[Tensor, "images patches"],
+    lambda_: float,
+    order: str = "paper",
+    fuse: Callable[[Tensor], Tensor] = rectified,
+) -> Float[Tensor, "images patches"]:
+    """Importance of each patch by attention rollout of maps fused with the gradient. Sums to 1 over the patches.
+
+    The mean over rows of A_hat(1) ... A_hat(L), A_hat = norm(I + fuse(A + lambda G^T)): a row vector times a chain of
+    matrices, O(L N^2). `order: rollout` multiplies L ... 1 instead (arXiv:2005.00928).
+    Raises ValueError for an unknown order.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"order must be one of {', '.join(ORDERS)} but got {order!r}")
+    images, layers, patches, _ = maps.shape
+    row_B1N = torch.full((images, 1, patches), 1 / patches, dtype=maps.dtype, device=maps.device)
+    for layer in range(layers) if order == "paper" else reversed(range(layers)):
+        fused_BNN = fuse(maps[:, layer] + lambda_ * component[:, None])
+        weight_B1N = row_B1N / (1 + fused_BNN.sum(-1))[:, None]
+        row_B1N = weight_B1N + weight_B1N @ fused_BNN
+    return row_B1N[:, 0]
+
+
+def prompts_from(
+    evidence: Evidence, variant: str, lambda_: float, patches: int, order: str | None = None
+) -> PositionPrompts:
+    """The position prompts of each image, from its evidence. `order` None is the variant's own."""
+    how = VARIANTS[variant]
+    component = how.rescale(evidence.gradient)
+    of_each = importance(evidence.maps, component, lambda_, order or how.order, how.fuse)
+    mask = top_patches(of_each, patches)
+    return PositionPrompts(of_each, mask, how.target(of_each, mask), component)
+
+
+def top_patches(importance: Float[Tensor, "*images patches"], patches: int) -> Bool[Tensor, "*images patches"]:
+    """True for the most important patches of each image (or window); of equals, the first.
+
+    Raises ValueError for fewer than one or more than there are.
+    """
+    if not 1 <= patches <= importance.shape[-1]:
+        raise ValueError(f"patches must be from 1 to {importance.shape[-1]} but got {patches}")
+    order = importance.argsort(dim=-1, descending=True, stable=True)
+    chosen = torch.zeros_like(importance, dtype=torch.bool)
+    return chosen.scatter_(-1, order[..., :patches], True)

@@ -1,0 +1,73 @@
+"""The enhancement loss: attention is trained to look at the prompted patches."""
+
+# B images, W windows, R rows (queries), N patches, H heads
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fpt.backbones.attention import AttentionCall
+
+ROWS = ("patches", "all", "class")
+HEADS = ("mean", "each")
+
+
+def log_attention_to(
+    logits: Float[Tensor, "images *heads rows patches"],
+    target: Float[Tensor, "images patches"],
+    tau: Float[Tensor, " images"],
+) -> Float[Tensor, " images"]:
+    """R of each image: sum over patches t of target_t ln softmax_t(logits / tau), mean over rows (and heads).
+
+    A target of zeros gives 0: an image without a prompt is not pulled anywhere.
+    """
+    extra = [1] * (logits.ndim - 1)
+    scaled = logits / tau.view(-1, *extra)
+    target_of_each = target.view(len(target), *extra[1:], -1)
+    pulled = (scaled * target_of_each).sum(-1) - scaled.logsumexp(-1) * target_of_each.sum(-1)
+    return pulled.flatten(1).mean(1)
+
+
+def focus_loss(
+    logits: Float[Tensor, "images *heads rows patches"], target: Float[Tensor, "images patches"], tau: float
+) -> Float[Tensor, ""]:
+    """Minus R, mean over images (the paper's Eq. 6, a mean for its sum): what alpha multiplies.
+
+    `logits` are those of the attention to the patches, as the model used them; `target` is `PositionPrompts.target`:
+    for `paper` it sums to 1 over the patches, for `official` to P, so that alpha_paper is about P alpha_official.
+    Raises ValueError for a tau that is not positive.
+    """
+    if tau <= 0:
+        raise ValueError(f"tau must be above 0 but got {tau}")
+    return -log_attention_to(logits, target, torch.full_like(target[:, 0], tau)).mean()
+
+
+def concentration(
+    calls: Sequence[AttentionCall],
+    targets: Sequence[Float[Tensor, "images ..."]],
+    tau: Float[Tensor, " images"],
+    prefixes: Sequence[int],
+    rows: str = "patches",
+    heads: str = "mean",
+) -> Float[Tensor, " images"]:
+    """R of each image, summed over `calls`, each with its own target (images x windows x patches for a pyramid).
+
+    `rows` are the queries that are pulled: those of patches, all tokens', or [CLS] alone. `heads`: the mean of their
+    logits, or each head on its own. Raises ValueError for unknown ones.
+    """
+    if rows not in ROWS:
+        raise ValueError(f"rows must be one of {', '.join(ROWS)} but got {rows!r}")
+    if heads not in HEADS:
+        raise ValueError(f"heads must be one of {', '.join(HEADS)} but got {heads!r}")
+    total = torch.zeros_like(tau)
+    for call, target, prefix in zip(calls, targets, prefixes, strict=True):
+        chosen = {"patches": slice(prefix, None), "all": slice(0, None), "class": slice(0, 1)}[rows]
+        logits = call.logits(chosen) if heads == "each" else call.head_mean_logits(chosen)
+        windows = target[0, ..., 0].numel()
+        of_windows = log_attention_to(
+            logits[..., prefix:], target.reshape(-1, target.shape[-1]), tau.repeat_interleave(windows)
+        )
+        total = total + of_windows.unflatten(0, (-1, windows)).mean(1)
+    return total

@@ -1,0 +1,154 @@
+"""Position prompts of pyramids: the key patches of every window, in the last block of each stage.
+
+Layers of different scales do not correspond, so nothing is rolled out: a patch is as important as the attention that
+it gets in its window (the paper, section 3.4), with lambda times the gradient term where that is asked.
+"""
+
+# B images, W windows, N patches of a window, D dimensions
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fpt.backbones.attention import listen, wide
+from fpt.backbones.backbone import Backbone, Images
+from fpt.backbones.structure import dim_first, tokens_first
+from fpt.heads.closed_form import Head
+from fpt.prompts.columnar import VARIANTS, PositionPrompts, first_component, own_scores, top_patches
+
+
+@dataclass(frozen=True)
+class StageEvidence:
+    """Of one stage: the attention that each patch gets in its window, and G there; None where none was asked for."""
+
+    received: Float[Tensor, "images windows patches"]
+    gradient: Float[Tensor, "images windows patches"] | None
+
+
+def takes_gradient(variant: str, lambda_: float) -> bool:
+    """Whether a pyramid's prompts have a gradient term: the released code's never do."""
+    return variant != "official" and lambda_ > 0
+
+
+def gather_stage_evidence(
+    backbone: Backbone,
+    images: Images,
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+    variant: str,
+    with_gradient: bool,
+) -> list[StageEvidence]:
+    """Evidence of every stage: mean over heads and queries of its last block's attention (`official`: of its logits).
+
+    G is that of the input of the stage's last block, for the logit of each image's own class. Raises ValueError for a
+    gradient in a backbone whose windows cannot be traced back to its tokens.
+    """
+    lasts = [stage[-1] for stage in backbone.stages]
+    entered: dict[int, Tensor] = {}
+    with ExitStack() as stack:
+        for last in lasts:
+            stack.enter_context(_kept_input(backbone, last, entered))
+        stack.enter_context(torch.set_grad_enabled(with_gradient))
+        calls = stack.enter_context(listen(backbone.depth))
+        inputs = backbone.normalise(images).requires_grad_(with_gradient)
+        features = backbone.features(inputs)
+        gradients: Sequence[Tensor] = ()
+        if with_gradient:
+            score = own_scores(features, labels, head, problem_of).sum()
+            gradients = torch.autograd.grad(score, [entered[last] for last in lasts])
+    evidence = []
+    for stage, last in enumerate(lasts):
+        prefix, call = backbone.stage_prefixes[stage], calls[last]
+        rows = slice(prefix, None)
+        with torch.no_grad():
+            maps = call.head_mean_logits(rows) if variant == "official" else call.attention(rows)
+            received = maps[..., prefix:].mean(1).unflatten(0, (len(images), -1))
+            component = None
+            if with_gradient:
+                gradient, tokens = (
+                    wide(_windowed(backbone, stage, part)) for part in (gradients[stage], entered[last])
+                )
+                component = first_component(gradient.flatten(1, 2), tokens.flatten(1, 2)).view_as(received)
+        evidence.append(StageEvidence(received.detach(), component))
+    return evidence
+
+
+def stage_prompts(evidence: StageEvidence, variant: str, lambda_: float, patches: int) -> PositionPrompts:
+    """The prompts of one stage, images x windows x patches: the `patches` most important of each window.
+
+    The target is binary for `official`, as in the released code, and sums to 1 in each window otherwise.
+    """
+    scores = evidence.received
+    component = torch.zeros_like(scores) if evidence.gradient is None else evidence.gradient
+    if evidence.gradient is not None:
+        component = VARIANTS[variant].rescale(component.flatten(1)).view_as(component)
+        scores = scores + lambda_ * component
+    mask = top_patches(scores, patches)
+    target = mask.to(scores.dtype) / (1 if variant == "official" else patches)
+    return PositionPrompts(scores, mask, target, component)
+
+
+@contextmanager
+def _kept_input(backbone: Backbone, block: int, kept: dict[int, Tensor]) -> Iterator[None]:
+    """Keeps what enters a block, with its gradient's graph."""
+
+    def keep(_: object, inputs: tuple[Tensor, ...]) -> None:
+        kept[block] = inputs[0]
+
+    handle = backbone.blocks[block].register_forward_pre_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _windowed(backbone: Backbone, stage: int, tokens: Float[Tensor, "images ..."]) -> Float[Tensor, "images w n dim"]:
+    """What enters a stage's last block, or its gradient, as its attention splits it into windows."""
+    layer = backbone.layers[backbone.stages[stage][-1]]
+    prefix = backbone.stage_prefixes[stage]
+    flat = tokens_first(tokens)
+    if layer.windows == 1:
+        return flat[:, None, prefix:]
+    places = window_places(backbone, stage)
+    chosen = flat[:, places.clamp_min(0)]
+    return torch.where((places >= 0)[..., None], chosen, 0)
+
+
+@torch.no_grad()
+def window_places(backbone: Backbone, stage: int) -> Int[Tensor, "windows patches"]:
+    """Which of a block's input tokens each place of its windows holds, -1 for padding.
+
+    Found by experiment, so that shifts and padding need not be known: bit by bit, the tokens whose number has that bit
+    are changed, and it is seen where attention's input changes. Raises ValueError where that cannot be tried.
+    """
+    last = backbone.stages[stage][-1]
+    layer = backbone.layers[last]
+    plain = backbone.entering(last)
+    if len(plain) != 1:
+        raise ValueError(f"lambda must be 0 for this backbone: the windows of stage {stage} cannot be traced back")
+    count = tokens_first(plain).shape[1]
+    numbers = torch.arange(count, device=plain.device) + 1  # 0: changed by nothing, padding
+    bits = int(numbers[-1]).bit_length()
+    patterns = torch.stack([torch.zeros_like(numbers), *((numbers >> bit & 1) for bit in range(bits))])
+    shape = tokens_first(plain).shape
+    shift = torch.randn(shape[-1], generator=torch.Generator().manual_seed(0)).to(plain)
+    changed = tokens_first(plain) + patterns[..., None] * shift * tokens_first(plain).std()
+    seen = backbone.into_attention(last, _as(changed, plain))
+    if seen.numel() != len(patterns) * layer.windows * layer.tokens * seen.shape[-1]:
+        raise ValueError(f"lambda must be 0 for this backbone: the windows of stage {stage} cannot be traced back")
+    windows = seen.reshape(len(patterns), layer.windows, layer.tokens, -1)
+    differs = (windows[1:] != windows[:1]).any(-1)
+    weights = 2 ** torch.arange(bits, device=plain.device)
+    return (differs * weights[:, None, None]).sum(0) - 1
+
+
+def _as(tokens: Tensor, like: Tensor) -> Tensor:
+    """Undoes `tokens_first`."""
+    if dim_first(like.shape):
+        tokens = tokens.transpose(1, 2)
+    return tokens.reshape(len(tokens), *like.shape[1:])

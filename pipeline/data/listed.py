@@ -1,0 +1,132 @@
+"""Images of one's own, as a configuration names them: listed, split, and packed for its backbone."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from pipeline.config import Dataset
+from pipeline.data.packing.decoding import Border, Crop, Interpolation, Resize, Squash, Stretch
+from pipeline.data.packing.packing import Packing
+from pipeline.data.packing.validating import counts
+from pipeline.data.sources.catalogue import list_source
+from pipeline.data.sources.listing import Listing
+from pipeline.data.sources.splitting import with_splits
+from pipeline.storage.folder import Folder
+
+NAMED = 300  # characters on images that were left out; all are in the manifest
+
+
+def listing_of(dataset: Dataset) -> Listing:
+    """Every image with its split. Raises ValueError, naming the field, for what is not there or not laid out so."""
+    listing = _listed(dataset.source, str(dataset.path))
+    try:
+        if dataset.all_novel:
+            return replace(listing, images=tuple(replace(image, split="novel") for image in listing.images))
+        return with_splits(listing, dataset.shares, dataset.split_seed)
+    except ValueError as error:
+        raise ValueError(f"dataset.shares: {error}") from error
+
+
+@cache
+def _listed(source: str, path: str) -> Listing:
+    try:
+        return list_source(source, Path(path).expanduser())
+    except ValueError as error:
+        raise ValueError(f"dataset.path: {error}") from error
+
+
+class HandedOver(NamedTuple):
+    """A packed file in the folder (or bucket) `uri`, and its manifest."""
+
+    uri: str
+    name: str
+    manifest: dict[str, Any]
+
+
+def handed_over(dataset: Dataset) -> HandedOver:
+    """The packed file that a configuration names, on a disk or like s3://bucket/photos.arrow. Raises ValueError where
+    it is none.
+    """
+    named = str(dataset.path)
+    if "://" in named:
+        where, mark, options = named.partition("?")
+        above, _, name = where.rpartition("/")
+        uri = f"{above}{mark}{options}"
+    else:
+        path = Path(named).expanduser()
+        uri, name = str(path.parent), path.name
+    try:
+        folder = Folder(uri)
+        content = folder.read(f"{name}.json") if folder.has(name) else None
+        manifest = json.loads(content) if content else {}
+    except OSError as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"dataset.path must be what can be reached but {named!r} failed: {said}") from error
+    except ValueError as error:
+        said = str(error).removeprefix("home must be ")
+        raise ValueError(f"dataset.path must be what fpt data pack has written but {named!r} is not: {said}") from error
+    if not isinstance(manifest, dict) or not {"fingerprint", "splits"} <= manifest.keys():
+        raise ValueError(
+            f"dataset.path must be a file that fpt data pack has written, with its .json, but {named!r} is none"
+        )
+    return HandedOver(folder.uri, name, manifest)
+
+
+def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
+    """Images of each class, by split, as they are listed."""
+    return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
+
+
+def resize_of(resize: Literal["crop", "squash"], seen: Resize) -> Resize:
+    """How images reach a backbone's size: as the paper's code has it, or as its pre-training has `seen` images."""
+    return Squash() if resize == "squash" else seen
+
+
+def resize_of_pretraining(config: Mapping[str, Any]) -> Resize:
+    """timm's transform for evaluation, by the fields `crop_pct`, `crop_mode`, `interpolation` and `mean` of a
+    backbone's configuration.
+
+    Raises ValueError for an interpolation that timm does not know, and for a `crop_pct` over 1.
+    """
+    crop_pct = config.get("crop_pct") or 1.0  # timm's own all have one; scenes of glyphs are seen whole
+    interpolation: Any = config.get("interpolation") or "bicubic"
+    if interpolation == "random":  # of two while training
+        interpolation = "bilinear"
+    if interpolation not in get_args(Interpolation):
+        raise ValueError(f"interpolation must be one of {', '.join(get_args(Interpolation))} but got {interpolation!r}")
+    match config.get("crop_mode"):
+        case "squash":
+            return Stretch(crop_pct, interpolation)
+        case "border":
+            red, green, blue = (round(255 * mean) for mean in config["mean"])
+            return Border(crop_pct, interpolation, (red, green, blue))
+        case _:
+            return Crop(crop_pct, interpolation)
+
+
+def digest_of(listing: Listing) -> str:
+    """Changes with any file's path, size or time, class or split: what is packed is then packed anew."""
+    digest = hashlib.sha256()
+    for image in listing.images:
+        state = image.path.stat()
+        said = (str(image.path), state.st_size, state.st_mtime_ns, image.class_name, image.split, image.box)
+        digest.update(repr((*said, image.mask, image.mask_values)).encode())
+    return digest.hexdigest()[:16]
+
+
+def summary_of(packing: Packing) -> list[str]:
+    """What was packed and what was left out, a line each."""
+    splits = ", ".join(f"{split} {len(classes)}" for split, classes in packing.splits.items())
+    lines = [f"{packing.images} images packed at {packing.size} x {packing.size} (classes: {splits})", *packing.notes]
+    kinds = Counter(one.kind for one in packing.left_out)
+    for kind, count in sorted(kinds.items()):
+        named = "; ".join(f"{one.image}: {one.why}" for one in packing.left_out if one.kind == kind)[:NAMED]
+        lines.append(f"{count} left out, {kind}: {named}{' ...' if len(named) == NAMED else ''}")
+    return lines

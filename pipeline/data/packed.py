@@ -1,0 +1,147 @@
+"""Packed images on their way to a node: packed once, kept in the home, fetched once a node, shared by its workers."""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fpt.glyphs import scenes
+from pipeline.checks import limits_of
+from pipeline.config import Run
+from pipeline.data.listed import digest_of, handed_over, listing_of, resize_of, summary_of
+from pipeline.data.packing import decoding
+from pipeline.data.packing.packing import pack_listing
+from pipeline.data.sources.glyphs import glyph_scenes
+from pipeline.data.store import ImageStore, PackedImages, pack
+from pipeline.storage.folder import Folder, Home, cache_folder
+
+TELL_AFTER = 5.0  # seconds
+
+
+def packed_images(run: Run, home: Home) -> PackedImages:
+    """The image store of a run's data set, packed where it is not there yet.
+
+    Raises ValueError, naming the field, for images of one's own that cannot be packed.
+    """
+    if run.dataset.source == "packed":
+        packed = handed_over(run.dataset)
+        return PackedImages(packed.uri, packed.name, packed.manifest["fingerprint"])
+    described, make = _glyphs(run) if run.dataset.source == "glyphs" else _own(run)
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:8]
+    folder = Folder(home.uri_of("images"))
+    name = f"{run.dataset.source}-{digest}.arrow"
+    manifest = folder.read(f"{name}.json")  # written last: where it is, the images are
+    if manifest is None:
+        path = home.local / "images" / name
+        told = make(path)
+        home.keep([path])
+        manifest = json.dumps({**told, "fingerprint": ImageStore(path).fingerprint, "dataset": described}).encode()
+        folder.write(f"{name}.json", manifest)
+    return PackedImages(folder.uri, name, json.loads(manifest)["fingerprint"])
+
+
+# What describes a data set, and what makes its file and tells of it.
+_Making = tuple[dict[str, Any], Callable[[Path], dict[str, Any]]]
+
+
+def _glyphs(run: Run) -> _Making:
+    drawn = {name: getattr(run.dataset, name) for name in ("source", "images_per_class", "distractors")}
+
+    def make(path: Path) -> dict[str, Any]:
+        if not path.exists():
+            pack(glyph_scenes(run.dataset.images_per_class, run.dataset.distractors), path)
+        return {}
+
+    return {**drawn, "version": scenes.VERSION}, make
+
+
+def _own(run: Run) -> _Making:
+    listing, limits = listing_of(run.dataset), limits_of(run)
+    how = resize_of(run.dataset.resize, limits.seen)
+    own = run.dataset.model_dump(exclude={"images_per_class", "distractors", "small_classes"})
+    geometry = {"size": limits.image_size, **decoding.described(how)}
+
+    def make(path: Path) -> dict[str, Any]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            packing = pack_listing(
+                listing, path, limits.image_size, how, os.cpu_count() or 1, said_now_and_then("packed")
+            )
+        except ValueError as error:
+            raise ValueError(f"dataset.path: {error}") from error
+        for note in summary_of(packing):
+            print(f"fpt: {note}", file=sys.stderr, flush=True)
+        return asdict(packing)
+
+    return {**own, "geometry": geometry, "files": digest_of(listing)}, make
+
+
+def said_now_and_then(what: str) -> Callable[[int, int], None]:
+    """Tells on standard error, every few seconds, how far packing is and how fast."""
+    began = told = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= TELL_AFTER or (done == total and told > began):
+            told = now
+            speed = done / (now - began)
+            print(f"fpt: {done} of {total} images {what} · {speed:.0f}/s", file=sys.stderr, flush=True)
+
+    return progress
+
+
+def on_this_node(packed: PackedImages) -> Path:
+    """The images as a file of this node: where they lie, if nodes share that disk, or a copy that its workers share.
+
+    Their content is checked, once for each node. Raises ValueError where they are not there, or are not those.
+    """
+    folder, cache = Folder(packed.uri), cache_folder() / "images"
+    cache.mkdir(parents=True, exist_ok=True)
+    if folder.here is None:
+        path = cache / f"{packed.fingerprint}.arrow"
+        with _alone(path):
+            if not path.exists():
+                part = path.with_suffix(".part")
+                folder.fetch(packed.name, part)
+                _check(part, packed)
+                part.replace(path)
+        return path
+    path = folder.here / packed.name
+    if not path.exists():
+        raise ValueError(
+            f"home must be a folder that all nodes share, or like s3://bucket/path, but {socket.gethostname()} "
+            f"has no {path}"
+        )
+    state = path.stat()
+    checked = cache / f"{packed.fingerprint}-{state.st_size}-{state.st_mtime_ns}.checked"
+    with _alone(checked):
+        if not checked.exists():
+            _check(path, packed)
+            checked.touch()
+    return path
+
+
+def _check(path: Path, packed: PackedImages) -> None:
+    found = ImageStore(path).fingerprint
+    if found != packed.fingerprint:
+        raise ValueError(
+            f"{packed.name} in {packed.uri} must have the fingerprint {packed.fingerprint} but what "
+            f"{socket.gethostname()} read has {found}; remove it and its .json, and it is packed again"
+        )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process of this node at a time; the lock goes with the process that holds it, however that ends."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

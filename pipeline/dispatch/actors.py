@@ -1,0 +1,84 @@
+"""Workers as Ray actors: how many, on which part of a node, and how they end."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from pipeline.config import Compute, Run
+from pipeline.data.store import PackedImages
+
+# Of a core. A little less than one, so that trials and the dispatcher, which compute nothing, fit beside the workers.
+WORKER_CPUS = 0.9
+# Workers asked for beyond what the cluster has room for: that is what an autoscaler adds nodes for, and a node that
+# joins gets the first of them at once.
+AHEAD = 8
+# Trials and the dispatcher stay where the cluster's own services are: a spot machine may be taken away.
+HEAD = "node:__internal_head__"
+ON_HEAD = {HEAD: 0.001}
+
+
+@dataclass
+class Staffing:
+    """`most` workers at any time, asked again and again, as nodes come and go; `at_once`: before there is any order.
+
+    A worker that has had nothing to do for `idle_seconds` is let go, and so is its node, if somebody takes nodes back.
+    """
+
+    most: Callable[[], int]
+    at_once: int
+    idle_seconds: float
+    order_seconds: float
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`gpus` of each worker; how many `workers`, None for as many as there is ever room for; `now`, to begin with."""
+
+    gpus: float
+    workers: int | None
+    now: int
+
+
+def wanted_workers(compute: Compute, grows: bool) -> Wanted:
+    """One worker for each GPU (or slice), or for each core where there are none. `grows`: the cluster may get nodes."""
+    resources = ray.cluster_resources()
+    gpus = compute.gpus_per_worker
+    if gpus is None:
+        # A cluster that has no GPU yet, as its nodes come when they are asked for, cannot be told from one without.
+        coming = float(os.environ.get("FPT_GPUS_PER_WORKER", 0))
+        gpus = coming or (1.0 if resources.get("GPU", 0) else 0.0)
+    fit = room(gpus)
+    if compute.workers:
+        return Wanted(gpus, compute.workers, compute.workers)
+    return Wanted(gpus, None if grows else max(1, fit), max(1, fit))
+
+
+def room(gpus: float) -> int:
+    """Workers that the cluster's nodes have room for, busy or not."""
+    resources = ray.cluster_resources()
+    return int(resources.get("GPU", 0) / gpus) if gpus else int(resources.get("CPU", 0))
+
+
+def staffing(wanted: Wanted, compute: Compute) -> Staffing:
+    def most() -> int:
+        return room(wanted.gpus) + AHEAD if wanted.workers is None else wanted.workers
+
+    return Staffing(most, wanted.now, compute.idle_seconds, compute.order_seconds)
+
+
+def hire(worker: type, wanted: Wanted, run: Run, images: PackedImages, ledger: str, name: str) -> Any:
+    """A worker, as soon as a node has room for it."""
+    placed = {"num_cpus": WORKER_CPUS, "num_gpus": wanted.gpus, "scheduling_strategy": "SPREAD"}
+    return ray.remote(worker).options(**placed).remote(name, run, images, ledger)
+
+
+def dismiss(worker: Any) -> None:
+    ray.kill(worker)
+
+
+def node_lives(node: str) -> bool:
+    """Whether a node, by its id, is still part of the cluster."""
+    return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())

@@ -1,0 +1,302 @@
+"""The pool of workers: hired where orders wait, let go where none do, replaced when they die or hang.
+
+It knows nothing of Ray but the errors that its workers' calls end with: `hire` makes a worker.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+
+from pipeline.dispatch.actors import Staffing
+from pipeline.dispatch.queues import OrderQueue
+from pipeline.orders import Order, Pending, Solved
+from pipeline.storage.folder import NoRoomError
+
+STRIKES = 3
+# An order has this many times what the slowest problem so far would have taken, and at least so many seconds.
+PATIENCE = 20
+LEAST_PATIENCE = 60.0
+# A worker is sent an order ahead while so many wait for each worker: what it has in hand no other can take.
+PLENTY = 2
+TICK = 1.0
+LONGEST_PAUSE = 60.0
+
+
+@dataclass(frozen=True)
+class _Sent:
+    pending: Pending
+    answer: Any
+
+
+@dataclass(eq=False)
+class _Member:
+    name: str
+    handle: Any
+    task: "asyncio.Task[None] | None" = None
+    ahead: _Sent | None = None  # what it begins as soon as it has done what it is at
+    node: str | None = None
+    wakes: "asyncio.Future[Pending | None] | None" = None  # the next order, or None to end
+    idle_since: float = 0.0
+
+
+class Pool:
+    """`hire` makes a worker by its name, `dismiss` ends one, whatever it is doing; `node_lives` tells of a node."""
+
+    def __init__(
+        self,
+        hire: Callable[[str], Any],
+        dismiss: Callable[[Any], None],
+        staffing: Staffing,
+        node_lives: Callable[[str], bool] = lambda node: True,
+    ) -> None:
+        self.hire, self.dismiss, self.staffing, self.node_lives = hire, dismiss, staffing, node_lives
+        self.queue = OrderQueue()
+        self.members: dict[str, _Member] = {}
+        self.idle: dict[str, _Member] = {}
+        self.limits: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.vacancy = asyncio.Event()
+        self.named = 0  # workers so far
+        self.false_starts = 0  # workers in a row that did not open
+        self.pause_until = 0.0
+        self.complaint: str | None = None
+        self.slowest = 0.0  # seconds a problem
+        self.last_asked = time.monotonic()
+        self.busy, self.busy_seconds = 0, 0.0
+        self.began: float | None = None  # the first order, and the same by the clock
+        self.first_order: float | None = None
+        self.matching = self.closed = False
+        self.opened: dict[str, float] = {}  # since when, in seconds
+        self.staffed_before = 0.0  # of those that have gone
+        self.manager = asyncio.create_task(self._manage())
+
+    @property
+    def alive(self) -> int:
+        """Workers that have opened."""
+        return len(self.opened)
+
+    @property
+    def staffed_seconds(self) -> float:
+        """How long workers have been there since the first order, all of them together."""
+        return self.staffed_before + sum(map(self._staffed, self.opened.values()))
+
+    def _staffed(self, since: float) -> float:
+        return 0.0 if self.began is None else time.monotonic() - max(since, self.began)
+
+    async def submit(self, order: Order, shard: Any) -> Solved:
+        """The rows of an order, in the ledger already.
+
+        One that has taken three workers with it is tried episode by episode; an episode that does so alone is lost.
+        Raises what a worker raises about it.
+        """
+        solved = await self._place(Pending(order, shard, asyncio.get_running_loop().create_future()))
+        if not solved.lost or len(order.episodes) == 1:
+            return solved
+        alone = await asyncio.gather(*(self.submit(order.of_episode(episode), shard) for episode in order.episodes))
+        return Solved(
+            [row for part in alone for row in part.rows], tuple(episode for part in alone for episode in part.lost)
+        )
+
+    async def close(self) -> None:
+        """Ends all workers."""
+        self.closed = True  # wait_for may swallow a cancellation that comes with what it waits for
+        tasks = [self.manager, *(member.task for member in self.members.values() if member.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _place(self, pending: Pending) -> Solved:
+        self.queue.put(pending)
+        self.last_asked = time.monotonic()
+        self._match_soon()
+        return await pending.done
+
+    def _match_soon(self) -> None:
+        """Once all that was placed together is there, so that it finds the workers that hold its images."""
+        if not self.matching:
+            self.matching = True
+            asyncio.get_running_loop().call_soon(self._match)
+
+    def _match(self) -> None:
+        self.matching = False
+        for take in (self.queue.take_own, self.queue.take_any):
+            if not self.queue:
+                return
+            for member in list(self.idle.values()):
+                if (pending := take(member.name)) is not None:
+                    self._wake(member, pending)
+
+    def _wake(self, member: _Member, pending: Pending | None) -> None:
+        del self.idle[member.name]
+        assert member.wakes is not None
+        member.wakes.set_result(pending)
+
+    async def _manage(self) -> None:
+        """Keeps as many workers as there is work for."""
+        self._hire_up_to(min(self.staffing.most(), self.staffing.at_once))
+        while not self.closed:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.vacancy.wait(), TICK)
+            self.vacancy.clear()
+            needed = self.busy + len(self.queue) if self.limits.done() else 1
+            if needed > len(self.members) and time.monotonic() >= self.pause_until:
+                self._hire_up_to(min(self.staffing.most(), needed))
+            self._let_go()
+
+    def _hire_up_to(self, wanted: int) -> None:
+        while len(self.members) < wanted:
+            name, self.named = f"worker-{self.named}", self.named + 1
+            member = self.members[name] = _Member(name, self.hire(name))
+            member.task = asyncio.create_task(self._employ(member))
+
+    def _let_go(self) -> None:
+        """Those that have waited too long for an order, or for a place while nobody waits for them."""
+        before = time.monotonic() - self.staffing.idle_seconds
+        for member in list(self.idle.values()):
+            if member.idle_since < before:
+                self._wake(member, None)
+        if self.limits.done() and not self.queue and self.last_asked < before:
+            for member in self.members.values():
+                if member.node is None and member.task:
+                    member.task.cancel()
+
+    async def _employ(self, member: _Member) -> None:
+        """A worker's life."""
+        try:
+            member.node = await _answer(member.handle.node.remote())
+            limits = await asyncio.wait_for(_answer(member.handle.open.remote()), self.staffing.order_seconds)
+            self.false_starts, self.complaint = 0, None
+            self.opened[member.name] = time.monotonic()
+            if not self.limits.done():
+                self.limits.set_result(limits)
+            while (sent := await self._next(member)) is not None:
+                if not await self._work(member, sent):
+                    break
+        except RayTaskError as error:
+            self._did_not_open(member, _cause(error))
+        except (RayError, TimeoutError) as error:
+            self._did_not_open(member, RuntimeError(f"a worker ended while it was starting: {_first_line(error)}"))
+        finally:
+            del self.members[member.name]
+            self.idle.pop(member.name, None)
+            if member.ahead is not None:
+                self._struck(member.ahead.pending, blamed=False)
+            self.staffed_before += self._staffed(self.opened.pop(member.name, time.monotonic()))
+            self.queue.forget(member.name)
+            self._match_soon()
+            self.vacancy.set()
+            with suppress(Exception):
+                self.dismiss(member.handle)
+
+    async def _next(self, member: _Member) -> _Sent | None:
+        if (sent := member.ahead) is not None:
+            member.ahead = None
+            return sent
+        member.idle_since = time.monotonic()
+        member.wakes = asyncio.get_running_loop().create_future()
+        self.idle[member.name] = member
+        self._match_soon()
+        pending = await member.wakes
+        return None if pending is None else self._send(member, pending)
+
+    def _send(self, member: _Member, pending: Pending) -> _Sent:
+        return _Sent(pending, member.handle.solve.remote(pending.order, pending.attempt, pending.smaller))
+
+    async def _work(self, member: _Member, sent: _Sent) -> bool:
+        """Has an order solved, and the next one sent ahead. False where the worker is of no more use."""
+        pending = sent.pending
+        began = time.monotonic()
+        if self.began is None:
+            self.began, self.first_order = began, time.time()
+        self.busy += 1
+        if len(self.queue) > PLENTY * len(self.members):
+            following = self.queue.take_own(member.name) or self.queue.take_any(member.name)
+            member.ahead = self._send(member, following) if following else None
+        try:
+            rows = await asyncio.wait_for(_answer(sent.answer), self._patience(pending.order))
+        except RayTaskError as error:
+            self._refused(pending, _cause(error))
+            return True
+        except OutOfMemoryError:
+            self._struck(pending, smaller=True)
+            return False
+        except (RayError, TimeoutError):
+            self._struck(pending, blamed=self.node_lives(member.node or ""))
+            return False
+        except asyncio.CancelledError:
+            pending.done.cancel()
+            if member.ahead is not None:
+                member.ahead.pending.done.cancel()
+                member.ahead = None
+            raise
+        finally:
+            self.busy -= 1
+        seconds = time.monotonic() - began
+        self.busy_seconds += seconds
+        self.slowest = max(self.slowest, seconds / max(1, len(rows)))
+        if not pending.done.done():
+            pending.done.set_result(Solved(rows))
+        return True
+
+    def _patience(self, order: Order) -> float:
+        """How long a worker may take for an order before it is held to hang."""
+        if not self.slowest:
+            return self.staffing.order_seconds
+        problems = len(order.episodes) * len(order.configurations)
+        return min(self.staffing.order_seconds, max(LEAST_PATIENCE, PATIENCE * self.slowest * problems))
+
+    def _struck(self, pending: Pending, blamed: bool = True, smaller: bool = False) -> None:
+        """Its worker died or hangs: once more, before all others; where the node is gone too it is not to blame.
+
+        In smaller stacks after want of memory, and for a last try: a system short of memory kills without a word. Not
+        at once, for a stack of another size may change the last bits.
+        """
+        pending.attempt += 1
+        pending.strikes += blamed
+        pending.smaller += smaller or pending.strikes == STRIKES - 1
+        if pending.strikes < STRIKES:
+            self.queue.put(pending, first=True)
+            self._match_soon()
+        else:
+            pending.done.set_result(Solved([], pending.order.episodes))
+
+    def _refused(self, pending: Pending, error: Exception) -> None:
+        """The worker lives and says what is wrong: a disk or network may do better next time, a mistake will not."""
+        if isinstance(error, OSError) and not isinstance(error, NoRoomError) and pending.attempt < STRIKES:
+            pending.attempt += 1
+            self.queue.put(pending)
+            self._match_soon()
+        else:
+            pending.done.set_exception(error)
+
+    def _did_not_open(self, member: _Member, error: Exception) -> None:
+        """Others may do elsewhere: a node may lack what the others have. Where none does, all that waits fails."""
+        self.false_starts += 1
+        self.complaint = _first_line(error)
+        self.pause_until = time.monotonic() + min(LONGEST_PAUSE, 2.0 ** (self.false_starts - 1))
+        opening = any(other.node and other is not member for other in self.members.values())
+        if opening or (self.false_starts < STRIKES and not isinstance(error, ValueError)):
+            return
+        if not self.limits.done():
+            self.limits.set_exception(error)
+        while (pending := self.queue.take_any(member.name)) is not None:
+            pending.done.set_exception(error)
+
+
+def _cause(error: RayTaskError) -> Exception:
+    """What the worker itself raised, without Ray's account of where."""
+    cause = error.cause
+    return cause if isinstance(cause, Exception) else RuntimeError(_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+async def _answer(reference: Any) -> Any:
+    return await reference

@@ -1,0 +1,196 @@
+"""A worker: holds backbone, images and caches for as long as the session lasts, and solves orders."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.loading import best_device, load_backbone
+from fpt.backbones.memory import tune_allocator
+from fpt.backbones.precision import best_precision, use_precision
+from fpt.problems.frozen import Frozen, reads_frozen_queries
+from fpt.problems.solving import Episodes as EpisodeTensors
+from fpt.problems.solving import Outcome, Setting, solve
+from fpt.prompts.localisation import key_patches
+from fpt.solvers import STEERED, Settings
+from pipeline import config
+from pipeline.data.sampler import EpisodeSampler, sampler_of
+from pipeline.data.store import ImageStore
+from pipeline.orders import Order
+from pipeline.storage.ledger import Ledger
+from pipeline.workers.features import FrozenImages, KeptEvidence
+
+
+class Worker:
+    """Lives in a process of its own (orders.py). `home` is the ledger's URI, `store` the packed images on this node."""
+
+    def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
+        tune_allocator()
+        torch.set_num_threads(run.compute.threads_per_worker)
+        self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
+        self.precision, self.backbone = backbone_of(run, best_device())
+        self.store = ImageStore(store)
+        if self.store.side != (self.backbone.image_size, self.backbone.image_size):
+            raise ValueError(
+                f"backbone.name must take images of side {self.store.side[0]} but {run.backbone.name} takes "
+                f"{self.backbone.image_size}"
+            )
+        self.ledger = Ledger(home)
+        self.frozen = FrozenImages(self.backbone, self.store, run.compute.cache_megabytes)
+        self.evidence = KeptEvidence(run.compute.cache_megabytes)
+        self.samplers: dict[config.Episodes, EpisodeSampler] = {}
+
+    def limits(self) -> dict[str, Any]:
+        """What only the loaded backbone and images can tell: fingerprints, device, how large some fields may be."""
+        return {
+            "dataset_fingerprint": self.store.fingerprint,
+            "backbone_fingerprint": backbone_fingerprint(self.backbone),
+            "precision": self.precision,
+            "device": device_name(self.backbone.device),
+            "patches": self.backbone.most_patches,
+            "depth": self.backbone.depth,
+            "masks": self.store.has_masks and not self.backbone.pyramid,
+            "classes": {split: len(self.store.classes(split)) for split in self.store.splits},
+        }
+
+    def solve(self, order: Order, attempt: int, smaller: int = 0) -> list[dict[str, Any]]:
+        """Rows of an order, already in the ledger when this returns; its stacks are halved `smaller` times."""
+        started = time.monotonic()
+        hashes, runs = list(order.configurations), list(order.configurations.values())
+        blocks = max(run.solver.blocks for run in runs)
+        if any(run.solver.blocks != blocks for run in runs):
+            raise ValueError("configurations of one order must adapt the same blocks")
+        whole = any(reads_frozen_queries(run.solver.name, self.store.has_masks) for run in runs)
+        episodes = self._tensors(runs[0].episodes, order.episodes, blocks, whole)
+        gathered = self.evidence.of(runs[0].episodes, order.episodes)
+        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered, smaller)
+        seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
+        rows = [
+            {
+                **row(outcome),
+                "config_hash": config_hash,
+                "seconds": seconds,
+                "worker": self.name,
+                "attempt": attempt,
+            }
+            for config_hash, of_run in zip(hashes, outcomes, strict=True)
+            for outcome in of_run
+        ]
+        self.ledger.write(order.name, rows)
+        return rows
+
+    def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
+        sampler = self.samplers.get(wanted)
+        if sampler is None:
+            sampler = sampler_of(self.store.classes(wanted.split), wanted, self.small_classes)
+            self.samplers[wanted] = sampler
+        drawn = [sampler[index] for index in indices]
+        return episode_tensors(self.backbone, self.store, self.frozen, drawn, blocks, whole)
+
+
+def device_name(device: torch.device) -> str:
+    """As its maker calls a GPU; the kind of any other."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def backbone_of(run: config.Run, device: str) -> tuple[str, Backbone]:
+    """The backbone that a run names, and the precision that it is in."""
+    named = run.backbone
+    precision = best_precision(device) if named.precision == "auto" else named.precision
+    backbone = load_backbone(
+        named.name,
+        weights=None if named.weights is False else named.weights,
+        image_size=named.image_size,
+        device=device,
+        dtype=use_precision(precision, device),
+    )
+    return precision, backbone
+
+
+def episode_tensors(
+    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int, whole: bool = True
+) -> EpisodeTensors:
+    """Images, frozen features, labels and masks of some episodes, stacked. `whole`: features of queries too."""
+    support = np.stack([episode.support for episode in episodes])
+    query = np.stack([episode.query for episode in episodes])
+
+    def stacked(rows: np.ndarray, whole: bool) -> Frozen:
+        return frozen(rows.ravel(), blocks, whole).change(lambda part: part.unflatten(0, rows.shape))
+
+    def key(rows: np.ndarray) -> torch.Tensor | None:
+        masks = None if backbone.pyramid else store.masks(rows.ravel())
+        if masks is None:
+            return None
+        return key_patches(torch.from_numpy(masks).view(*rows.shape, *store.side), backbone.grid).to(backbone.device)
+
+    pixels = torch.from_numpy(store.images(support.ravel())).view(*support.shape, *store.side, 3)
+    return EpisodeTensors(
+        indices=[episode.index for episode in episodes],
+        support_images=pixels,
+        support=stacked(support, True),
+        labels=torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(backbone.device),
+        query=stacked(query, whole),
+        query_labels=torch.from_numpy(np.stack([episode.query_labels for episode in episodes])).to(backbone.device),
+        support_key=key(support),
+        query_key=key(query),
+    )
+
+
+def setting(run: config.Run) -> Setting:
+    """A configuration as the method's own plain values."""
+    solver, prompts = run.solver, run.prompts
+    return Setting(
+        solver=solver.name,
+        training=Settings(
+            way=run.episodes.way,
+            blocks=solver.blocks,
+            epochs=solver.epochs,
+            batch=solver.batch,
+            head=solver.head,
+            temperature=solver.temperature,
+            head_multiplier=solver.head_multiplier,
+            rank=solver.rank,
+            tokens=solver.tokens,
+            deep=solver.deep,
+            layers=prompts.layers,
+            rows=prompts.rows,
+            heads=prompts.heads,
+        ),
+        prompts=prompts.variant,
+        order=prompts.order,
+        lambda_=prompts.lambda_,
+        alpha=prompts.alpha if solver.name in STEERED else 0.0,
+        tau=prompts.tau,
+        patches=prompts.patches,
+        rate=solver.lr,
+        seed=run.episodes.seed,
+    )
+
+
+def row(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as the ledger keeps it."""
+    return {
+        "episode": outcome.episode,
+        "accuracy": outcome.accuracy,
+        "correct": sum(outcome.hits),
+        "queries": outcome.queries,
+        "class_hits": list(outcome.hits),
+        "failed": outcome.failed,
+        "prompt_precision": outcome.prompt_precision,
+        "prompt_chance": outcome.prompt_chance,
+        "attention_on_key_before": outcome.attention_on_key_before,
+        "attention_on_key_after": outcome.attention_on_key_after,
+    }
+
+
+def backbone_fingerprint(backbone: Backbone) -> str:
+    """Of the weights: names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(backbone.model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

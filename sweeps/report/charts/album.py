@@ -1,0 +1,97 @@
+"""Which pictures a finding has, and what each shows, in words."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.report.charts.history import did_all, history_figure, racing_figure
+from sweeps.report.charts.space import importances_figure, parallel_figure, slices_figure
+from sweeps.report.charts.style import points, save
+from sweeps.report.charts.verdict import cost_figure, costs, differences_figure, differing, pareto_front, told
+from sweeps.verdict.judge import Finding
+from sweeps.verdict.landscape import best_of, kinds
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file, and for who does not see it what it shows."""
+
+    path: Path
+    alt: str
+
+
+def draw_all(finding: Finding, folder: Path) -> list[Picture]:
+    """Writes each picture that makes sense for a finding as a PNG named for what it shows."""
+    return [Picture(save(draw(), folder / f"{name}.png"), alt) for name, draw, alt in _album(finding)]
+
+
+def _album(finding: Finding) -> Iterator[tuple[str, Callable[[], Any], str]]:
+    trials = finding.tried
+    if differing(finding):
+        yield "differences", lambda: differences_figure(finding), _of_differences(finding)
+    if trials:
+        yield "history", lambda: history_figure(trials), _of_history(finding)
+        yield "racing", lambda: racing_figure(trials), _of_race(finding)
+        if costs(trials):
+            yield "cost", lambda: cost_figure(trials), _of_cost(finding)
+        names = kinds(trials)
+        if names:
+            yield "parallel", lambda: parallel_figure(trials), _of_settings(finding)
+        if any(names.values()):
+            yield "slices", lambda: slices_figure(trials), _of_slices(finding)
+    if shares := finding.importances:
+        yield "importances", lambda: importances_figure(shares), _of_importances(finding)
+
+
+def _of_differences(finding: Finding) -> str:
+    told_ = (
+        f"{name} {points(one.difference.mean, one.difference.ci95)}, {told(one)}"
+        for name, one in differing(finding).items()
+        if one.difference
+    )
+    return f"Differences to no prompts in points, with 95 %: {'; '.join(told_)}."
+
+
+def _of_history(finding: Finding) -> str:
+    trials, best = finding.tried, best_of(finding.tried)
+    scores = [100 * trial.score for trial in trials]
+    return (
+        f"Accuracy of {len(trials)} trials in their order, from {min(scores):.1f} to {max(scores):.1f} %. The winner, "
+        f"with {100 * best.score:.1f} %, is number {trials.index(best) + 1}."
+    )
+
+
+def _of_race(finding: Finding) -> str:
+    trials = finding.tried
+    done, stopped = int(did_all(trials).sum()), [trial.episodes for trial in trials if trial.episodes]
+    return (
+        f"A lane for each of {len(trials)} trials, as long as the episodes that it did: {done} did all "
+        f"{max(stopped)}; the first to be stopped did {min(stopped)}."
+        if done < len(trials)
+        else f"A lane for each of {len(trials)} trials, as long as the episodes that it did: all did {max(stopped)}."
+    )
+
+
+def _of_cost(finding: Finding) -> str:
+    trials, found = finding.tried, costs(finding.tried)
+    assert found is not None
+    what, spent = found
+    front = pareto_front(spent, [trial.score for trial in trials])
+    told_ = ", ".join(f"{100 * trials[i].score:.1f} % for {spent[i]:.3g}" for i in front)
+    return f"Accuracy of each trial over {what}. No cheaper trial is as good as these: {told_}."
+
+
+def _of_settings(finding: Finding) -> str:
+    names = ", ".join(kinds(finding.tried))
+    return f"A line for each of {len(finding.tried)} trials through {names} to its accuracy; the winner's is thick."
+
+
+def _of_slices(finding: Finding) -> str:
+    names = ", ".join(name for name, numeric in kinds(finding.tried).items() if numeric)
+    return f"Accuracy of {len(finding.tried)} trials over each of {names}; the tables tell the same in numbers."
+
+
+def _of_importances(finding: Finding) -> str:
+    shares = (finding.importances or {}).items()
+    return f"Importance of the hyper-parameters: {', '.join(f'{name} {share:.2f}' for name, share in shares)}."

@@ -1,0 +1,155 @@
+"""A sweep's report as one HTML file that needs nothing else: no network, no fonts, no other file."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweeps.report.charts.album import Picture
+from sweeps.report.charts.style import points
+from sweeps.report.text import COLUMNS, WITH_DIFFERENCES, cells, extent, how_sure, left_out, outcome, verdict
+from sweeps.schema.sweep import Sweep
+from sweeps.tracking.masking import without_secrets
+from sweeps.verdict import landscape
+from sweeps.verdict.judge import Finding
+from sweeps.verdict.landscape import Scored, best_of, kinds, slices
+
+# A picture of photographs is some megabytes as a PNG; as a JPEG of this quality its letters stay sharp.
+LARGE, QUALITY = 400_000, 88
+SHARP = 1.4  # a picture's pixels for each of the page's
+BANNERS = {  # a look, a mark and words for each outcome
+    "prompts help": ("help", "▲", "Prompts help"),
+    "prompts harm": ("harm", "▼", "Prompts harm"),
+    "no winner": ("none", "=", "No winner"),
+    "no prompts": ("none", "=", "No setting with prompts did better"),
+    "no verdict": ("none", "?", "No verdict"),
+}
+COSTS = ("episodes", "accuracy %", "to the winner", "seconds an episode")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, and the number that it is sorted by, if it is one."""
+
+    text: str
+    number: float | None = None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A picture in the page, `width` and `height` in its pixels."""
+
+    width: int
+    height: int
+    data: str
+    alt: str
+
+
+def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path: Path) -> Path:
+    """`pictures` are embedded by their names, those of draw_all and `episode-0`; what there is not is left out."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sweeps.report.charts", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shares = finding.importances or {}
+    names = sorted(kinds(finding.tried), key=lambda name: -shares.get(name, 0)) if finding.tried else []
+    told = {
+        "name": sweep.name,
+        "banner": BANNERS[outcome(finding)],
+        "verdict": verdict(finding),
+        "extent": extent(finding, sweep),
+        "columns": COLUMNS,
+        "compared": [cells(one) for one in finding.compared.values()],
+        "with_differences": WITH_DIFFERENCES,
+        "sure": [line.removeprefix("- ") for line in how_sure(finding, sweep)],
+        "lost": left_out(finding.lost) if finding.lost else "",
+        "pictures": {one.path.stem: Embedded(*_shown_size(one.path), data_of(one.path), one.alt) for one in pictures},
+        "trial_columns": _trial_columns(finding.tried) if finding.tried else [],
+        "trials": _trial_rows(finding.tried) if finding.tried else [],
+        "importances": [(name, f"{share:.2f}") for name, share in shares.items()],
+        "with_importance": landscape.WITH_IMPORTANCE if shares else landscape.WITHOUT_IMPORTANCE,
+        "slices": {name: [_slice_row(one) for one in slices(finding.tried, name)] for name in names},
+        "with_slices": landscape.WITH_SLICES,
+        "configuration": configuration(sweep),
+        "hashes": [(name, one.config_hash) for name, one in finding.compared.items()],
+        "other_hashes": sorted(set(finding.hashes) - {one.config_hash for one in finding.compared.values()}),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(environment.get_template("page.html").render(told), encoding="utf-8")
+    return path
+
+
+def _shown_size(picture: Path) -> tuple[int, int]:
+    """Width and height that have letters of all charts of one size, near the text's."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        width, height = (round(side / SHARP) for side in image.size)
+    return width, height
+
+
+def data_of(picture: Path) -> str:
+    """A PNG as the address that holds it; a large one as a JPEG."""
+    whole, kind = picture.read_bytes(), "png"
+    if len(whole) > LARGE:
+        from PIL import Image
+
+        smaller = BytesIO()
+        with Image.open(picture) as image:
+            image.convert("RGB").save(smaller, "JPEG", quality=QUALITY, subsampling=0)
+        if len(smaller.getvalue()) < len(whole):
+            whole, kind = smaller.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{b64encode(whole).decode()}"
+
+
+def configuration(sweep: Sweep) -> str:
+    """All of it as YAML, which `fpt sweep` takes, with *** for passwords."""
+    described = sweep.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return without_secrets(yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
+
+
+def _trial_columns(trials: Sequence[Scored]) -> list[tuple[str, bool]]:
+    """Names, and whether they are of numbers."""
+    return [("trial", False), ("ended", False), *((name, True) for name in COSTS), *kinds(trials).items()]
+
+
+def _trial_rows(trials: Sequence[Scored]) -> list[tuple[bool, list[Cell]]]:
+    """Of each trial whether it is the winner, and its cells; empty ones for hyper-parameters that it does not have."""
+    best, most, names = best_of(trials), max(trial.episodes for trial in trials), kinds(trials)
+    rows = []
+    for number, trial in enumerate(trials, 1):
+        state = "winner" if trial is best else "all episodes" if trial.episodes == most else "stopped"
+        away = trial.difference
+        row = [
+            Cell(trial.name or str(number), number),
+            Cell(state),
+            Cell(str(trial.episodes), trial.episodes),
+            Cell(f"{100 * trial.score:.1f}", trial.score),
+            Cell("" if trial is best else points(away.mean, away.ci95), away.mean),
+            Cell(f"{trial.seconds:.3g}" if trial.seconds else "", trial.seconds or None),
+        ]
+        rows.append((trial is best, [*row, *(_value_cell(trial.values.get(name)) for name in names)]))
+    return rows
+
+
+def _value_cell(value: Any) -> Cell:
+    if value is None:
+        return Cell("")
+    if isinstance(value, (str, bool)):
+        return Cell(str(value))
+    return Cell(f"{value:.3g}" if isinstance(value, float) else str(value), float(value))
+
+
+def _slice_row(one: landscape.Slice) -> tuple[str, str, str, str]:
+    mean = str(one.mean) if isfinite(one.mean.ci95) else f"{100 * one.mean.mean:.1f}"
+    return one.label, str(one.trials), mean, f"{100 * one.best:.1f}"

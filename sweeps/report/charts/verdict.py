@@ -1,0 +1,148 @@
+"""What was found, as pictures: differences to no prompts, and accuracy against its cost."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from sweeps.report.charts.history import did_all
+from sweeps.report.charts.scale import LOG_FROM
+from sweeps.report.charts.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PALE,
+    SMALL,
+    STAR,
+    VERMILION,
+    in_style,
+    label,
+    legend_below,
+    new_figure,
+    points,
+)
+from sweeps.statistics.estimates import SURE, p_text
+from sweeps.verdict.judge import BASELINE, Compared, Finding
+from sweeps.verdict.landscape import Scored, best_of
+
+ALIKE = 1.5  # highest cost over lowest that says little
+NAME = 2.4  # inches
+
+BETTER, WORSE, UNTOLD = "better", "worse", "cannot be told apart from it"
+LOOKS: dict[str, dict[str, Any]] = {
+    BETTER: {"marker": "^", "color": GREEN},
+    WORSE: {"marker": "v", "color": VERMILION},
+    UNTOLD: {"marker": "o", "color": GREY, "markerfacecolor": "white"},
+}
+
+
+def differing(finding: Finding) -> dict[str, Compared]:
+    """What has a difference to the baseline, by what it is called in the picture: on another seed too."""
+    shown = {name: one for name, one in finding.compared.items() if one.difference is not None}
+    if finding.again is not None and finding.again.difference is not None:
+        shown[f"best, episodes of seed {finding.again.run.episodes.seed}"] = finding.again
+    return shown
+
+
+@in_style
+def differences_figure(finding: Finding) -> Any:
+    """Mean and 95 % of each difference to no prompts, with a line at 0. Raises ValueError where there is none."""
+    shown = differing(finding)
+    if not shown:
+        raise ValueError("compared must have a difference to be drawn but have none")
+    figure = new_figure(8.0, 1.5 + 0.32 * len(shown))
+    axis = figure.add_subplot()
+    axis.axvline(0, color="black", linewidth=1)
+    for row, one in enumerate(shown.values()):
+        assert one.difference is not None
+        look = LOOKS[told(one)]
+        half = 100 * one.difference.ci95 if isfinite(one.difference.ci95) else np.nan
+        bar = {"capsize": 3, "linewidth": 1.6, "markersize": 7, "ecolor": look["color"]}
+        axis.errorbar([100 * one.difference.mean], [row], xerr=[half], **bar, **look)
+    for name in dict.fromkeys(told(one) for one in shown.values()):
+        axis.plot([], [], **LOOKS[name], linestyle="none", label=name)
+    axis.set_yticks(range(len(shown)), [label(name, NAME, SMALL) for name in shown])
+    axis.set_ylim(len(shown) - 0.5, -0.5)
+    axis.margins(x=0.08)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color=PALE, linewidth=0.5)
+    axis.set_axisbelow(True)
+    right = axis.secondary_yaxis("right")
+    right.set_yticks(range(len(shown)), [_numbers(one) for one in shown.values()])
+    right.tick_params(length=0)
+    for side in (axis.spines["left"], right.spines["right"]):
+        side.set_visible(False)
+    episodes = finding.best.estimate.episodes if finding.best.estimate else 0
+    on = f", {episodes} unseen episodes" if episodes else ""
+    axis.set(xlabel="points of accuracy, bar: 95 %", title=f"Differences to {BASELINE}{on}, paired")
+    legend_below(figure, axis)
+    return figure
+
+
+def told(compared: Compared) -> str:
+    """Whether a difference can be told, after correction, and which way it goes."""
+    if compared.difference is None or compared.p_holm is None or compared.p_holm >= SURE:
+        return UNTOLD
+    return BETTER if compared.difference.mean > 0 else WORSE
+
+
+def _numbers(compared: Compared) -> str:
+    assert compared.difference is not None
+    said = points(compared.difference.mean, compared.difference.ci95)
+    if compared.p_holm is None:
+        return said
+    return f"{said}, p {p_text(compared.p_holm)}"
+
+
+def costs(trials: Sequence[Scored]) -> tuple[str, list[float]] | None:
+    """What a trial cost, and of each: seconds where they differ, else episodes; None where those are alike too."""
+    seconds = [trial.seconds for trial in trials]
+    if min(seconds) > 0 and max(seconds) >= ALIKE * min(seconds):
+        return "a worker's seconds an episode", seconds
+    episodes = [float(trial.episodes) for trial in trials]
+    return ("validation episodes taken", episodes) if max(episodes) > min(episodes) else None
+
+
+@in_style
+def cost_figure(trials: Sequence[Scored]) -> Any:
+    """Scores with 95 % of their difference to the best over cost, and the front: those that no cheaper trial equals.
+
+    Raises ValueError for no trials, and where all cost the same.
+    """
+    best = best_of(trials)
+    found = costs(trials)
+    if found is None:
+        raise ValueError("trials must differ in cost to be drawn but do not")
+    (what, spent), whole = found, did_all(trials)
+    at, scores = np.array(spent), np.array([100 * trial.score for trial in trials])
+    halves = np.array([100 * trial.difference.ci95 for trial in trials])
+    halves[~np.isfinite(halves)] = np.nan
+    figure = new_figure(7.5, 4.2)
+    axis = figure.add_subplot()
+    if max(spent) > LOG_FROM * min(spent):
+        axis.set_xscale("log")
+    front = pareto_front(spent, scores.tolist())
+    line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2}
+    axis.step(at[front], scores[front], where="post", label="front: no cheaper trial is as good", **line)
+    for chosen, face, text in ((whole, BLUE, "did all episodes"), (~whole, "white", "stopped")):
+        if chosen.any():
+            bar = {"fmt": "o", "color": BLUE, "markerfacecolor": face, "ecolor": "0.7", "elinewidth": 1, "label": text}
+            axis.errorbar(at[chosen], scores[chosen], halves[chosen], **bar, markersize=5, zorder=2.5)
+    axis.plot([spent[trials.index(best)]], [100 * best.score], label="winner", **STAR, markersize=15)
+    margin = max(float(np.ptp(scores)) / 4, 0.5)
+    axis.set_ylim(scores.min() - margin, scores.max() + margin)
+    axis.set(xlabel=what, ylabel="validation accuracy %", title="Accuracy against cost")
+    axis.grid(color=PALE, linewidth=0.5)
+    axis.set_axisbelow(True)
+    legend_below(figure, axis)
+    return figure
+
+
+def pareto_front(spent: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """Places of those that nothing equals or betters at the same cost or less, the cheapest first."""
+    front: list[int] = []
+    for i in sorted(range(len(spent)), key=lambda i: (spent[i], -scores[i])):
+        if not front or scores[i] > scores[front[-1]]:
+            front.append(i)
+    return front

@@ -1,0 +1,102 @@
+"""The search: Ray Tune runs the trials, Optuna proposes them, MLflow hears of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray import tune
+
+from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
+from pipeline.dispatch.actors import ON_HEAD
+from pipeline.session import Session
+from pipeline.storage.folder import Home
+from sweeps.schema.sweep import Search, Sweep
+from sweeps.search.proposals import Proposals, open_study
+from sweeps.search.recorder import Recorder
+from sweeps.search.trial import generation_of, run_trial
+from sweeps.terminal.progress import Progress
+from sweeps.tracking.fields import Data
+from sweeps.tracking.tracker import Tracker
+
+
+def generation_sizes(search: Search) -> list[int]:
+    """Trials in each generation."""
+    return [min(search.generation, search.trials - first) for first in range(0, search.trials, search.generation)]
+
+
+def rung_episodes(search: Search) -> list[list[int]]:
+    """Episodes that each rung adds."""
+    return [list(range(start, stop)) for start, stop in zip((0, *search.rungs), search.rungs, strict=False)]
+
+
+def search_settings(
+    sweep: Sweep,
+    search: Search,
+    session: Session,
+    tracker: Tracker,
+    progress: Progress,
+    home: Home,
+    identity: str,
+    code: Mapping[str, str],
+    data: Sequence[Data],
+) -> Proposals:
+    """Runs all trials and returns what they were and reported. `code` are tags of each trial's run, `data` what
+    the sweep reads. Raises RuntimeError where one could not be run.
+    """
+    rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
+
+    def begin(generation: int, values: dict[str, HyperParameters], incumbent: HyperParameters | None) -> None:
+        """Lets the workers begin, while the trials' own processes are still starting."""
+        ray.get(session.dispatcher.begin.remote(generation_of(generation, values, incumbent, searched, rungs)))
+
+    def accuracies(trials: Mapping[str, tuple[HyperParameters, int]]) -> dict[str, list[float]]:
+        asked = [(with_hyper_parameters(searched, values), episodes) for values, episodes in trials.values()]
+        return dict(zip(trials, ray.get(session.dispatcher.accuracies.remote(asked)), strict=True))
+
+    home.local.mkdir(parents=True, exist_ok=True)
+    study = open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}")
+    proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
+    trainable = tune.with_parameters(
+        run_trial, dispatcher=session.dispatcher, searched=searched, rungs=rungs, rule=search.stop
+    )
+    read = [one for one in data if one.context == "search"]
+    recorder = Recorder(searched, search, session.limits, tracker, progress, accuracies, code, read)
+    failure = _Failure()
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
+        tune_config=tune.TuneConfig(
+            search_alg=proposals,
+            num_samples=search.trials,
+            max_concurrent_trials=search.generation,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=identity,
+            storage_path=str(home.local / "tune"),
+            callbacks=[recorder],
+            stop=failure,
+            failure_config=tune.FailureConfig(max_failures=-1),  # a process that died; what a trial meets it reports
+            verbose=0,
+        ),
+    )
+    results = tuner.fit()
+    if failure.error:
+        raise RuntimeError(f"a trial failed: {failure.error}")
+    if results.errors:
+        raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
+    proposals.finish()
+    return proposals
+
+
+class _Failure(tune.Stopper):  # type: ignore[misc]
+    """Ends the search as soon as a trial has reported an error: the others wait for the same episodes."""
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        self.error = self.error or result.get("error")
+        return False
+
+    def stop_all(self) -> bool:
+        return self.error is not None

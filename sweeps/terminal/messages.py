@@ -1,0 +1,167 @@
+"""What commands say to people, and what is said of a command that was mistyped."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+USUALLY_CALLED = {"--override": "--set", "--param": "--set", "--cluster": "--address", "--browser": "--open"}
+
+
+class Commands(TyperGroup):
+    """A group of commands whose mistakes are one sentence, status 2; by itself it shows its help."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        try:
+            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.TyperException as error:
+            say(f"fpt: {sentence_of(error)}")
+            sys.exit(error.exit_code)
+        except typer.Abort:
+            sys.exit(1)
+        sys.exit(status or 0)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and not self.invoke_without_command:
+            print(ctx.get_help())
+            raise typer.Exit()
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is not None:
+            return super().resolve_command(ctx, args)
+        places = {name: f"--{name}" for name in ("help", "version")} if ctx.parent is None else {}
+        for name, command in self.commands.items():
+            places |= {inner: f"{name} {inner}" for inner in getattr(command, "commands", {})}
+        places |= {name: name for name in self.commands}
+        near = get_close_matches(args[0], places, 1, 0.5)
+        hint = f"did you mean {places[near[0]]}?" if near else f"they are {', '.join(self.commands)}"
+        ctx.fail(f"{args[0]!r} is no command of {ctx.command_path}; {hint}")
+
+
+def sentence_of(error: typer.TyperException) -> str:
+    """A mistake in what was typed, with the option or command that may have been meant."""
+    context, message = getattr(error, "ctx", None), error.format_message()
+    option, given = getattr(error, "option_name", None), getattr(error, "param", None)
+    if option is not None and "requires an argument" in message:
+        return f"{option} must be followed by a value but has none"
+    if context is None or " is no command of " in message:
+        return message
+    options = [name for one in context.command.get_params(context) for name in one.opts if name.startswith("--")]
+    if option is not None and hasattr(error, "possibilities"):
+        return f"{option} is no option of {context.command_path}; {_hint(option, options)}"
+    if given is not None:
+        name = given.opts[0] if given.opts[0].startswith("-") else given.metavar or given.name.upper()
+        if message.startswith("Missing"):
+            return f"{name} must be given but is missing; {context.command_path} --help shows an example"
+        said = getattr(error, "message", message).removesuffix(".")
+        return f"{name} {said.replace('Input should be', 'must be')}" if "Input" in said else f"{name}: {said}"
+    said, forgotten = message[0].lower() + message[1:].removesuffix("."), re.search(r"\(([\w.]+=[^)]*)\)", message)
+    hint = _set(forgotten[1]) if forgotten else f"see {context.command_path} --help"
+    return f"{context.command_path}: {said}; {hint}"
+
+
+def _hint(option: str, options: list[str]) -> str:
+    field = option.lstrip("-")
+    if "." in field and "--set" in options:
+        return _set(f"{field}=...")
+    known = {name: name for name in options}
+    known |= {usual: name for usual, name in USUALLY_CALLED.items() if name in options}
+    near = get_close_matches(option, known, 1, 0.6)
+    return f"did you mean {known[near[0]]}?" if near else f"they are {', '.join(options)}"
+
+
+def _set(override: str) -> str:
+    return f"did you mean --set {override}?"
+
+
+def first_steps() -> str:
+    """What to type first, and what next."""
+    glyphs, folder = (_reached(CONFIGS / f"{name}.yaml") for name in ("glyphs", "folder"))
+    return f"""fpt finds good position prompts for few-shot classification, and says how sure that is.
+
+First, on the embedded data (some minutes, nothing is downloaded):
+  fpt sweep {glyphs}
+  fpt ui {glyphs}
+
+Then on a folder that has a folder of images for each class:
+  fpt data validate photos/
+  fpt sweep {folder} --set dataset.path=photos/
+
+fpt --help lists all commands, fpt sweep --help tells of one."""
+
+
+def refuse_no_file(path: Path) -> None:
+    """Raises ValueError for a CONFIG that is no file, with the one that may have been meant."""
+    if path.is_file():
+        return
+    said = f"CONFIG must be a YAML file but {str(path)!r} is"
+    if path.is_dir():
+        folder = _reached(CONFIGS / "folder.yaml")
+        raise ValueError(f"{said} a folder; its images are searched with {folder} --set dataset.path={path}")
+    places = (CONFIGS, Path(), Path("sweeps/configs"), path.parent)  # of equal names the last, which is the nearest
+    there = {file.stem: file for place in places if place.is_dir() for file in sorted(place.glob("*.y*ml"))}
+    near = get_close_matches(path.stem, there, 1, 0.6)
+    if near:
+        raise ValueError(f"{said} none; did you mean {_reached(there[near[0]])}?")
+    raise ValueError(f"{said} none; {_reached(CONFIGS / 'glyphs.yaml')} is one")
+
+
+def _reached(file: Path) -> Path:
+    """Relative to the current folder where the file lies in it."""
+    whole = file.resolve()
+    return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+
+
+def browsing(config: Path, overrides: Sequence[str]) -> str:
+    """The command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
+    kept = [override for override in overrides if override.startswith(("home=", "name="))]
+    return shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)])
+
+
+def table_width(as_json: bool) -> int | None:
+    """The terminal's own (None), or 100 characters where there is none."""
+    return None if (sys.stderr if as_json else sys.stdout).isatty() else 100
+
+
+@contextmanager
+def one_sentence_for_mistakes() -> Iterator[None]:
+    """Ends the command with status 2 for bad input (ValueError), 1 for what fails, and one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        say(f"fpt: {error}")
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        say("fpt: interrupted; the same command again goes on where this one stopped")
+        raise typer.Exit(1) from error
+    except Exception as error:
+        if os.environ.get("FPT_TRACEBACK"):
+            raise
+        say(f"fpt: {type(error).__name__}: {error} (FPT_TRACEBACK=1 shows where)")
+        raise typer.Exit(1) from error
+
+
+def say(line: str) -> None:
+    """A line for people, on standard error."""
+    print(line, file=sys.stderr, flush=True)

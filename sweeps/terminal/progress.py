@@ -1,0 +1,236 @@
+"""What a sweep shows while it runs: some live lines on a terminal, plain lines elsewhere. All on standard error."""
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.statistics.estimates import Estimate
+
+PLAIN_SECONDS = 15.0
+LIVE_SECONDS = 0.5
+PATIENCE = 30.0  # for the dispatcher, which may be starting again
+WIDEST_BAR = 40
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Of a search: at work, stopped early, done with all their episodes, of how many there will be. `spared` are
+    problems that were planned and are not any more, as a race has stopped who should have solved them; None where what
+    is planned is what will be solved.
+    """
+
+    running: int
+    stopped: int
+    done: int
+    planned: int
+    spared: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.running} running, {self.stopped} stopped, {self.done} done of {self.planned}"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best of the trials that did all their episodes, so far."""
+
+    setting: str
+    estimate: Estimate
+
+    def __str__(self) -> str:
+        return f"{self.estimate} % on {self.estimate.episodes} validation episodes"
+
+
+class Speed:
+    """Problems a second over the last `WINDOW` seconds, and since `ENOUGH` ends of orders at least: what happened
+    before, like warming up, says little about what comes, and a burst at the start even less.
+    """
+
+    WINDOW, ENOUGH = 60.0, 3
+
+    def __init__(self) -> None:
+        self.seen: deque[tuple[float, int]] = deque()  # when, and how many there were from then on
+
+    def at(self, now: float, computed: int, begun: bool) -> float | None:
+        """Takes note of how many there are, once orders have `begun`. None where it cannot be told yet."""
+        if self.seen and computed < self.seen[-1][1]:
+            self.seen.clear()  # the dispatcher was started again, and counts from nothing
+        if begun and (not self.seen or computed > self.seen[-1][1]):
+            self.seen.append((now, computed))
+        while len(self.seen) > self.ENOUGH + 1 and self.seen[1][0] <= now - self.WINDOW:
+            self.seen.popleft()
+        if len(self.seen) <= self.ENOUGH:
+            return None
+        began, before = self.seen[0]
+        return (computed - before) / max(1.0, now - began)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A moment of a sweep, in words. `trials` and `best` are empty where there is no search."""
+
+    phase: str
+    share: float
+    episodes: str
+    left: str
+    trials: str
+    best: str
+    setting: str
+    notices: tuple[str, ...]
+
+
+class Progress:
+    """Problems done of those planned. `note` says what goes on; other parts of the program set it. `away_since` tells
+    when MLflow was first found not to answer (by time.monotonic()), None where it does.
+    """
+
+    def __init__(self, planned: int) -> None:
+        self.planned, self.note = planned, ""
+        self.away_since: Callable[[], float | None] = lambda: None
+        self.speed = Speed()
+        self.trials: Trials | None = None
+        self.best: Best | None = None
+
+    def searching(self, trials: Trials, best: Best | None) -> None:
+        """How the search is; until `note` is set to something else."""
+        self.note, self.trials, self.best = SEARCH, trials, best
+
+    def finish(self) -> None:
+        """All is done that had to be. That may be less than was planned, where settings turned out to be the same."""
+        self.planned, self.trials = 0, None
+
+    def facts(self, status: dict[str, Any]) -> Facts:
+        """Of the dispatcher's status, now."""
+        searched = self.trials if self.note == SEARCH else None
+        done, now = status["computed"] + status["reused"], time.monotonic()
+        planned = max(1, self.planned - (searched.spared or 0 if searched else 0), done)
+        begun = status["computed"] > 0 or status.get("first_order") is not None
+        speed = self.speed.at(now, status["computed"], begun)
+        left = "time left not known yet"
+        if done >= planned:
+            left = ""
+        elif speed:
+            most = "up to " if searched and searched.spared is not None else ""
+            left = f"{most}{_clock((planned - done) / speed)} left"
+        workers, wanted = status["workers"], status.get("wanted")
+        alive = f"{workers} of {wanted} workers" if wanted and wanted > workers else f"{workers} workers"
+        return Facts(
+            phase=self.note or ("episodes" if done or workers else "starting workers"),
+            share=done / planned,
+            episodes=f"{done} of {planned} episodes · {f'{speed:.1f}' if speed else '-'}/s · {alive}",
+            left=left,
+            trials=str(searched) if searched else "",
+            best=f"{'best so far' if searched else 'best of the search'} {self.best}" if self.best else "",
+            setting=self.best.setting if self.best else "",
+            notices=self._notices(status, now),
+        )
+
+    def line(self, status: dict[str, Any]) -> str:
+        """All in one line, for where there is no terminal."""
+        now = self.facts(status)
+        best = f"{now.best} ({now.setting})" if now.best and now.trials else ""
+        phase = f"trials: {now.trials}" if now.trials else self.note
+        parts = [f"{_percent(now.share)} %", now.episodes, now.left, *now.notices, phase, best]
+        return " · ".join(part for part in parts if part)
+
+    def _notices(self, status: dict[str, Any], now: float) -> tuple[str, ...]:
+        notices = []
+        if (since := self.away_since()) is not None:
+            notices.append(f"MLflow has not answered for {_clock(now - since)}; what it has missed it is told later")
+        if status.get("complaint"):
+            notices.append(f"a worker could not be started: {status['complaint']}")
+        if status.get("lost"):
+            notices.append(f"left out, as each worker that tried them died: {len(status['lost'])} episodes")
+        return tuple(notices)
+
+
+def frame(now: Facts, width: int) -> RenderableType:
+    """A few lines for a terminal, each cut off where it is too long, but not what is wrong."""
+    told = f"{_percent(now.share)} %  {now.left}"
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    room = max(4, min(WIDEST_BAR, width - len(told) - 2))
+    bar.add_row(ProgressBar(1.0, min(1.0, now.share), room, complete_style="cyan"), _row(told))
+    rows: list[RenderableType] = [_row(now.phase, "bold"), bar, _row(now.episodes)]
+    rows += [_row(f"trials: {now.trials}")] if now.trials else []
+    rows += [_row(now.best), _row(f"  {now.setting}", "dim")] if now.best else []
+    return Group(*rows, *(Text(notice, "yellow") for notice in now.notices))
+
+
+def _row(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _percent(share: float) -> str:
+    return f"{min(100, int(100 * share)):3d}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def shown(progress: Progress, dispatcher: Any) -> Iterator[None]:
+    """Keeps the display up to date from a thread until the block ends."""
+    console = Console(stderr=True)
+    ended = threading.Event()
+
+    def status() -> dict[str, Any]:
+        answer: dict[str, Any] = ray.get(dispatcher.status.remote(), timeout=PATIENCE)
+        return answer
+
+    def plain() -> None:
+        while not ended.wait(PLAIN_SECONDS):
+            with suppress(ray.exceptions.GetTimeoutError):
+                print(progress.line(status()), file=sys.stderr, flush=True)
+
+    def live() -> None:
+        # Standard output is the command's own; what others write on standard error goes above the display.
+        with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()) as display:
+            before: Any = None
+            while not ended.wait(LIVE_SECONDS):
+                with suppress(ray.exceptions.GetTimeoutError):
+                    now = progress.facts(status()), console.width
+                    if now != before:  # what is drawn anew for nothing flickers
+                        display.update(frame(*now), refresh=True)
+                    before = now
+
+    thread = _guarded(live if is_live(console) else plain)
+    thread.start()
+    try:
+        yield
+        progress.finish()
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(ray.exceptions.RayError):
+            print(progress.line(status()), file=sys.stderr, flush=True)
+
+
+def is_live(console: Console) -> bool:
+    """Whether lines can be drawn over: not in a file, whatever FORCE_COLOR says, nor on a terminal that is dumb."""
+    return sys.stderr.isatty() and console.is_terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def _guarded(show: Callable[[], None]) -> threading.Thread:
+    def run() -> None:
+        try:
+            show()
+        except ray.exceptions.RayError:
+            return  # the dispatcher is gone; the command itself says why
+
+    return threading.Thread(target=run, daemon=True)

@@ -1,0 +1,64 @@
+"""How MLflow's client is set up, where it puts files, and which of its errors are whose fault."""
+
+import logging
+import os
+from pathlib import Path
+
+from requests import RequestException
+
+from sweeps.tracking.masking import sentence, without_secrets
+
+# What MLflow calls a server that does not answer or is not well, too many requests and a database that is locked. The
+# first is also what its client makes of every connection that failed. A mistake has other codes.
+TRANSIENT = frozenset(
+    {
+        "INTERNAL_ERROR",
+        "TEMPORARILY_UNAVAILABLE",
+        "DEADLINE_EXCEEDED",
+        "REQUEST_LIMIT_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "ABORTED",
+    }
+)
+
+
+def quiet() -> None:
+    """No notes on migrations, and an unreachable server is said to be so within seconds, not minutes."""
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    # MLflow's own tries again send what may have been carried out; the outbox looks first.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+    # A line for each run that ends, with the password of the tracking URI.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+def artifacts_beside(tracking_uri: str) -> str | None:
+    """Files lie beside a SQLite database; a server knows itself where."""
+    database = database_of(tracking_uri)
+    return None if database is None else (database.resolve().parent / "artifacts").as_uri()
+
+
+def database_of(tracking_uri: str) -> Path | None:
+    """A SQLite store's file, there or not; None for what is none."""
+    return Path(tracking_uri.removeprefix("sqlite:///")) if tracking_uri.startswith("sqlite:///") else None
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether a later try may succeed: the server or the way to it is at fault, not what was asked."""
+    if isinstance(error, RequestException):
+        return error.response is None or error.response.status_code >= 500
+    if (code := getattr(error, "error_code", None)) is not None:  # an MlflowException
+        return code in TRANSIENT
+    return isinstance(error, ConnectionError | TimeoutError)  # other OSErrors are about files
+
+
+def unreachable(tracking_uri: str, why: object) -> ValueError:
+    """To be raised without the error that it comes from, which may quote the password."""
+    uri = without_secrets(tracking_uri)
+    return ValueError(f"tracking_uri must be one that MLflow can reach but {uri!r} failed: {sentence(why)[:160]}")
+
+
+def refused(why: object) -> RuntimeError:
+    """To be raised without the error that it comes from, which may quote the password."""
+    return RuntimeError(f"MLflow did not take what there was to record: {sentence(why)[:1000]}")

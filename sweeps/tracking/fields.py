@@ -1,0 +1,129 @@
+"""A sweep and its trials as MLflow lists and filters them: parameters, tags, data sets. All in plain values."""
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.config import FOUND, HyperParameters, Run, configuration_hash, identity
+from pipeline.data.store import ImageStore
+from pipeline.storage.folder import Home
+from sweeps.tracking.masking import without_secrets
+
+# Hyper-parameters that a trial's run has under their own names, whether they are searched or not.
+USUAL = ("lambda", "alpha", "tau", "patches", "lr")
+NAME = r"[A-Za-z0-9_. -]{1,100}"  # of a parameter, so that MLflow takes it
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images that a run reads, and what for (`context`). `profile` tells how many."""
+
+    name: str
+    digest: str
+    uri: str
+    context: str
+    profile: Mapping[str, Any]
+
+    @property
+    def source_type(self) -> str:
+        """As MLflow calls it."""
+        scheme = urlsplit(self.uri).scheme
+        return "local" if scheme in ("", "file") else scheme
+
+
+def flat(described: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Sections within sections as `a.b.c`, down to what is no section, is empty, or has keys that no parameter can have
+    in its name.
+    """
+    values: dict[str, Any] = {}
+    for key, value in described.items():
+        if isinstance(value, Mapping) and value and all(re.fullmatch(NAME, str(name)) for name in value):
+            values |= flat(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
+def parameters_of_sweep(sweep: Run, limits: Mapping[str, Any], beside: Set[str]) -> dict[str, Any]:
+    """The configuration, flat and without `beside`, and what the workers found: all that identifies the run, so that
+    none of it can change under it.
+    """
+    left_out = {"home", "tracking_uri", "compute", *beside}
+    described = sweep.model_dump(by_alias=True, mode="json", exclude=left_out)
+    return flat(described) | {key: limits[key] for key in FOUND}
+
+
+def parameters_of_trial(
+    run: Run, values: HyperParameters, generation: int, seed: int, limits: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that its result follows from: searched and usual hyper-parameters by their own names, and all of them and the
+    rest as in the sweep's. What a solver does not use, or a trial without prompts, is left out. `seed` is the search's.
+    """
+    described = run.model_dump(by_alias=True, mode="json", include={"dataset", "backbone"})
+    used = identity(run, *(limits[name] for name in FOUND))
+    sections = {name: used[name] for name in ("episodes", "solver", "prompts") if used[name] is not None}
+    usual = {
+        name: own[name] for own in (sections["solver"], sections.get("prompts", {})) for name in USUAL if name in own
+    }
+    found = {name: limits[name] for name in FOUND}
+    return {
+        **usual,
+        **values,
+        **flat({**described, **sections}),
+        **found,
+        "generation": generation,
+        "search.seed": seed,
+    }
+
+
+def hyper_parameters_of(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Those of a trial's recorded parameters that stand by their own names, and its generation."""
+    return {name: value for name, value in parameters.items() if "." not in name and name not in FOUND}
+
+
+def cut(text: str, longest: int) -> str:
+    """What MLflow takes of a text; it would cut it as well, or refuse it, as it is set up."""
+    return text if len(text) <= longest else text[: longest - 4] + " ..."
+
+
+def tags_of(run: Run, kind: str) -> dict[str, str]:
+    """What runs are filtered by. `kind` is sweep, trial or table."""
+    return {
+        "fpt.kind": kind,
+        "solver": run.solver.name,
+        "data": run.dataset.source,
+        "backbone": run.backbone.name,
+        "way": str(run.episodes.way),
+        "shot": str(run.episodes.shot),
+    }
+
+
+def hash_tag(run: Run, limits: Mapping[str, Any]) -> dict[str, str]:
+    """A tag, for it is another one under another version of the method, which a sweep may be gone on with."""
+    return {"config_hash": configuration_hash(identity(run, *(limits[name] for name in FOUND)))}
+
+
+def compute_tags(run: Run) -> dict[str, str]:
+    """How it was computed last, which changes no result and may be another way the next time."""
+    return {f"compute.{name}": str(value) for name, value in run.compute.model_dump().items()}
+
+
+def data_of(run: Run, splits: Mapping[str, str], store: Path, home: Home, fingerprint: str) -> Sequence[Data]:
+    """The splits that a run reads, by context. Each is a data set of its own with the digest of the whole packed file:
+    MLflow keeps one context for each name and digest.
+    """
+    images = ImageStore(store)
+    uri = store.as_uri()
+    if home.here is None and run.dataset.source != "packed":  # the store is this node's copy
+        uri = without_secrets(run.dataset.path or home.uri_of("images"))
+    whole = {"images": images.count, "splits": list(images.splits), "masks": images.has_masks}
+    data = []
+    for context, split in splits.items():
+        classes = images.classes(split)
+        counts = {"split": split, "split_images": sum(map(len, classes.values())), "split_classes": len(classes)}
+        size = {"height": images.side[0], "width": images.side[1]}
+        data.append(Data(f"{run.dataset.source} {split}", fingerprint, uri, context, {**counts, **whole, **size}))
+    return data

@@ -1,0 +1,49 @@
+"""How the workers' nodes are, recorded on the sweep's run under the names that MLflow shows as system metrics."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ray
+
+from sweeps.tracking.tracker import Tracker
+
+SECONDS = 15.0  # between looks, but no less than one for each node: a hundred nodes would keep a database busy
+
+
+@contextmanager
+def watched(tracker: Tracker, dispatcher: Any, seconds: float = SECONDS) -> Iterator[None]:
+    """Records it from a thread until the block ends, and then once more."""
+    ended, nodes = threading.Event(), list[str]()
+
+    def look() -> None:
+        tracker.vitals(named(ray.get(dispatcher.vitals.remote()), nodes))
+
+    def work() -> None:
+        with suppress(ray.exceptions.RayError):  # the dispatcher is gone; the command itself says why
+            look()  # has workers begin to sample
+            while not ended.wait(max(seconds, len(nodes))):
+                look()
+
+    thread = threading.Thread(target=work, name="vitals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(ray.exceptions.RayError):
+            look()
+
+
+def named(said: Mapping[str, Mapping[str, float]], nodes: list[str]) -> dict[str, float]:
+    """What nodes said as metrics: `system/name`, or `system/node_1/name` once there are several. `nodes` are those that
+    have said something so far, in the order of their numbers; new ones are appended.
+    """
+    nodes += sorted(node for node in said if node not in nodes)
+    return {
+        f"system/{f'node_{nodes.index(node)}/' if len(nodes) > 1 else ''}{name}": value
+        for node, own in said.items()
+        for name, value in own.items()
+    }

@@ -1,0 +1,309 @@
+"""MLflow: one experiment for each sweep name, a parent run for each sweep, a child for each trial.
+
+Runs are found again by tags that follow from the configuration, so the same command again goes on with the same runs.
+A server that goes away in the meantime hears later, in order and once, what there was to record.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from sweeps.tracking.connecting import artifacts_beside, database_of, is_transient, quiet, refused, unreachable
+from sweeps.tracking.fields import Data, cut, hyper_parameters_of
+from sweeps.tracking.masking import without_secrets
+from sweeps.tracking.outbox import Outbox
+
+BATCH, METRICS_BATCH = 100, 1000  # the most parameters or tags, and metrics, that one call takes
+LONGEST_PARAMETER, LONGEST_TAG = 6000, 8000  # characters
+WHO, NOTE = "fpt.id", "mlflow.note.content"
+Values = Mapping[str, Any]
+EPISODES, BEST, SCORE = "episodes", "best_so_far", "score"  # metrics whose steps tell which are there already
+
+
+class Tracker:
+    """The only writer of a sweep's runs. Raises ValueError where the tracking server cannot be reached at the start.
+
+    After `start`, what there is to record is only put down and sent by a thread, in order; `flush` waits for that.
+    What no further try mends is raised as RuntimeError by the next call, which is carried out nevertheless.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str) -> None:
+        quiet()
+        self.tracking_uri = tracking_uri
+        try:
+            self.client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+            found = self.client.get_experiment_by_name(experiment)
+            self.experiment_id = (
+                found.experiment_id
+                if found
+                else self.client.create_experiment(experiment, artifacts_beside(tracking_uri))
+            )
+        except Exception as error:
+            raise unreachable(tracking_uri, error) from None
+        self.experiment = experiment
+        self.parent: Run | None = None
+        self.children: dict[str, str] = {}
+        self.logged: dict[tuple[str, str], set[int]] = {}  # steps by run and metric
+        self.looked = -1  # seconds after the parent's start
+        self.outbox = Outbox(is_transient, self.logged.clear)
+
+    @property
+    def run_id(self) -> str:
+        assert self.parent is not None, "start() comes first"
+        return str(self.parent.info.run_id)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are not recorded yet."""
+        return self.outbox.waiting
+
+    @property
+    def away_since(self) -> float | None:
+        """When the server was first found not to answer, by time.monotonic(); None where it did the last time."""
+        return self.outbox.away_since
+
+    def start(
+        self,
+        identity: str,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+        data: Sequence[Data] = (),
+    ) -> None:
+        """Opens the parent run, or finds the one that an earlier start of the same sweep left: its parameters stay,
+        tags are put as given.
+
+        Raises ValueError where the tracking server cannot be reached, RuntimeError for what it refuses.
+        """
+        try:
+            self.parent = self._open(identity, name, parameters, tags, data, _now())
+        except (MlflowException, OSError) as error:
+            raise unreachable(self.tracking_uri, error) if is_transient(error) else refused(error) from None
+
+    def trial(
+        self, trial: str, name: str, parameters: Values, tags: Mapping[str, str], data: Sequence[Data] = ()
+    ) -> None:
+        """Opens a trial's run under the parent, once."""
+        identity, begun = f"{self.run_id}/{trial}", _now()
+        nested = {**tags, "mlflow.parentRunId": self.run_id, "fpt.trial": trial}
+
+        def open_it() -> None:
+            if trial not in self.children:
+                self.children[trial] = self._open(identity, name, parameters, nested, data, begun).info.run_id
+
+        self._put(open_it)
+
+    def report(self, trial: str, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Logs a trial's metrics at a step (episodes done); a step that is there already is left as it is."""
+        entries = _entries(metrics, step)
+        self._put(lambda: self._log(self.children[trial], EPISODES, step, entries))
+
+    def so_far(self, ended: int, best: float | None, note: str) -> None:
+        """How the search stands, on the parent: the best accuracy by how many trials have ended, and a description."""
+        entries, tag = _entries({BEST: best}, ended), _tags({NOTE: note})
+        self._put(lambda: self._log(self.run_id, BEST, ended, entries, tag))
+
+    def score(self, trial: str, episodes: int, metrics: Mapping[str, float | None]) -> None:
+        """Logs what is known of a trial once all have ended: its `score` and what goes with it."""
+        entries = _entries(metrics, episodes)
+        self._put(lambda: self._log(self.children[trial], SCORE, episodes, entries))
+
+    def arrange(self, tags: Mapping[str, str]) -> None:
+        """Puts tags of the experiment, by which MLflow's pages know how to show it."""
+        for name, value in tags.items():
+            self._put(partial(self.client.set_experiment_tag, self.experiment_id, name, value))
+
+    def reads(self, data: Sequence[Data]) -> None:
+        """Adds data sets to what the parent reads."""
+        self._put(lambda: self.client.log_inputs(self.run_id, list(map(_input, data))))
+
+    def describe(self, note: str) -> None:
+        """Puts the parent's description, in Markdown."""
+        self._put(lambda: self.client.log_batch(self.run_id, tags=_tags({NOTE: note})))
+
+    def vitals(self, metrics: Mapping[str, float]) -> None:
+        """Logs how nodes are, on the parent; steps are seconds since its first start, so that they rise over restarts.
+
+        For a thread of its own: what went wrong before is left for the others to raise.
+        """
+        assert self.parent is not None, "start() comes first"
+        seconds = (_now() - self.parent.info.start_time) // 1000
+        if not metrics or seconds <= self.looked:
+            return
+        self.looked, entries = seconds, _entries(metrics, seconds)
+        for first in range(0, len(entries), METRICS_BATCH):
+            try:
+                self._put(partial(self.client.log_batch, self.run_id, entries[first : first + METRICS_BATCH]))
+            except RuntimeError as mistake:
+                self.outbox.mistake = mistake
+
+    def finish_trial(self, trial: str, status: str, stopped_by: str) -> None:
+        """Closes a trial's run: status FINISHED or FAILED, and what stopped it (`none` where it did all episodes)."""
+        ended = _now()
+        self._put(lambda: self.client.set_tag(self.children[trial], "stopped_by", stopped_by))
+        self._put(lambda: self.client.set_terminated(self.children[trial], status, ended))
+
+    def summarise(
+        self,
+        metrics: Mapping[str, float | None],
+        step: int,
+        note: str,
+        artifacts: list[Path],
+        tags: Mapping[str, str] | None = None,
+        winner: str | None = None,
+    ) -> None:
+        """Logs the sweep's own metrics, a description in Markdown, tags and files, marks the winning trial, and closes
+        the parent run.
+        """
+        entries, ended, last = _entries(metrics, step), _now(), _tags({NOTE: note, **(tags or {})})
+        self._put(lambda: self._log(self.run_id, EPISODES, step, entries))
+        self._put(lambda: self.client.log_batch(self.run_id, tags=last))
+        if winner is not None:
+            self._put(lambda: self.client.set_tag(self.children[winner], "winner", "yes"))
+        for artifact in map(str, artifacts):
+            self._put(partial(self.client.log_artifact, self.run_id, artifact))
+        self._put(lambda: self.client.set_terminated(self.run_id, "FINISHED", ended))
+
+    def fail(self) -> None:
+        """Marks the parent run as failed; the same command again goes on with it."""
+        if self.parent is not None:
+            ended = _now()
+            with suppress(Exception):  # what failed before is not news any more
+                self._put(lambda: self.client.set_terminated(self.run_id, "FAILED", ended))
+
+    def flush(self, seconds: float) -> int:
+        """Waits until all is recorded, but no longer than that. Returns how many calls are left."""
+        return self.outbox.flush(seconds)
+
+    def close(self) -> None:
+        """Sends no more, whatever waits; `flush` comes first."""
+        self.outbox.close()
+
+    def _put(self, call: Callable[[], None]) -> None:
+        def told() -> None:
+            try:
+                call()
+            except (MlflowException, OSError) as error:
+                if is_transient(error):
+                    raise
+                raise refused(error) from None
+
+        self.outbox.put(told)
+
+    def _open(
+        self, identity: str, name: str, parameters: Values, tags: Mapping[str, str], data: Sequence[Data], begun: int
+    ) -> Run:
+        run = self._find(identity)
+        if run is None:
+            self.client.create_run(self.experiment_id, begun, {**tags, WHO: identity}, name)
+            run = self._find(identity)
+            assert run is not None, f"the run of {identity} was made and is not there"
+        else:
+            self.client.update_run(run.info.run_id, status="RUNNING")
+        # Whoever made the run may have ended before its parameters were there, or was another version of this.
+        missing = {key: value for key, value in parameters.items() if key not in run.data.params}
+        entries = [Param(key, cut(str(value), LONGEST_PARAMETER)) for key, value in missing.items()]
+        changed = [tag for tag in _tags(tags) if run.data.tags.get(tag.key) != tag.value]
+        for first in range(0, max(len(entries), len(changed)), BATCH):
+            part = slice(first, first + BATCH)
+            self.client.log_batch(run.info.run_id, params=entries[part], tags=changed[part])
+        inputs = run.inputs.dataset_inputs if run.inputs else []  # an old server tells none
+        there = {(one.dataset.name, one.dataset.digest) for one in inputs}
+        if new := [_input(one) for one in data if (one.name, one.digest) not in there]:
+            self.client.log_inputs(run.info.run_id, new)
+        self.logged |= {(run.info.run_id, by): set() for by in (EPISODES, BEST, SCORE) if by not in run.data.metrics}
+        return run
+
+    def _find(self, identity: str) -> Run | None:
+        """A request to make a run may be carried out long after nobody waits for its answer any more, when another has
+        been made: of such doubles the one that holds most is it, and empty ones are deleted.
+        """
+        found = self.client.search_runs([self.experiment_id], f"tags.`{WHO}` = '{identity}'")
+        found.sort(key=lambda run: (-len(run.data.metrics), -len(run.data.params), run.info.run_id))
+        for double in found[1:]:
+            if not double.data.metrics:
+                with suppress(MlflowException):  # it takes a permission of its own, and an empty run does no harm
+                    self.client.delete_run(double.info.run_id)
+        return found[0] if found else None
+
+    def _log(self, run_id: str, by: str, step: int, entries: list[Metric], tags: Sequence[RunTag] = ()) -> None:
+        """Leaves out the metrics of a step at which the run has the one called `by`."""
+        if (run_id, by) not in self.logged:
+            history = self.client.get_metric_history(run_id, by)
+            self.logged[run_id, by] = {metric.step for metric in history}
+        new = [] if step in self.logged[run_id, by] else entries
+        if new or tags:
+            self.client.log_batch(run_id, new, tags=tags)
+        if new:
+            self.logged[run_id, by].add(step)
+
+
+def _now() -> int:
+    """Milliseconds since 1970. Taken when something happened, which may be long before it can be sent."""
+    return time.time_ns() // 10**6
+
+
+def _entries(metrics: Mapping[str, float | None], step: int) -> list[Metric]:
+    """Stamped once: MLflow leaves out a metric that is sent again and is the same to the millisecond.
+
+    Without what is not known: the interval of a single episode is infinite, and MLflow makes 1.8e308 of that.
+    """
+    now, known = _now(), {key: float(value) for key, value in metrics.items() if value is not None}
+    return [Metric(key, value, now, step) for key, value in known.items() if isfinite(value)]
+
+
+def _tags(tags: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(key, cut(value, LONGEST_TAG)) for key, value in tags.items()]
+
+
+def _input(data: Data) -> DatasetInput:
+    source, profile = json.dumps({"uri": data.uri}), json.dumps(data.profile)
+    dataset = Dataset(data.name, data.digest, data.source_type, source, profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)])
+
+
+def check_tracking(tracking_uri: str) -> None:
+    """Raises ValueError for a tracking URI that is none, or a server that does not answer. Writes nothing."""
+    quiet()
+    if (database := database_of(tracking_uri)) is not None:
+        existing = next(parent for parent in database.parents if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise unreachable(tracking_uri, f"cannot write in {existing}")
+        return
+    try:
+        mlflow.MlflowClient(tracking_uri=tracking_uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise unreachable(tracking_uri, error) from None
+
+
+def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Hyper-parameters of a trial's run and parameters of its sweep's, as text. Writes nothing.
+
+    Raises ValueError for a store that is not there or cannot be reached, and a run that is not there or no trial's.
+    """
+    quiet()
+    if (database := database_of(tracking_uri)) is not None and not database.is_file():  # MLflow would make one
+        raise ValueError(f"run {run_id} must be in MLflow's store but there is no {database}")
+    try:
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        trial = client.get_run(run_id)
+        parent = trial.data.tags.get("mlflow.parentRunId")
+        sweep = client.get_run(parent) if parent else None
+    except Exception as error:
+        if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise ValueError(f"run {run_id} must be in {without_secrets(tracking_uri)} but is not") from None
+        raise unreachable(tracking_uri, error) from None
+    if sweep is None or trial.data.tags.get("fpt.kind") != "trial":
+        kind = trial.data.tags.get("fpt.kind", "run of something else")
+        raise ValueError(f"run {run_id} must be a trial's but is a {kind}, which is no single configuration")
+    return hyper_parameters_of(trial.data.params), dict(sweep.data.params)

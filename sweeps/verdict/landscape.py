@@ -1,0 +1,147 @@
+"""Importance and shape of the search space, for the sweep's report."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
+
+from pipeline.config import HyperParameters
+from sweeps.report import markdown
+from sweeps.statistics.estimates import Estimate, estimate
+
+LEAST_TRIALS = 8
+
+WITH_IMPORTANCE = (
+    "Importance: a parameter's share in what each alone explains of the variance of being among the best quarter, over "
+    "the sampled settings, which TPE spreads unevenly; one without effect has some by chance, more if trials are few."
+)
+WITHOUT_IMPORTANCE = f"Importance cannot be told: that takes {LEAST_TRIALS} complete trials, and scores that differ."
+WITH_SLICES = "Means in % (95 %, over trials) are over the other hyper-parameters, which are not tuned for a slice."
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A trial: accuracy over all episodes, of a stopped one by control variate, and paired difference to the best.
+
+    `name` is `generation.number`, `curve` its accuracy after each rung that it did, `seconds` a worker's an episode.
+    """
+
+    values: HyperParameters
+    score: float
+    difference: Estimate  # on the episodes that both saw; 0 ± 0 for the best itself
+    name: str = ""
+    curve: tuple[Estimate, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def episodes(self) -> int:
+        """How many it did."""
+        return self.curve[-1].episodes if self.curve else self.difference.episodes
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Neighbouring values of a hyper-parameter, None for names and truths; `mean` is over trials, not episodes."""
+
+    label: str
+    low: float | None
+    high: float | None
+    trials: int
+    best: float
+    mean: Estimate
+
+
+def best_of(trials: Sequence[Scored]) -> Scored:
+    """The trial that all others are compared with. Raises ValueError for no trials."""
+    if not trials:
+        raise ValueError("trials must be at least 1 but got 0")
+    return max(trials, key=lambda one: (one.difference.mean == one.difference.ci95 == 0, one.episodes, one.score))
+
+
+def importances(study: optuna.Study) -> dict[str, float] | None:
+    """PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255), in the form for conditional spaces (arXiv:2601.20800).
+
+    Each hyper-parameter's share, largest first, in the variance of being among the best quarter that they explain each
+    alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) added up.
+    Nothing is random. None for fewer than LEAST_TRIALS complete trials, and where too many score the same.
+    """
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < LEAST_TRIALS:
+        return None
+    sampled = {label: kind for trial in complete for label, kind in trial.distributions.items()}
+    explained: dict[str, float] = defaultdict(float)
+    with warnings.catch_warnings():  # of ties, and of what a single trial has
+        warnings.simplefilter("ignore")
+        for label, kind in sorted(sampled.items()):
+            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)  # a tenth of 16 trials would be one or two
+            if isinstance(kind, CategoricalDistribution):
+                evaluator._prior_weight = 0.0  # any hides most of what choices explain, however many the trials
+            found = get_param_importances(study, evaluator=evaluator, params=[label], normalize=False)
+            explained[label.removesuffix(" is zero").split(" of ")[0]] += found[label]
+    total, largest_first = sum(explained.values()), sorted(explained, key=lambda name: (-explained[name], name))
+    return {name: explained[name] / total for name in largest_first} if total > 0 else None
+
+
+def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
+    """Accuracy against one hyper-parameter, of the trials that have it.
+
+    Names, truths and 0 are slices of their own; other values make at most `bins` more of nearly as many trials each,
+    and equal ones are never parted. Raises ValueError for no trials, no bins, and a name that no trial has.
+    """
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1 but got {bins}")
+    if name not in (known := kinds(trials)):
+        raise ValueError(f"name must be one of {', '.join(known)} but got {name!r}")
+    own, numeric = [trial for trial in trials if name in trial.values], known[name]
+    alike: dict[Any, list[Scored]] = defaultdict(list)
+    for trial in sorted(own, key=lambda trial: trial.values[name]) if numeric else own:
+        alike[trial.values[name] if numeric else repr(trial.values[name])].append(trial)
+    apart = [alike.pop(0)] if 0 in alike else []
+    parts = apart + _joined(list(alike.values()), bins if numeric else len(alike))
+    return [_slice([trial.score for trial in part], part[0].values[name], part[-1].values[name]) for part in parts]
+
+
+def _joined(groups: list[list[Scored]], bins: int) -> list[list[Scored]]:
+    """Neighbours joined until they are at most so many, each as near as can be to its share of what is left."""
+    if len(groups) <= bins:
+        return groups
+    sizes = np.cumsum([len(group) for group in groups])
+    end = int(np.abs(sizes - sizes[-1] / bins).argmin()) + 1
+    return [[trial for group in groups[:end] for trial in group], *_joined(groups[end:], bins - 1)]
+
+
+def _slice(scores: Sequence[float], first: float | str, last: float | str) -> Slice:
+    label = " – ".join(dict.fromkeys(f"{end:.3g}" if isinstance(end, float) else str(end) for end in (first, last)))
+    low, high = (None if isinstance(end, (str, bool)) else float(end) for end in (first, last))
+    return Slice(label, low, high, len(scores), max(scores), estimate(scores))
+
+
+def kinds(trials: Sequence[Scored]) -> dict[str, bool]:
+    """Hyper-parameters, as they come in a trial that has most, and whether their values are numbers.
+
+    Raises ValueError for no trials.
+    """
+    if not trials:
+        raise ValueError("trials must be at least 1 but got 0")
+    names = dict.fromkeys(name for trial in sorted(trials, key=lambda one: -len(one.values)) for name in trial.values)
+    return {name: not any(isinstance(trial.values.get(name), (str, bool)) for trial in trials) for name in names}
+
+
+def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) -> list[str]:
+    """A section: importances, then slices of each hyper-parameter, the most important first."""
+    shares, lines = importances or {}, ["## Search space", ""]
+    if shares:
+        lines += [*markdown.table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
+    lines += [WITH_IMPORTANCE if shares else WITHOUT_IMPORTANCE, "", WITH_SLICES]
+    for name in sorted(kinds(trials), key=lambda name: -shares.get(name, 0)):
+        told = slices(trials, name)
+        rows = [(one.label, one.trials, str(one.mean).removesuffix(" ± inf"), f"{100 * one.best:.1f}") for one in told]
+        lines += ["", *markdown.table((name, "trials", "mean", "best"), rows)]
+    return lines

@@ -1,0 +1,316 @@
+import os
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.layers import resample_abs_pos_embed
+from torch import nn
+
+import fpt.glyphs.backbone  # noqa: F401  (registers the embedded backbone with timm)
+from fpt.backbones.weights import load_weights, read_weights
+from tests.conftest import NARROW, SMALL
+
+HEAD = {"mlp.0.weight": torch.ones(8, 48), "mlp.0.bias": torch.ones(8), "last_layer.weight_v": torch.ones(5, 8)}
+
+
+def build(kind="vit", seed=0, **options):
+    """A small model whose weights are all random: timm's own are zero or one in many places."""
+    name, own = SMALL[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = timm.create_model(name, **{**NARROW, **own, **options}).eval().requires_grad_(False)
+        for weight in model.parameters():
+            weight.copy_(torch.randn_like(weight) / 10)
+    return model
+
+
+def prefixed(state, prefix):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def zeros(state):
+    return {name: torch.zeros_like(value) for name, value in state.items()}
+
+
+def arguments():
+    """What DINO's `args` and optimizer hold: text, numbers, and a learning rate out of a NumPy schedule."""
+    groups = [{"lr": np.float64(0.1), "weight_decay": np.float32(0.2), "schedule": np.arange(3.0)}]
+    return {"args": Namespace(arch="vit_small", momentum=np.float64(0.9)), "optimizer": {"param_groups": groups}}
+
+
+LAYOUTS = {
+    "plain": lambda state: state,
+    "DataParallel": lambda state: prefixed(state, "module."),
+    "compiled": lambda state: {"state_dict": prefixed(state, "module._orig_mod.")},
+    "DINO": lambda state: {
+        "student": prefixed({**prefixed(zeros(state), "backbone."), **prefixed(HEAD, "head.")}, "module."),
+        "teacher": {**prefixed(state, "backbone."), **prefixed(HEAD, "head.")},
+        "dino_loss": {"center": torch.zeros(1, 8)},
+        "epoch": 3,
+        **arguments(),
+    },
+    "DINO, wrapped teacher": lambda state: {
+        "student": prefixed(zeros(state), "module.backbone."),
+        "teacher": prefixed({**prefixed(state, "backbone."), **prefixed(HEAD, "head.")}, "module."),
+    },
+    "student alone": lambda state: {"student": prefixed(state, "module.backbone."), "epoch": 3},
+    "iBOT": lambda state: {"state_dict": {**state, "masked_embed": torch.zeros(1, 48)}},
+    "iBOT, teacher": lambda state: {
+        "student": prefixed(zeros(state), "module.backbone."),
+        "teacher": prefixed({**state, "masked_embed": torch.zeros(1, 48)}, "backbone."),
+    },
+    "MAE": lambda state: {
+        "model": {
+            **state,
+            "mask_token": torch.zeros(1, 1, 32),
+            "decoder_pos_embed": torch.zeros(1, 5, 32),
+            "decoder_blocks.0.attn.proj.weight": torch.zeros(32, 32),
+        },
+        "scaler": {"scale": 65536.0},
+        **arguments(),
+    },
+    "DeiT": lambda state: {
+        "model": {**zeros(state), "head.weight": torch.ones(10, 48)},
+        "model_ema": {**state, "head.weight": torch.ones(10, 48), "head.bias": torch.ones(10)},
+    },
+    "nested, averaged weights empty": lambda state: {"model_ema": {}, "model": {"state_dict": state}},
+}
+
+
+def saved(tmp_path, content, name="weights.pth", **options):
+    torch.save(content, tmp_path / name, **options)
+    return tmp_path / name
+
+
+def outputs(model):
+    side = model.patch_embed.img_size[0]
+    return model(torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)))
+
+
+def assert_same_model(loaded, original):
+    torch.testing.assert_close(outputs(loaded), outputs(original), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_model_back(layout, tmp_path):
+    original, other = build(), build(seed=1)
+    assert not torch.allclose(outputs(other), outputs(original))
+    path = saved(tmp_path, LAYOUTS[layout](original.state_dict()))
+    result = load_weights(other, read_weights(path), str(path))
+    assert_same_model(other, original)
+    assert result.matched == tuple(sorted(original.state_dict()))
+    assert result.missing == result.mismatched == ()
+    assert not any(name.startswith(("module.", "backbone.", "blocks.")) for name in result.unexpected)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_every_architecture_gives_the_same_model_back(kind, tmp_path):
+    original, other = build(kind), build(kind, seed=1)
+    result = load_weights(other, read_weights(saved(tmp_path, original.state_dict())), "weights")
+    assert_same_model(other, original)
+    assert result.missing == result.unexpected == result.mismatched == ()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin"])
+def test_every_kind_of_file_is_read(suffix, tmp_path):
+    state, path = build().state_dict(), tmp_path / f"weights{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    read = read_weights(path)
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], value) for name, value in state.items())
+
+
+def test_the_embedded_backbone_is_loaded(tmp_path):
+    original, other = (timm.create_model("vit_micro_glyphs") for _ in range(2))
+    state = original.state_dict()
+    result = load_weights(other, read_weights(saved(tmp_path, {"model": state})), "weights")
+    assert result.missing == result.unexpected == result.mismatched == ()
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+def test_files_from_before_numpy_2_and_torch_1_6_are_read(core, tmp_path):
+    content = LAYOUTS["DINO"](build().state_dict())
+    path = saved(tmp_path, content, _use_new_zipfile_serialization=False)
+    raw = path.read_bytes()
+    assert b"cnumpy._core.multiarray\nscalar" in raw
+    path.write_bytes(raw.replace(b"cnumpy._core", b"c" + core))
+    assert torch.equal(read_weights(path)["cls_token"], content["teacher"]["backbone.cls_token"])
+
+
+def test_half_precision_is_widened(tmp_path):
+    original, other = build(), build(seed=1)
+    path = saved(tmp_path, {name: value.half() for name, value in original.state_dict().items()})
+    load_weights(other, read_weights(path), "weights")
+    for name, value in other.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, original.state_dict()[name].half().float())
+
+
+def test_layer_scales_of_deit_3_are_renamed():
+    original, other = (timm.create_model("deit3_small_patch16_224", img_size=32, **NARROW) for _ in range(2))
+    nn.init.normal_(original.blocks[1].ls2.gamma)
+    state = {name.replace("ls1.gamma", "gamma_1"): value for name, value in original.state_dict().items()}
+    state = {name.replace("ls2.gamma", "gamma_2"): value for name, value in state.items()}
+    assert "blocks.1.gamma_2" in state
+    assert load_weights(other, state, "weights").missing == ()
+    assert torch.equal(other.blocks[1].ls2.gamma, original.blocks[1].ls2.gamma)
+
+
+@pytest.mark.parametrize("side", [32, 96, (32, 64)])
+def test_another_image_size_resamples_the_position_embeddings(side):
+    original, other = build(img_size=64), build(seed=1, img_size=side)
+    result = load_weights(other, original.state_dict(), "weights")
+    assert result.missing == result.unexpected == result.mismatched == ()
+    expected = resample_abs_pos_embed(original.pos_embed, other.patch_embed.grid_size, (4, 4), num_prefix_tokens=1)
+    assert torch.equal(other.pos_embed, expected)
+    assert torch.equal(other.pos_embed[:, 0], original.pos_embed[:, 0])
+    assert torch.equal(other.blocks[1].mlp.fc2.weight, original.blocks[1].mlp.fc2.weight)
+
+
+def test_what_does_not_fit_is_told_and_left_as_it_was():
+    state, model = build().state_dict(), build(seed=1, num_classes=7)
+    before = model.norm.bias.clone()
+    del state["norm.bias"]
+    state |= {"norm.weight": torch.ones(3), "head.weight": torch.ones(10, 48), "fc_norm.weight": torch.ones(48)}
+    result = load_weights(model, state, "weights")
+    assert result.missing == ("head.bias", "norm.bias")
+    assert result.unexpected == ("fc_norm.weight",)
+    assert result.mismatched == (("head.weight", (10, 48), (7, 48)), ("norm.weight", (3,), (48,)))
+    assert len(result.matched) == len(model.state_dict()) - 4
+    assert torch.equal(model.norm.bias, before)
+
+
+def test_a_model_that_timm_knows_nothing_of_is_filled_by_name():
+    model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+    assert load_weights(model, other.state_dict(), "weights").matched == ("bias", "weight")
+    assert torch.equal(model.weight, other.weight)
+
+
+def without(*parts):
+    return lambda state: {name: value for name, value in state.items() if not any(part in name for part in parts)}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without("blocks.1.attn.proj.bias"), r"1 missing \(blocks.1.attn.proj.bias\), 0 unexpected"),
+        (without("cls_token"), r"1 missing \(cls_token\)"),
+        (without("patch_embed"), r"2 missing \(patch_embed.proj.bias, patch_embed.proj.weight\)"),
+        (without("fc1", "fc2"), r"8 missing \(blocks.0.mlp.fc1.bias, blocks.0.mlp.fc1.weight, .*, \.\.\.\)"),
+        (lambda state: HEAD, r"but 0.0% of them fit, 0 by name and shape, 30 missing"),
+        (lambda state: state | {"blocks.2.norm1.bias": torch.ones(48)}, r"1 unexpected \(blocks.2.norm1.bias\)"),
+        (lambda state: state | {"a": torch.ones(1), "reg_token": torch.ones(1)}, r"2 unexpected \(reg_token, a\)"),
+        (
+            lambda state: state | {"blocks.0.norm1.bias": torch.ones(64)},
+            r"1 of another shape \(blocks.0.norm1.bias \(64,\) for \(48,\)\)",
+        ),
+    ],
+)
+def test_too_little_is_refused_with_numbers(change, told):
+    model = build(seed=1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"^a\.pth must hold the weights of vit_tiny_patch16_224: .*{told}"):
+        load_weights(model, change(build().state_dict()), "a.pth")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_share_is_of_values_without_the_head():
+    """Of 4 + 96 + head values, the file has 96, then 4."""
+    model = nn.Module()
+    model.small, model.large, model.head = nn.Linear(4, 1, bias=False), nn.Linear(96, 1, bias=False), nn.Linear(99, 99)
+    assert load_weights(model, {"large.weight": torch.ones(1, 96)}, "weights").matched == ("large.weight",)
+    with pytest.raises(ValueError, match=r"90% of all values; but 4\.0% of them fit, 1 by name and shape, 3 missing"):
+        load_weights(model, {"small.weight": torch.ones(1, 4)}, "weights")
+
+
+def test_a_file_of_another_width_is_refused():
+    with pytest.raises(ValueError, match=r"a\.pth must hold the weights of vit_tiny_patch16_224.*of another shape"):
+        load_weights(build(), build(embed_dim=96).state_dict(), "a.pth")
+
+
+def test_what_timm_cannot_translate_is_refused_in_words():
+    state = build("distilled", img_size=96).state_dict()  # one token more than a square grid and [CLS]
+    with pytest.raises(ValueError, match=r"^a\.pth must hold the weights of vit_tiny_patch16_224 but timm cannot"):
+        load_weights(build(), state, "a.pth")
+
+
+class Intruder:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("call", "name"), [(os.mkdir, r"posix\.mkdir"), (eval, "eval"), (open, r"io\.open"), (nn.Linear, r"torch\.nn.*")]
+)
+def test_a_file_that_needs_code_is_refused_and_runs_none(call, name, zipped, tmp_path):
+    trace = tmp_path / "trace"
+    arguments = {os.mkdir: [str(trace)], eval: [f"open({str(trace)!r}, 'w')"], open: [str(trace), "w"]}
+    content = build().state_dict() | {"intruder": Intruder(call, *arguments.get(call, [2, 2]))}
+    path = saved(tmp_path, content, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match=rf"^weights must be plain tensors but {path} needs {name} to run: .*[^\n]$"):
+        read_weights(path)
+    assert not trace.exists()
+
+
+def test_what_stands_beside_the_weights_runs_nothing(tmp_path):
+    """A name that is let through is a stand-in: its arguments go nowhere, whatever they are."""
+
+    class Odd(Namespace):
+        def __reduce__(self):
+            return Namespace, (1, 2, 3), {"weight": torch.ones(1)}
+
+    path = saved(tmp_path, {"args": Odd(), "weight": torch.zeros(1)})
+    before = set(torch.serialization.get_safe_globals())
+    assert read_weights(path).keys() == {"weight"}
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("damage", ["truncated", "truncated, old format", "text", "page", "empty"])
+def test_a_damaged_file_is_refused_in_one_sentence(damage, suffix, tmp_path):
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        save_file(build().state_dict(), path)
+    else:
+        torch.save(build().state_dict(), path, _use_new_zipfile_serialization="old" not in damage)
+    whole = path.read_bytes()
+    path.write_bytes(
+        {"text": b"hello\n", "page": b"<!DOCTYPE html>", "empty": b""}.get(damage, whole[: -len(whole) // 3])
+    )
+    with pytest.raises(ValueError, match=rf"^weights must be a whole file of {suffix} but {path} cannot be read$"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("absent.pth", "must be an existing file but got .*absent.pth"),
+        ("folder.pth", "must be an existing file but got .*folder.pth"),
+        ("weights.npz", r"must be a file that ends in .safetensors, .pth, .pt, .bin but got .*weights.npz"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_named(name, reason, tmp_path):
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(ValueError, match=f"^weights {reason}$"):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 3}, {"model": {"a": 1}}, [torch.ones(1)], torch.ones(1)])
+def test_a_file_without_weights_is_named(content, tmp_path):
+    path = saved(tmp_path, content)
+    with pytest.raises(ValueError, match=f"^weights must be tensors by name but {path} holds none"):
+        read_weights(path)
+
+
+def test_names_that_prefixes_alone_tell_apart_are_refused(tmp_path):
+    path = saved(tmp_path, {"backbone.norm.bias": torch.ones(1), "norm.bias": torch.zeros(1)})
+    with pytest.raises(ValueError, match=f"^weights must have one name each but in {path} some differ only in module"):
+        read_weights(path)

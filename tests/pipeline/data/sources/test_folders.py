@@ -1,0 +1,129 @@
+import os
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from pipeline.data.sources.folders import folder
+from tests.pipeline.data.sources.trees import FOLDER, grow, note, told
+
+
+def test_class_folders(tmp_path: Path):
+    assert told(folder(grow(tmp_path, FOLDER))) == [
+        (None, "a", "a/1.jpeg"),
+        (None, "a", "a/x/deep.webp"),
+        (None, "b", "b/1.jpg"),
+        (None, "b", "b/2.PNG"),
+        (None, "c d", "c d/1.tiff"),
+    ]
+
+
+def test_split_folders(tmp_path: Path):
+    root = grow(tmp_path, {"Train/b/1.jpg": "", "val/a/1.jpg": "", "test/c/1.jpg": "", "valid/d/1.jpg": ""})
+    assert told(folder(root)) == [
+        ("validation", "a", "val/a/1.jpg"),
+        ("base", "b", "Train/b/1.jpg"),
+        ("novel", "c", "test/c/1.jpg"),
+        ("validation", "d", "valid/d/1.jpg"),
+    ]
+
+
+def test_one_folder_of_another_name_makes_all_of_them_classes(tmp_path: Path):
+    root = grow(tmp_path, {"train/1.jpg": "", "val/x/1.jpg": "", "track/1.jpg": ""})
+    names = [name for _, name, _ in told(folder(root))]
+    assert names == ["track", "train", "val"]
+
+
+def test_a_class_in_two_splits(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"class 'cat' of .* must lie in one split but lies in base and in novel: "):
+        folder(grow(tmp_path, {"train/cat/1.jpg": "", "test/cat/2.jpg": "", "test/dog/1.jpg": ""}))
+
+
+def test_what_is_passed_over_is_noted(tmp_path: Path):
+    files = {".git/1.jpg": "", "a/.hidden.jpg": "", "a/1.jpg": "", "a/x/read.me": "", "top.jpg": "", "top.txt": ""}
+    root = grow(tmp_path, files)
+    (root / "empty").mkdir()
+    listing = folder(root)
+    assert told(listing) == [(None, "a", "a/1.jpg")]
+    assert listing.notes == (
+        "Class folders without an image: 1 (empty).",
+        "Hidden files and folders passed over: 2 (.git, a/.hidden.jpg).",
+        "Files that are no images by their suffix passed over: 2 (a/x/read.me, top.txt).",
+        "Images outside of class folders passed over: 1 (top.jpg).",
+    )
+
+
+def test_no_images_says_what_was_passed_over(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"root must hold .* has none \(.*passed over: 4 \(1\.jpg, 2\.jpg, 3\.jpg, "):
+        folder(grow(tmp_path, {f"{i}.jpg": "" for i in (1, 2, 3, 4)}))
+
+
+def test_links_that_lead_out(tmp_path: Path):
+    grow(tmp_path, {"outside/secret/1.jpg": "", "root/a/1.jpg": ""})
+    root = tmp_path / "root"
+    (root / "b").symlink_to(tmp_path / "outside" / "secret")
+    (root / "a" / "2.jpg").symlink_to("../../outside/secret/1.jpg")
+    (root / "a" / "more").symlink_to(tmp_path / "outside")
+    (root / "a" / "gone.jpg").symlink_to("nothing.jpg")
+    listing = folder(root)
+    assert told(listing) == [(None, "a", "a/1.jpg")]
+    assert note(listing, "Links that lead out") == f"Links that lead out of {root} passed over: 3 (a/2.jpg, a/more, b)."
+    assert note(listing, "Links that lead nowhere").endswith(": 1 (a/gone.jpg).")
+
+
+def test_links_inside(tmp_path: Path):
+    root = grow(tmp_path, {"a/1.jpg": "", "a/x/2.jpg": "", ".store/3.jpg": "", ".store/more/4.jpg": ""})
+    (root / "b").mkdir()
+    (root / "b" / "5.jpg").symlink_to("../.store/3.jpg")
+    (root / "b" / "w").symlink_to("../.store/more")
+    (root / "c").symlink_to("a")
+    (root / "a" / "again.jpg").symlink_to("x/2.jpg")
+    listing = folder(root)
+    assert [path for _, _, path in told(listing)] == [
+        "a/1.jpg",
+        "a/x/2.jpg",
+        "b/5.jpg",
+        "b/w/4.jpg",
+        "c/1.jpg",
+        "c/x/2.jpg",
+    ]
+    assert note(listing, "Links to what is walked anyway") == (
+        "Links to what is walked anyway passed over: 2 (a/again.jpg, c/again.jpg)."
+    )
+    assert note(listing, "Links to what lies outside").endswith("followed: 3 (b/5.jpg, b/w, c).")
+
+
+def test_circles_of_links_end(tmp_path: Path):
+    root = grow(tmp_path, {"a/1.jpg": "", "b/2.jpg": ""})
+    (root / "a" / "up").symlink_to("..")
+    (root / "a" / "self").symlink_to(".")
+    (root / "a" / "b").symlink_to("../b")
+    (root / "b" / "a").symlink_to("../a")
+    (root / "back").symlink_to(".")
+    (root / "itself").symlink_to("itself")
+    listing = folder(root)
+    assert [path for _, _, path in told(listing)] == ["a/1.jpg", "a/b/2.jpg", "b/2.jpg", "b/a/1.jpg"]
+    assert note(listing, "Links that lead nowhere").endswith(": 1 (itself).")
+
+
+def test_root_may_be_a_link(tmp_path: Path):
+    grow(tmp_path / "real", FOLDER)
+    (tmp_path / "link").symlink_to("real")
+    assert told(folder(tmp_path / "link")) == told(folder(tmp_path / "real"))
+
+
+def test_what_is_no_file_is_no_image(tmp_path: Path):
+    root = grow(tmp_path, {"a/1.jpg": ""})
+    os.mkfifo(root / "a" / "pipe.jpg")
+    assert [path for _, _, path in told(folder(root))] == ["a/1.jpg"]
+
+
+def test_the_order_of_the_file_system_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = grow(tmp_path, FOLDER | {".x": "", "y": "", "a/.z": "", "e/no": ""})
+    (root / "a" / "b").symlink_to("../b")
+    (root / "a" / "c").symlink_to("../b")
+    expected = folder(root)
+    scan = os.scandir
+    for order in (sorted, lambda entries, key: sorted(entries, key=key, reverse=True)):
+        monkeypatch.setattr(os, "scandir", lambda path, order=order: nullcontext(order(scan(path), key=os.fspath)))
+        assert folder(root) == expected

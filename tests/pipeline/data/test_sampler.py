@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from pipeline.config import Episodes
+from pipeline.data.sampler import EpisodeSampler, sampler_of
+
+# Ten classes of unequal size; the store's rows of a class need not lie side by side.
+CLASSES = {f"class {i}": np.arange(i, 10 * (6 + i), 10) for i in range(10)}
+
+
+def sampler(seed=0, way=4, shot=2, query=3):
+    return EpisodeSampler(CLASSES, way, shot, query, seed)
+
+
+def arrays(episode):
+    return episode.support, episode.labels, episode.query, episode.query_labels
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(arrays(one), arrays(other), strict=True))
+
+
+def test_an_episode_is_a_pure_function_of_seed_and_index():
+    forwards = [sampler()[index] for index in range(30)]
+    one = sampler()
+    for index in reversed(range(30)):
+        assert same(one[index], forwards[index])
+
+
+def test_the_global_generator_is_left_alone():
+    before = np.random.get_state()[1].copy()
+    sampler()[7]
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_episodes_differ_with_index_and_seed():
+    drawn = [sampler(seed)[index] for seed in (0, 1) for index in range(20)]
+    assert not any(same(drawn[i], drawn[j]) for i in range(40) for j in range(i))
+
+
+def test_support_and_query_are_disjoint_and_labels_right():
+    for index in range(50):
+        episode = sampler()[index]
+        everything = np.concatenate([episode.support, episode.query])
+        assert len(set(everything.tolist())) == 4 * (2 + 3)
+        assert episode.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert episode.query_labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+        class_of_label = {}
+        rows = [
+            *zip(episode.support, episode.labels, strict=True),
+            *zip(episode.query, episode.query_labels, strict=True),
+        ]
+        for row, label in rows:
+            (name,) = [name for name, members in CLASSES.items() if row in members]
+            assert class_of_label.setdefault(label, name) == name
+        assert len(set(class_of_label.values())) == 4
+
+
+def test_every_class_and_image_turns_up():
+    seen = np.concatenate([np.concatenate(arrays(sampler()[index])[::2]) for index in range(300)])
+    assert set(seen.tolist()) == set(np.concatenate(list(CLASSES.values())).tolist())
+
+
+@pytest.mark.parametrize("way", [1, 11])
+def test_way_is_checked(way):
+    with pytest.raises(ValueError, match=f"way must be from 2 to 10, the classes there are, but got {way}"):
+        sampler(way=way)
+
+
+def test_a_class_with_too_few_images_is_named():
+    sampler(shot=3, query=3)
+    with pytest.raises(ValueError, match=r"must be at most 6, the images of class 'class 0', but got 3 \+ 4"):
+        sampler(shot=3, query=4)
+
+
+def test_classes_that_are_too_small_are_left_out_where_that_is_asked_for():
+    wanted = Episodes(way=2, shot=1, query=2, seed=0)
+    classes = {"a": np.arange(5), "small": np.arange(5, 7), "b": np.arange(7, 10)}
+    with pytest.raises(ValueError, match=r"the images of class 'small', but got 1 \+ 2; dataset\.small_classes"):
+        sampler_of(classes, wanted, "refuse")
+    sampler = sampler_of(classes, wanted, "leave_out")
+    drawn = np.concatenate([sampler[index].support for index in range(20)])
+    assert not set(drawn) & {5, 6}
+    with pytest.raises(ValueError, match=r"episodes\.way must be from 2 to 1, the classes there are, but got 2"):
+        sampler_of({"a": np.arange(5), "small": np.arange(5, 7)}, wanted, "leave_out")

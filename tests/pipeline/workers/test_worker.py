@@ -1,0 +1,150 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fpt.backbones.loading import load_backbone
+from fpt.problems.solving import solve
+from pipeline.config import Run, with_hyper_parameters
+from pipeline.data.sampler import EpisodeSampler
+from pipeline.data.store import Sample, pack
+from pipeline.orders import Order
+from pipeline.storage.ledger import CIRCUMSTANCES, SCHEMA
+from pipeline.workers.features import FrozenImages
+from pipeline.workers.worker import Worker, backbone_fingerprint, episode_tensors, setting
+
+EPISODES = (3, 4, 9)
+
+
+@pytest.fixture
+def worker(run: Run, store_path: Path, tmp_path: Path) -> Worker:
+    return Worker("worker-7", run, store_path, str(tmp_path / "ledger"))
+
+
+def variants(run):
+    """Configurations that share stacks, and some that do not, by names that stand for their hashes."""
+    values = {
+        "prompts": {"alpha": 2.0},
+        "other prompts": {"alpha": 1.0, "lambda": 0.0, "patches": 9},
+        "none": {"alpha": 0.0},
+        "masks": {"variant": "masks", "alpha": 3.0},
+        "frozen": {"name": "protonet"},
+        "probe": {"name": "linear_probe", "head": "r2d2", "batch": 2},
+    }
+    return {name: with_hyper_parameters(run, chosen) for name, chosen in values.items()}
+
+
+def alone(worker, run, episode):
+    """A problem solved by itself, on features computed anew."""
+    wanted = run.episodes
+    sampler = EpisodeSampler(worker.store.classes(wanted.split), wanted.way, wanted.shot, wanted.query, wanted.seed)
+    frozen = FrozenImages(worker.backbone, worker.store, 64)
+    tensors = episode_tensors(worker.backbone, worker.store, frozen, [sampler[episode]], run.solver.blocks)
+    ((outcome,),) = solve(worker.backbone, tensors, [setting(run)], 1)
+    return outcome
+
+
+def test_an_order_gives_what_its_problems_give_alone(worker, run):
+    runs = variants(run)
+    rows = worker.solve(Order("order", runs, EPISODES), 2)
+    assert [(row["config_hash"], row["episode"]) for row in rows] == [(name, i) for name in runs for i in EPISODES]
+    for row in rows:
+        expected = alone(worker, runs[row["config_hash"]], row["episode"])
+        assert tuple(row["class_hits"]) == expected.hits
+        assert row["correct"] == sum(expected.hits)
+        assert row["queries"] == 3 * 3
+        assert row["accuracy"] == sum(expected.hits) / 9
+        assert row["failed"] is False
+        for name in ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after"):
+            value = getattr(expected, name)
+            assert row[name] == (None if value is None else pytest.approx(value, rel=1e-4))
+        assert (row["worker"], row["attempt"]) == ("worker-7", 2)
+    assert len({row["accuracy"] for row in rows}) > 1
+
+
+def test_rows_are_in_the_ledger_before_they_are_handed_over(worker, run):
+    rows = worker.solve(Order("000003-name", variants(run), EPISODES), 1)
+    key = ["config_hash", "episode"]
+    expected = sorted(rows, key=lambda row: [row[name] for name in key])
+    assert worker.ledger.read().to_pylist() == [{name: row[name] for name in SCHEMA.names} for row in expected]
+    assert [path.name for path in Path(worker.ledger.folder.root, "rows").iterdir()] == ["000003-name.parquet"]
+
+
+def test_the_same_order_gives_the_same_bits_on_a_worker_with_another_past(worker, run, store_path, tmp_path):
+    order = Order("order", variants(run), EPISODES)
+    worker.solve(Order("before", variants(run), (4, 5, 6)), 1)
+    fresh = Worker("worker-0", run, store_path, str(tmp_path / "another"))
+
+    def results(rows):
+        return [{name: value for name, value in row.items() if name not in CIRCUMSTANCES} for row in rows]
+
+    assert results(worker.solve(order, 1)) == results(fresh.solve(order, 1))
+
+
+def test_true_masks_lie_on_the_key_and_only_prompts_are_located(worker, run):
+    rows = {row["config_hash"]: row for row in worker.solve(Order("order", variants(run), (0,)), 1)}
+    assert rows["masks"]["prompt_precision"] == 1.0
+    assert 0 < rows["masks"]["prompt_chance"] < 0.2  # 16 x 16 pixels of 64 x 64, in whole patches
+    assert rows["prompts"]["prompt_chance"] == rows["masks"]["prompt_chance"]
+    for name in ("none", "frozen", "probe"):
+        assert rows[name]["prompt_precision"] is None
+        assert rows[name]["prompt_chance"] is None
+        assert rows[name]["attention_on_key_before"] == rows["masks"]["attention_on_key_before"]
+    assert rows["frozen"]["attention_on_key_after"] == rows["frozen"]["attention_on_key_before"]
+
+
+def test_a_problem_that_diverges_fails_alone(worker, run):
+    steady = with_hyper_parameters(run, {"lr": 1e-3})
+    diverging = with_hyper_parameters(run, {"lr": 1e38})
+    rows = worker.solve(Order("order", {"steady": steady, "diverging": diverging}, (0, 1)), 1)
+    assert [row["failed"] for row in rows] == [False, False, True, True]
+    assert [row["accuracy"] for row in rows[2:]] == [None, None]
+    assert [tuple(row["class_hits"]) for row in rows[:2]] == [alone(worker, steady, i).hits for i in (0, 1)]
+    assert worker.ledger.read(["diverging"])["accuracy"].to_pylist() == [None, None]
+
+
+def test_one_order_adapts_the_same_blocks(worker, run):
+    runs = {"one": run, "two": with_hyper_parameters(run, {"blocks": 2})}
+    with pytest.raises(ValueError, match="must adapt the same blocks"):
+        worker.solve(Order("order", runs, (0,)), 1)
+    assert worker.ledger.read().num_rows == 0
+
+
+def test_images_of_another_side_are_refused(run, tmp_path):
+    image = np.zeros((32, 32, 3), np.uint8)
+    path = pack([Sample("novel", "one", image)], tmp_path / "small.arrow")
+    with pytest.raises(ValueError, match="of side 32 but vit_micro_glyphs takes 64"):
+        Worker("worker-0", run, path, str(tmp_path / "ledger"))
+
+
+def test_limits_tell_what_only_images_and_weights_can(worker, store, tmp_path):
+    assert worker.limits() == {
+        "dataset_fingerprint": store.fingerprint,
+        "backbone_fingerprint": backbone_fingerprint(worker.backbone),
+        "precision": worker.precision,
+        "device": worker.backbone.device.type,
+        "patches": 64,
+        "depth": 6,
+        "masks": True,
+        "classes": {"validation": 6, "novel": 6},
+    }
+
+
+def test_the_fingerprint_of_a_backbone_is_that_of_its_weights():
+    one, same = (load_backbone("vit_micro_glyphs", device="cpu") for _ in range(2))
+    assert backbone_fingerprint(one) == backbone_fingerprint(same)
+    with torch.no_grad():
+        same.blocks[3].mlp.fc1.bias[5] += 1e-3
+    assert backbone_fingerprint(one) != backbone_fingerprint(same)
+
+
+def test_a_setting_is_the_configuration_in_plain_values(run):
+    values = {"variant": "paper", "order": "rollout", "lambda": 0.5, "alpha": 2, "tau": 3, "patches": 7, "lr": 0.25}
+    chosen = setting(with_hyper_parameters(run, {**values, "rows": "class", "heads": "each", "batch": 2}))
+    assert (chosen.solver, chosen.prompts, chosen.order) == ("lora", "paper", "rollout")
+    assert (chosen.lambda_, chosen.alpha, chosen.tau, chosen.patches, chosen.rate) == (0.5, 2, 3, 7, 0.25)
+    training = chosen.training
+    assert (training.way, training.epochs, training.rank, training.batch) == (3, 2, 2, 2)
+    assert (training.rows, training.heads, training.layers) == ("class", "each", 1)
+    assert setting(with_hyper_parameters(run, {"name": "protonet", "alpha": 2})).alpha == 0.0

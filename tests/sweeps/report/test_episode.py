@@ -1,0 +1,195 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fpt.backbones.backbone import Backbone
+from fpt.glyphs.scenes import scene
+from fpt.problems.solving import prompts_of_all, stack_of
+from fpt.prompts.localisation import precision
+from fpt.solvers import SOLVERS
+from pipeline.config import BackboneName, Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
+from pipeline.data.sampler import sampler_of
+from pipeline.data.store import ImageStore, Sample, pack
+from pipeline.orders import Order
+from pipeline.workers.features import FrozenImages
+from pipeline.workers.worker import Worker, backbone_of, episode_tensors, setting
+from sweeps.report import episode as pictures
+from sweeps.report.episode import as_json, draw_solved, picture_of_episode, solved_episode, spread
+from tests.fpt.prompts.test_pyramids import swin
+
+CLASSES = ("h", "a long name of a class", "$", "猫")
+EPISODE = 3
+
+
+def packed(folder, with_masks):
+    """Scenes of four classes, 6 of each."""
+    return pack(
+        (
+            Sample("novel", name, one.image, one.mask if with_masks else None)
+            for way, name in enumerate(CLASSES)
+            for one in (scene("novel", way, i) for i in range(6))
+        ),
+        folder / "scenes.arrow",
+    )
+
+
+@pytest.fixture(scope="module")
+def store_path(tmp_path_factory):
+    return packed(tmp_path_factory.mktemp("scenes"), True)
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run(
+        dataset=Dataset(images_per_class=6),
+        backbone=BackboneName(precision="float32"),
+        episodes=Episodes(way=3, shot=2, query=3),
+        solver=Solver(epochs=4, rank=2, lr=0.03, head="r2d2", temperature=0.1, blocks=2),
+        prompts=Prompts(patches=3, layers=2, rows="class"),
+    )
+
+
+@pytest.fixture(scope="module")
+def solved(run, store_path):
+    return solved_episode(run, store_path, EPISODE)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What would be drawn."""
+    asked = []
+    monkeypatch.setattr(pictures, "draw_episode", lambda *these: asked.append(these) or these[3])
+    return asked
+
+
+def row_of(run, store_path, home, index=EPISODE):
+    (row,) = Worker("worker-0", run, store_path, str(home)).solve(Order("order", {"hash": run}, (index,)), 1)
+    return row
+
+
+@pytest.mark.parametrize("solver", ["lora", "vpt", "ssf", "full"])
+def test_figures_are_those_of_the_ledger(run, store_path, tmp_path, solver):
+    chosen = with_hyper_parameters(run, {"name": solver})
+    row = row_of(chosen, store_path, tmp_path / "ledger")
+    told = as_json(solved_episode(chosen, store_path, EPISODE), tmp_path / "it.png")
+    for name in ("attention_on_key_before", "attention_on_key_after", "prompt_precision"):
+        assert told[name] == pytest.approx(row[name], rel=1e-4)
+    right = [true == told_as for true, told_as in zip(told["classes"], told["predictions"], strict=True)]
+    assert told["accuracy"] == row["accuracy"] == sum(right) / 9
+    labels = list(dict.fromkeys(told["classes"]))
+    assert [sum(right[3 * way : 3 * way + 3]) for way in range(len(labels))] == list(row["class_hits"])
+    assert json.loads(json.dumps(told))["episode"] == EPISODE
+
+
+def test_percentages_below_all_queries_have_the_mean_that_is_told(run, store_path, tmp_path, solved, drawn):
+    row = row_of(run, store_path, tmp_path / "ledger")
+    draw_solved(solved, tmp_path / "it.png", most=9)
+    ((_, query), *_) = drawn[0]
+    for when, name in ((query.before, "before"), (query.after, "after")):
+        each = [attention[key].sum() for attention, key in zip(when, query.key, strict=True)]
+        assert sum(each) / 9 == pytest.approx(row[f"attention_on_key_{name}"], rel=1e-4)
+    before, after = (100 * row[f"attention_on_key_{name}"] for name in ("before", "after"))
+    assert f"{before:.0f} → {after:.0f} % of [CLS] attention on key" in query.heading
+
+
+def test_predictions_and_attention_are_the_solvers_own(run, store_path, tmp_path, solved, drawn):
+    store, (_, backbone), chosen = ImageStore(store_path), backbone_of(run, "cpu"), setting(run)
+    episode = sampler_of(store.classes("novel"), run.episodes, "refuse")[EPISODE]
+    episodes = episode_tensors(backbone, store, FrozenImages(backbone, store, 64), [episode], 2)
+    prompts = prompts_of_all(backbone, episodes, [chosen])
+    solution = SOLVERS["lora"](backbone, stack_of(episodes, [chosen], prompts, [(0, 0)]), chosen.training)
+    draw_solved(solved, tmp_path / "it.png", most=100)
+    ((support, query), *_) = drawn[0]
+    names = {int(row): name for name, rows in store.classes("novel").items() for row in rows}
+    classes = [names[int(row)] for row in episode.support[::2]]
+    assert query.predicted == [classes[label] for label in solution.scores[0].argmax(-1).tolist()]
+    assert query.names == [names[int(row)] for row in episode.query]
+    assert support.names == [names[int(row)] for row in episode.support]
+    np.testing.assert_allclose(query.after, solution.query_attention[0].numpy(), atol=1e-5)
+    assert (support.images == store.images(episode.support)).all()
+    assert (query.images == store.images(episode.query)).all()
+    assert (support.prompts == prompts[0].mask[0].numpy()).all()
+    assert (support.prompts.sum(1) == 3).all()
+    assert (support.predicted, query.prompts) == (None, None)
+    assert as_json(solved, tmp_path)["prompt_precision"] == precision(prompts[0].mask[0], episodes.support_key[0])
+
+
+def test_attention_before_is_that_of_the_frozen_backbone(run, store_path, solved):
+    without_steps = solved_episode(with_hyper_parameters(run, {"epochs": 0}), store_path, EPISODE)
+    for kind in ("support", "query"):
+        own = getattr(without_steps, kind)
+        torch.testing.assert_close(own.after, own.before, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(own.before, getattr(solved, kind).before)
+    assert without_steps.accuracy == without_steps.start == solved.start
+
+
+def test_the_fewest_patches_are_counted(solved):
+    for kind in (solved.support, solved.query):
+        for maps, told in zip((kind.before, kind.after), kind.cover(), strict=True):
+            counts = [next(n for n in range(65) if np.sort(row)[::-1][:n].sum() >= 0.95) for row in maps.numpy()]
+            assert told == pytest.approx(sum(counts) / len(counts))
+
+
+def test_images_are_spread_over_classes():
+    labels = np.arange(20).repeat(5)
+    assert spread(labels, 8).tolist() == [0, 5, 10, 15, 20, 25, 30, 35]
+    assert spread(labels, 22).tolist()[:5] == [0, 1, 5, 6, 10]
+    assert spread(np.arange(2), 8).tolist() == [0, 1]
+    assert spread(np.arange(2).repeat(15), 8).tolist() == [0, 1, 2, 3, 15, 16, 17, 18]
+
+
+@pytest.mark.parametrize(("images", "expected"), [("support", ["S"]), ("query", ["Q"]), ("both", ["S", "Q"])])
+def test_kinds_of_images(solved, tmp_path, drawn, images, expected):
+    draw_solved(solved, tmp_path / "it.png", "cover", images, 2)
+    (parts, grid, (title, line), _, attention, looking) = drawn[0]
+    assert [part.heading[0] for part in parts] == expected
+    assert [len(part.images) for part in parts] == [2] * len(expected)
+    assert (grid, attention, looking) == ((8, 8), "cover", "[CLS] attention")
+    accuracy, before = 100 * solved.accuracy, 100 * solved.start
+    told = f"accuracy {accuracy:.0f} % ({before:.0f} % before, r2d2 on frozen features)"
+    assert title == f"run: episode 3 of novel, 3-way 2-shot: {told}"
+    assert line == "lora · lambda 1 · alpha 1 · tau 1 · P 3 · lr 0.03"
+
+
+@pytest.mark.parametrize("values", [{}, {"alpha": 0}, {"name": "protonet"}, {"name": "linear_probe"}])
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_a_sweep_draws_any_winner(run, tmp_path, values, with_masks):
+    chosen = with_hyper_parameters(run, values)
+    path = tmp_path / "folder" / "episode-0.png"
+    assert picture_of_episode(chosen, packed(tmp_path, with_masks), 0, path) == path
+    with Image.open(path) as picture:
+        assert picture.width == 1800
+
+
+@pytest.mark.parametrize(("way", "shot"), [(2, 1), (4, 5)])
+def test_the_same_episode_gives_the_same_bytes(run, store_path, tmp_path, way, shot):
+    episodes = run.episodes.model_copy(update={"way": way, "shot": shot, "query": 1})
+    chosen = run.model_copy(update={"episodes": episodes})
+    first, second = (picture_of_episode(chosen, store_path, 0, tmp_path / name) for name in ("a.png", "b.png"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_pyramid_has_images_and_predictions_alone(run, store_path, tmp_path, monkeypatch, drawn):
+    pyramid = Backbone(swin(64).float())
+    monkeypatch.setattr(pictures, "backbone_of", lambda run, device: ("float32", pyramid))
+    chosen = with_hyper_parameters(run, {"patches": 2, "layers": 1, "rows": "patches"})
+    solved = solved_episode(chosen, store_path, 0)
+    draw_solved(solved, tmp_path / "it.png")
+    ((support, query), grid, *_) = drawn[0]
+    assert (grid, support.prompts, support.key, query.key) == ((0, 0), None, None, None)
+    assert query.heading == "Query images, 8 of 9"
+    told = as_json(solved, tmp_path / "it.png")
+    assert (told["attention_on_key_after"], told["patches_of_95_percent_after"]) == (None, None)
+    assert told["accuracy"] is not None
+
+
+def test_scores_that_are_not_finite_are_told(run, store_path, tmp_path):
+    solved = solved_episode(with_hyper_parameters(run, {"lr": 1e30}), store_path, 0)
+    assert solved.accuracy is None
+    draw_solved(solved, tmp_path / "it.png", "both")
+    told = as_json(solved, tmp_path / "it.png")
+    assert not any(isinstance(value, float) and math.isnan(value) for value in told.values())

@@ -1,0 +1,207 @@
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from sweeps.report.text import COLUMNS, as_json, as_markdown, as_table, verdict
+from sweeps.statistics.estimates import Estimate
+from sweeps.verdict.judge import Audit
+from sweeps.verdict.landscape import Scored
+from tests.sweeps.findings import LOCATED, SWEEP, WON, finding, p_of
+
+AGAIN = finding().best.run.model_copy(update={"episodes": SWEEP.episodes.model_copy(update={"seed": 1})})
+FROZEN = {"alpha": 0.0, "lr": 0.01}
+
+
+def test_a_gain_outside_its_interval_is_said_to_help():
+    assert verdict(finding()) == (
+        "Best: lora · lambda 0.5 · alpha 2 · tau 1 · P 4 · lr 0.01, 72.3 ± 1.5 % on 200 unseen episodes; "
+        "+2.1 ± 0.9 points against no prompts (paired, 95 %, p < 0.0001): prompts help."
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (
+            Estimate(-0.021, 0.009, 200),
+            "-2.1 ± 0.9 points against no prompts (paired, 95 %, p < 0.0001): prompts harm.",
+        ),
+        (Estimate(0.009, 0.021, 200), ": no difference can be told."),
+        (Estimate(-0.009, 0.021, 200), ": no difference can be told."),
+        (Estimate(0.009, 0.009, 200), ": no difference can be told."),
+        (Estimate(0.0, 0.0, 200), ": no difference can be told."),
+        (Estimate(0.5, float("inf"), 1), ": no difference can be told."),
+    ],
+)
+def test_no_more_is_said_than_the_interval_allows(gain, said):
+    told = verdict(finding(gain=gain))
+    assert told.endswith(said)
+    assert told.startswith("No winner: " if "no difference" in said else "Best: ")
+    assert "help" not in told
+
+
+def test_a_winner_without_prompts_is_said_to_be_one():
+    said = verdict(finding(values=FROZEN, gain=Estimate(0.0, 0.0, 200)))
+    assert said == (
+        "No setting with prompts did better than the best without: lora · no prompts · lr 0.01, 72.3 ± 1.5 % on 200 "
+        "unseen episodes."
+    )
+
+
+@pytest.mark.parametrize("failed", [{"mean": None, "gain": None}, {"baseline": None, "gain": None}])
+def test_failed_episodes_leave_no_verdict(failed):
+    assert verdict(finding(**failed)).startswith("No verdict")
+
+
+def test_the_object_for_machines():
+    tracking = {"tracking_uri": "sqlite:///here", "experiment": "glyphs", "run_id": "abc"}
+    found = as_json(finding(), {**tracking, "report": "/here/report.html"})
+    assert json.loads(json.dumps(found)) == found
+    p = p_of(finding().best.difference)
+    of_best = {"accuracy": 0.723, "ci95": 0.015, "difference": 0.021, "difference_ci95": 0.009, "p": p, "p_holm": 2 * p}
+    assert found == {
+        "best": WON,
+        "final": {
+            "episodes": 200,
+            "baseline_accuracy": 0.702,
+            **of_best,
+            "again": None,
+            "compared": {
+                "best": {"config_hash": "hash of best", **of_best, **LOCATED},
+                "no prompts": {
+                    "config_hash": "hash of no prompts",
+                    "accuracy": 0.702,
+                    "ci95": 0.015,
+                    "difference": None,
+                    "difference_ci95": None,
+                    "p": None,
+                    "p_holm": None,
+                    **dict.fromkeys(LOCATED),
+                },
+            },
+        },
+        "trials": 16,
+        "whole": 1,
+        "may_be_best": 1,
+        "importances": None,
+        "audit": None,
+        "episodes_spent": 1234,
+        "episodes_lost": [],
+        "mlflow": tracking,
+        "report": "/here/report.html",
+    }
+
+
+def test_what_the_winner_does_not_have_is_null():
+    assert as_json(finding(values=FROZEN), {})["best"] == {
+        "lambda": None,
+        "alpha": 0.0,
+        "tau": None,
+        "patches": None,
+        "lr": 0.01,
+    }
+    failed = as_json(finding(mean=None, gain=None), {})["final"]
+    assert (failed["episodes"], failed["accuracy"], failed["ci95"], failed["difference"]) == (0, None, None, None)
+    assert failed["baseline_accuracy"] == 0.702
+
+
+def test_the_object_for_machines_is_json_whatever_the_numbers():
+    found = as_json(finding(gain=Estimate(0.5, float("inf"), 1)), {})
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_report_has_a_row_for_each_setting():
+    lines = as_markdown(finding(), SWEEP).splitlines()
+    assert lines[0] == verdict(finding())
+    assert "16 trials, 12 stopped early; 1234 episodes in all." in lines[2]
+    assert "Final: 200 episodes of split novel, 3-way 1-shot, 3 queries a class." in lines[2]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert table[0] == list(COLUMNS)
+    assert table[2] == [
+        "best",
+        "72.3 ± 1.5",
+        "+2.1 ± 0.9",
+        "< 0.0001",
+        "40 % (chance 10)",
+        "30 → 55 %",
+        "lora · lambda 0.5 · alpha 2 · tau 1 · P 4 · lr 0.01",
+    ]
+    assert table[3] == ["no prompts", "70.2 ± 1.5", "", "", "", "", "lora · no prompts · lr 0.02"]
+    assert len(table) == 4
+    assert "On its 64 validation episodes the winner had 81.0 ± 2.0 %" in lines[-1]
+
+
+def test_a_failed_setting_is_said_to_have_failed():
+    assert "| best | failed |  |" in as_markdown(finding(mean=None, gain=None), SWEEP)
+
+
+def test_the_table_fits_a_hundred_columns():
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(as_table(finding()))
+    shown = console.export_text()
+    console.file.close()
+    assert max(len(line) for line in shown.splitlines()) <= 100
+    for cell in ("best", "no prompts", "72.3 ± 1.5", "+2.1 ± 0.9", "40 % (chance 10)", "30 → 55 %"):
+        assert cell in shown
+    assert "…" not in shown
+
+
+def test_names_are_shown_as_they_were_given():
+    """What Markdown would take for another column, and a terminal for a colour."""
+    odd = "a|b [red] [/]"
+    found = replace(finding(), compared={**finding().compared, odd: replace(finding().baseline, name=odd)})
+    assert "| a\\|b [red] [/] | 70.2 ± 1.5 |" in as_markdown(found, SWEEP)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(as_table(found))
+    assert odd in console.export_text()
+
+
+def test_episodes_that_were_left_out_are_named():
+    found = replace(finding(), lost=("episode 9 of novel (3-way 1-shot, seed 0)",))
+    said = "left out for all settings, as each worker that tried them died: episode 9 of novel (3-way 1-shot, seed 0)"
+    assert said in as_markdown(found, SWEEP).splitlines()
+    assert as_json(found, {})["episodes_lost"] == ["episode 9 of novel (3-way 1-shot, seed 0)"]
+    assert "left out" not in as_markdown(finding(), SWEEP)
+
+
+def test_what_else_tells_whether_the_winner_is_one():
+    again = replace(
+        finding().best, run=AGAIN, estimate=Estimate(0.71, 0.02, 200), difference=Estimate(0.01, 0.008, 200)
+    )
+    precise = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.5})})
+    text = as_markdown(finding(again=again, whole=4, may_be_best=3), precise)
+    assert "- On as many episodes of another seed (1) the winner has 71.0 ± 2.0 %, +1.0 ± 0.8 points against" in text
+    assert "- Asked for: its difference to ± 0.5 points; not reached by 200 episodes." in text
+    assert "- 4 trials did all of those. The truly best is one of 3 (95 %): the winner beats 1 of them" in text
+    wide = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.9})})
+    assert "its difference to ± 0.9 points; 200 episodes do." in as_markdown(finding(), wide)
+    assert "the winner beats none of them" in as_markdown(finding(whole=2, may_be_best=2), SWEEP)
+
+
+def test_the_report_tells_of_the_search_space():
+    tried = tuple(Scored({"alpha": 0.1 * i, "lr": 0.01}, 0.5 + i / 100, Estimate(0.0, 0.01, 8)) for i in range(1, 9))
+    text = as_markdown(finding(tried=tried, importances={"alpha": 0.9, "lr": 0.1}), SWEEP)
+    assert "| alpha | 0.90 |" in text
+    assert "## Search space" not in as_markdown(finding(), SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        (None, "Both have the same winner."),
+        (
+            Estimate(0.002, 0.004, 200),
+            "on unseen episodes +0.2 ± 0.4 points against the search's own (paired, 95 %): the",
+        ),
+        (Estimate(0.009, 0.004, 200), "the two differ."),
+    ],
+)
+def test_the_report_tells_what_an_audit_found(lead, said):
+    audit = Audit(finding().baseline.run, lead, 1200, 3200)
+    text = as_markdown(finding(audit=audit), SWEEP)
+    assert "the search took 1200 validation episodes, 38 % of the 3200 that all trials take on all of them." in text
+    assert said in text
+    assert as_json(finding(audit=audit), {})["audit"]["episodes_full"] == 3200

@@ -1,0 +1,115 @@
+import optuna
+import pytest
+from pydantic import TypeAdapter
+
+from pipeline.config import Run, with_hyper_parameters
+from sweeps.schema.space import Space, as_optuna, check_space, corners, dimensions, sample
+from sweeps.schema.sweep import load
+from tests.sweeps.tiny import CONFIG, TINY
+
+SPACE = TypeAdapter(Space).validate_python(
+    {
+        "name": {"choices": ["lora", "vpt", "linear_probe", "r2d2"]},
+        "alpha": {"low": 0.1, "high": 10, "log": True, "zero": True},
+        "lambda": {"low": 0, "high": 1},
+        "lr": {
+            "lora": {"low": 0.01, "high": 0.1},
+            "vpt": {"low": 1, "high": 10},
+            "linear_probe": {"low": 3, "high": 30},
+        },
+        "rank": {"low": 1, "high": 16, "log": True, "integer": True},
+        "tokens": {"low": 1, "high": 50, "integer": True},
+        "deep": {"choices": [True, False]},
+    }
+)
+MATTERS = {
+    "lora": {"alpha", "lambda", "lr", "rank"},
+    "vpt": {"alpha", "lambda", "lr", "tokens", "deep"},
+    "linear_probe": {"lr"},
+    "r2d2": set(),
+}
+
+
+@pytest.mark.parametrize("solver", MATTERS)
+def test_a_solver_is_asked_for_what_matters_to_it(solver):
+    assert set(dimensions(SPACE, solver)) == MATTERS[solver]
+
+
+def test_samples_hold_what_matters_to_their_solver_in_its_own_range():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = set()
+    for _ in range(200):
+        values = sample(study.ask(), SPACE, "lora")
+        solver = values["name"]
+        steering = set() if values.get("alpha", 0) else {"lambda"}
+        assert set(values) == {"name", *MATTERS[solver]} - steering
+        if "lr" in values:
+            own = SPACE["lr"][solver]
+            assert own.low <= values["lr"] <= own.high
+        with_hyper_parameters(Run(), values)
+        seen.add((solver, values.get("alpha") == 0))
+    assert seen == {(s, z) for s in ("lora", "vpt") for z in (True, False)} | {("linear_probe", False), ("r2d2", False)}
+
+
+def test_a_setting_that_is_queued_comes_out_as_it_went_in():
+    settings = [
+        {"name": "lora", "alpha": 0.0, "lr": 0.05, "rank": 8},
+        {"name": "vpt", "alpha": 2.0, "lambda": 0.5, "lr": 3.0, "tokens": 7, "deep": False},
+        {"name": "r2d2"},
+    ]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for values in settings:
+        study.enqueue_trial(as_optuna(values, SPACE, "lora"))
+    assert [sample(study.ask(), SPACE, "lora") for _ in settings] == settings
+
+
+def test_who_names_no_solver_means_that_of_the_run():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.enqueue_trial(as_optuna({"lr": 3.5}, SPACE, "vpt"))
+    values = sample(study.ask(), SPACE, "vpt")
+    assert (values["name"], values["lr"]) == ("vpt", 3.5)
+
+
+def test_corners_hold_every_end_and_every_choice():
+    found = list(corners(SPACE, "lora"))
+    assert {values["name"] for values in found} == set(MATTERS)
+    assert {values["lr"] for values in found if values["name"] == "vpt"} == {1.0, 10.0}
+    assert {values["deep"] for values in found if values["name"] == "vpt"} == {True, False}
+    assert all(isinstance(values["rank"], int) for values in found if values["name"] == "lora")
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (
+            {"rank": {"low": 1, "high": 4}},
+            "search.space.rank must matter to a solver that is tried, vpt, but",
+        ),
+        (
+            {"lr": {"lora": {"low": 1, "high": 4}}},
+            "search.space.lr must name solvers that are tried, vpt, but names 'lora'",
+        ),
+    ],
+)
+def test_what_matters_to_nobody_is_a_mistake(space, said):
+    with pytest.raises(ValueError, match=said):
+        check_space(TypeAdapter(Space).validate_python(space), "vpt")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("search.space.rank={low: 4, high: 1}", r"search\.space\.rank: low must be below high, 1, but got 4"),
+        ("search.space.rank={low: 1.5, high: 4, integer: true}", "low and high must be integers but got 1.5 and 4"),
+        ("search.space.rank={lo: 1, high: 4}", r"search\.space\.rank\.low must be given but is missing"),
+        ("search.space.name={choices: [lora]}", r"search\.space\.name\.choices .*at least 2"),
+        ("search.space.deep={choices: [true, true]}", r"search\.space\.deep: choices must differ"),
+        ("search.space.name={choices: [lora, lara]}", "solver.name must be .*lora.* but got 'lara'"),
+        ("search.space.lr={lora: {low: 2, high: 1}}", r"search\.space\.lr\.lora: low must be below high"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence(override, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        load(CONFIG, [*TINY, override])
+    assert "<" not in str(raised.value)
+    assert "\n" not in str(raised.value)

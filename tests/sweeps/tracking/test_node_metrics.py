@@ -1,0 +1,69 @@
+import threading
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from sweeps.tracking import node_metrics as vitals
+from sweeps.tracking.node_metrics import named, watched
+
+
+def test_one_node_has_mlflows_names_and_several_their_numbers():
+    nodes = []
+    assert named({"b": {"cpu": 1.0}}, nodes) == {"system/cpu": 1.0}
+    assert named({}, nodes) == {}
+    both = {"a": {"cpu": 2.0}, "b": {"cpu": 3.0}}
+    assert named(both, nodes) == {"system/node_0/cpu": 3.0, "system/node_1/cpu": 2.0}
+    assert named({"c": {"cpu": 4.0}}, nodes) == {"system/node_2/cpu": 4.0}
+    assert named({"b": {"cpu": 5.0}}, nodes) == {"system/node_0/cpu": 5.0}
+    assert nodes == ["b", "a", "c"]
+
+
+class Asked:
+    """Stands in for dispatcher and tracker; `fault` is what the answer is, from the `last` on."""
+
+    def __init__(self, fault=None, last=10**9):
+        self.fault, self.last, self.asked, self.logged = fault, last, 0, []
+        self.changed = threading.Condition()
+        self.dispatcher = SimpleNamespace(vitals=SimpleNamespace(remote=self.answer))
+
+    def answer(self):
+        self.asked += 1
+        if self.fault and self.asked >= self.last:
+            raise self.fault
+        return {"node": {"cpu": float(self.asked)}}
+
+    def vitals(self, metrics):
+        with self.changed:
+            self.logged.append(metrics)
+            self.changed.notify_all()
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    monkeypatch.setattr(vitals.ray, "get", lambda answer: answer)
+
+
+def logged(*numbers):
+    return [{"system/cpu": float(number)} for number in numbers]
+
+
+def test_nodes_are_looked_at_now_and_then_and_at_the_end(plain):
+    asked = Asked()
+    with watched(asked, asked.dispatcher, 1000), asked.changed:
+        assert asked.changed.wait_for(lambda: asked.logged == logged(1), 10)
+    assert asked.logged == logged(1, 2)
+    assert threading.active_count() == 1 or "vitals" not in [one.name for one in threading.enumerate()]
+
+
+def test_a_dispatcher_that_is_gone_ends_it(plain):
+    asked = Asked(ray.exceptions.RayActorError(), last=2)
+    with watched(asked, asked.dispatcher, 0.01):
+        pass
+    assert asked.logged == logged(1)
+
+
+def test_what_ends_the_block_is_told(plain):
+    asked = Asked()
+    with pytest.raises(ValueError, match="broken"), watched(asked, asked.dispatcher, 1000):
+        raise ValueError("broken")

@@ -1,0 +1,264 @@
+"""The last word, on made-up accuracies: who wins, who is the baseline, what is compared with what."""
+
+from types import SimpleNamespace
+
+import optuna
+import pytest
+from scipy import stats
+
+from pipeline.config import configuration_hash, identity
+from sweeps.search.proposals import Proposals
+from sweeps.statistics.estimates import holm
+from sweeps.terminal.progress import Progress
+from sweeps.verdict import judge as final
+from sweeps.verdict.judge import BASELINE, judge
+from tests.sweeps.findings import SWEEP
+
+STEERED = {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.02}
+PLAIN = {"alpha": 0.0, "lr": 0.01}
+DEFAULTS = SWEEP.search.first["paper defaults"]
+EPISODES = SWEEP.final.episodes
+ROUGH = [0.0, 0.01, 0.03, -0.02, 0.02, -0.01]  # added, again and again, to settings with prompts
+
+
+def hash_of(run):
+    return configuration_hash(identity(run, "images", "weights", "float32"))
+
+
+class Dispatcher:
+    """Solves by formula. `better` is what the winner gains on novel classes, `diverging` the rates that fail there."""
+
+    def __init__(self, better=0.05, diverging=()):
+        self.better, self.diverging, self.asked = better, diverging, []
+        self.solve = SimpleNamespace(remote=lambda runs, episodes: [self.rows(run, episodes) for run in runs])
+        self.status = SimpleNamespace(remote=lambda: {"lost": ["episode 9 of novel"]})
+        self.hashes_of = SimpleNamespace(remote=lambda runs: [hash_of(run) for run in runs])
+        self.accuracies = SimpleNamespace(remote=lambda asked: [self.known(run, count) for run, count in asked])
+
+    def known(self, run, count):
+        return [self.row(run, episode)["accuracy"] for episode in range(count)]
+
+    def rows(self, run, episodes):
+        self.asked.append((run, list(episodes)))
+        return [self.row(run, episode) for episode in episodes]
+
+    def row(self, run, episode):
+        steered = run.solver.name == "lora" and run.prompts.alpha > 0
+        accuracy = 0.6 + episode / 100 - abs(run.solver.lr - 0.01) + steered * (self.better + ROUGH[episode % 6])
+        failed = run.solver.lr in self.diverging and run.episodes.split == "novel"
+        return {
+            "accuracy": None if failed else accuracy,
+            "failed": failed,
+            "seconds": 1.0,
+            "prompt_precision": 0.5 if steered else None,
+            "prompt_chance": 0.1 if steered else None,
+            "attention_on_key_before": 0.2,
+            "attention_on_key_after": 0.4,
+        }
+
+
+def proposals(**trials):
+    """Trials by name: values, accuracies after each rung (None: failed)."""
+    reports = {
+        name: [
+            {"rung": rung, "episodes": 2 * rung, "accuracy": accuracy, "ci95": 0.02, "seconds_per_episode": 0.5}
+            for rung, accuracy in enumerate(accuracies, start=1)
+        ]
+        for name, (_, accuracies) in trials.items()
+    }
+
+    def named(own):
+        return {name.replace("_", ".").removeprefix("t"): one for name, one in own.items()}
+
+    search = SWEEP.search.model_copy(update={"rungs": (2, 4)})
+    found = Proposals(search, "lora", optuna.create_study(direction="maximize"), lambda asked: {})
+    for name, values in sorted(named({name: values for name, (values, _) in trials.items()}).items(), key=by_number):
+        trial = found.study.ask()
+        trial.set_user_attr("trial", name)
+        found.asked.append(trial)
+        found.values[name] = values
+    found.reports = named(reports)
+    found.scores = {name: own[-1]["accuracy"] for name, own in found.reports.items() if own[-1]["accuracy"] is not None}
+    return found
+
+
+def by_number(named):
+    return [int(part) for part in named[0].split(".")]
+
+
+def judged(dispatcher, sweep=SWEEP, **trials):
+    session = SimpleNamespace(dispatcher=dispatcher)
+    return judge(sweep, sweep.search, session, proposals(**trials), Progress(1))
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch):
+    monkeypatch.setattr(final.ray, "get", lambda answer: answer)
+
+
+TRIALS = {
+    "t0_0": (PLAIN, [0.5, 0.5]),
+    "t0_1": (DEFAULTS, [0.4]),
+    "t1_0": (STEERED, [0.6, 0.7]),
+    "t1_1": ({**STEERED, "lr": 0.03}, [0.9, None]),
+}
+
+
+def test_the_winner_did_all_its_episodes_and_did_them_best():
+    found = judged(Dispatcher(), **TRIALS)
+    assert found.values == STEERED
+    assert (found.trials, found.stopped) == (4, 2)
+    assert found.best.run.solver.lr == 0.02
+    assert found.best.run.episodes.split == "novel"
+
+
+def test_of_equal_trials_the_earlier_wins():
+    trials = {f"t0_{i}": ({**STEERED, "patches": 1 + i}, [0.5, 0.7]) for i in range(11)}
+    assert judged(Dispatcher(), **dict(reversed(trials.items()))).values["patches"] == 1
+
+
+def test_the_baseline_has_chosen_its_rate_too():
+    """On validation episodes 0.01 does better than the winner's own 0.02."""
+    found = judged(Dispatcher(), **TRIALS)
+    assert (found.baseline.run.prompts.alpha, found.baseline.run.solver.lr) == (0.0, 0.01)
+    untried = judged(Dispatcher(), t0_0=(STEERED, [0.6, 0.7]))
+    assert (untried.baseline.run.prompts.alpha, untried.baseline.run.solver.lr) == (0.0, 0.02)
+
+
+def test_nothing_is_chosen_by_the_episodes_that_are_reported():
+    dispatcher = Dispatcher()
+    judged(dispatcher, **TRIALS)
+    of_split = {"validation": set(), "novel": set()}
+    for run, episodes in dispatcher.asked:
+        of_split[run.episodes.split].add(tuple(episodes))
+    assert of_split == {"validation": {(0, 1, 2, 3)}, "novel": {tuple(range(EPISODES))}}
+    reported = [hash_of(run) for run, _ in dispatcher.asked if run.episodes.split == "novel"]
+    assert len(reported) == len(set(reported)) == 5 + 2
+
+
+def test_differences_are_paired_and_to_the_baseline():
+    dispatcher = Dispatcher()
+    found = judged(dispatcher, **TRIALS)
+    ours, theirs = (
+        [dispatcher.row(compared.run, i)["accuracy"] for i in range(EPISODES)]
+        for compared in (found.best, found.baseline)
+    )
+    interval = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
+    gain = found.best.difference
+    assert (gain.mean - gain.ci95, gain.mean + gain.ci95) == pytest.approx(tuple(interval))
+    assert gain.mean == pytest.approx(0.05 - 0.01 + sum(ROUGH) / 6)
+    assert found.best.estimate.mean == pytest.approx(sum(ours) / EPISODES)
+    assert found.baseline.difference is None
+    assert found.compared["frozen features"].difference.mean == pytest.approx(-0.01)
+
+
+def test_what_is_compared():
+    found = judged(Dispatcher(), **TRIALS)
+    assert list(found.compared) == ["best", BASELINE, "paper defaults", "true masks", "frozen features"]
+    assert found.compared["paper defaults"].run.prompts.alpha == 7
+    assert found.compared["true masks"].run.prompts.variant == "masks"
+    assert found.compared["true masks"].run.solver.lr == found.best.run.solver.lr
+    assert found.compared["frozen features"].run.solver.name == "protonet"
+    assert all(compared.config_hash == hash_of(compared.run) for compared in found.compared.values())
+    assert {compared.config_hash for compared in found.compared.values()} < set(found.hashes)
+    assert found.best.localisation["prompt_precision"] == 0.5
+    assert found.baseline.localisation["prompt_precision"] is None
+
+
+def test_true_masks_are_left_out_where_they_mean_nothing():
+    without = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"masks": False})})
+    assert "true masks" not in judged(Dispatcher(), without, **TRIALS).compared
+    assert "true masks" not in judged(Dispatcher(), t0_0=(PLAIN, [0.5, 0.9])).compared
+
+
+def test_a_setting_that_fails_has_no_numbers():
+    found = judged(Dispatcher(diverging=[STEERED["lr"]]), **TRIALS)
+    assert (found.best.estimate, found.best.difference) == (None, None)
+    assert found.baseline.estimate is not None
+    assert found.compared["paper defaults"].difference is not None
+    found = judged(Dispatcher(diverging=[PLAIN["lr"]]), **TRIALS)
+    assert found.baseline.estimate is None
+    assert found.best.estimate is not None
+    assert all(compared.difference is None for compared in found.compared.values())
+
+
+def test_every_problem_is_counted():
+    found = judged(Dispatcher(), **TRIALS)
+    searched = 4 + 2 + 4 + 4
+    assert found.spent == searched + 2 * 4 + (5 + 2) * EPISODES
+    assert found.validation.episodes == 4
+
+
+def test_a_winner_that_was_named_is_solved_and_counted_once():
+    session, progress = SimpleNamespace(dispatcher=Dispatcher()), Progress(1)
+    found = judge(
+        SWEEP, SWEEP.search, session, proposals(t0_0=(PLAIN, [0.5, 0.5]), t0_1=(DEFAULTS, [0.6, 0.7])), progress
+    )
+    assert found.best.config_hash == found.compared["paper defaults"].config_hash
+    assert found.spent == progress.planned == 4 + 4 + 2 * 4 + (4 + 2) * EPISODES
+
+
+@pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
+def test_without_a_whole_trial_there_is_no_winner(accuracies):
+    with pytest.raises(RuntimeError, match="no trial did all its episodes without a failure"):
+        judged(Dispatcher(), t0_0=(STEERED, accuracies))
+
+
+def test_p_values_are_corrected_for_how_many_settings_differ_from_the_baseline():
+    dispatcher = Dispatcher(better=0.02)
+    found = judged(dispatcher, **TRIALS)
+    theirs = [dispatcher.row(found.baseline.run, i)["accuracy"] for i in range(EPISODES)]
+    others = {name: one for name, one in found.compared.items() if name != BASELINE}
+    p_values = [
+        stats.ttest_rel([dispatcher.row(one.run, i)["accuracy"] for i in range(EPISODES)], theirs).pvalue
+        for one in others.values()
+        if one.name != "frozen features"  # the same difference in every episode
+    ]
+    told = [one for one in others.values() if one.name != "frozen features"]
+    assert [one.p for one in told] == pytest.approx(p_values)
+    assert [one.p_holm for one in others.values()] == pytest.approx(holm([one.p for one in others.values()]))
+    assert found.baseline.p is None
+
+
+def test_the_winner_is_judged_on_another_seed_too():
+    found = judged(Dispatcher(), **TRIALS)
+    assert found.again.run.episodes.seed == found.best.run.episodes.seed + 1
+    assert hash_of(found.again.run) == found.again.config_hash != found.best.config_hash
+    assert found.again.difference.mean == pytest.approx(found.best.difference.mean)
+    once = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"again": False})})
+    assert judged(Dispatcher(), once, **TRIALS).again is None
+
+
+@pytest.mark.parametrize(("precision", "most", "episodes"), [(50.0, 40, EPISODES), (0.4, 400, None), (0.1, 40, 40)])
+def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
+    asked = {"precision": precision, "most": most, "masks": False, "again": False}
+    sweep = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update=asked)})
+    gain = judged(Dispatcher(), sweep, **TRIALS).best.difference
+    if episodes is None:
+        assert 100 * gain.ci95 <= precision
+        assert EPISODES < gain.episodes < most
+    else:
+        assert gain.episodes == episodes
+
+
+def test_an_audit_has_all_trials_do_all_episodes():
+    """0.1 was stopped, and would have won: DEFAULTS have the smaller rate on both splits."""
+    audited = SWEEP.model_copy(update={"search": SWEEP.search.model_copy(update={"audit": True})})
+    better = {"t0_0": ({**STEERED, "lr": 0.011}, [0.1]), "t1_0": (STEERED, [0.6, 0.7])}
+    dispatcher = Dispatcher()
+    found = judged(dispatcher, audited, **better)
+    assert found.values == STEERED
+    assert found.audit.best.solver.lr == 0.011
+    assert (found.audit.searched, found.audit.full) == (2 + 4, 8)
+    assert found.audit.lead.mean == pytest.approx(0.009)
+    assert found.compared[final.AUDITED].difference.mean == pytest.approx(found.best.difference.mean + 0.009)
+    same = judged(Dispatcher(), audited, t1_0=(STEERED, [0.6, 0.7]))
+    assert (same.audit.lead, same.audit.best) == (None, same.best.run)
+    assert judged(Dispatcher(), **better).audit is None
+
+
+def test_trials_are_told_with_what_they_had_after_each_rung():
+    found = judged(Dispatcher(), t0_0=(STEERED, [0.6, 0.7]), t0_1=(PLAIN, [0.5]))
+    curves = {trial.name: [(one.episodes, one.mean, one.ci95) for one in trial.curve] for trial in found.tried}
+    assert curves == {"0.0": [(2, 0.6, 0.02), (4, 0.7, 0.02)], "0.1": [(2, 0.5, 0.02)]}
+    assert {trial.seconds for trial in found.tried} == {0.5}
