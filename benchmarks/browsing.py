@@ -22,6 +22,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.identity import Inputs
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import load
 from sweeps.tracking.fields import parameters_of_sweep, parameters_of_trial, tags_of
@@ -29,7 +30,7 @@ from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement
 
 CONFIG = Path(__file__).parents[1] / "sweeps" / "configs" / "glyphs.yaml"
-FOUND = {"dataset_fingerprint": "made", "backbone_fingerprint": "up", "precision": "float32", "patches": 64}
+INPUTS = Inputs("made", "up", "float32")
 NAMES = ("lambda", "alpha", "tau", "patches", "lr")
 REPEATS = 3
 
@@ -40,7 +41,10 @@ def record(folder: Path, children: int) -> float:
     assert sweep.search is not None
     tracker, run = Tracker(f"sqlite:///{folder}/mlflow.db", sweep.name), plain_run(sweep, sweep.search.split)
     tracker.start(
-        "sweep x", "glyphs made-up", parameters_of_sweep(sweep, FOUND, frozenset({"table"})), {"fpt.kind": "sweep"}
+        "sweep x",
+        "glyphs made-up",
+        parameters_of_sweep(sweep, INPUTS._asdict(), frozenset({"table"})),
+        {"fpt.kind": "sweep"},
     )
     tracker.arrange(arrangement(NAMES))
     began = time.perf_counter()
@@ -49,7 +53,7 @@ def record(folder: Path, children: int) -> float:
         draws = {name: float(f"{10 ** random.uniform(-2, 0.5):.3g}") for name in NAMES}
         values: dict[str, float | int | str] = {**draws, "patches": int(random.integers(1, 9))}
         own, accuracy = with_hyper_parameters(run, values), float(random.normal(0.66, 0.01))
-        described = parameters_of_trial(own, values, number // 8, 0, FOUND)
+        described = parameters_of_trial(own, values, number // 8, 0, INPUTS)
         tracker.trial(trial, setting_name(own, values), described, {**tags_of(own, "trial"), "winner": "no"})
         reached = sweep.search.rungs[: int(random.integers(1, len(sweep.search.rungs) + 1))]
         for episodes in reached:

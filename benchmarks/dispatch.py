@@ -23,17 +23,18 @@ from pipeline.data.store import PackedImages
 from pipeline.dispatch import dispatcher as dispatching
 from pipeline.dispatch.actors import Wanted
 from pipeline.dispatch.dispatcher import Dispatcher
-from pipeline.orders import Order
-from pipeline.session import connected, start_dispatcher
+from pipeline.identity import Found
+from pipeline.opening import connected, start_dispatcher
+from pipeline.orders import Place, WorkOrder
 from pipeline.storage.ledger import Ledger, Row
 
 SHARD = 8
 SETTINGS = 8  # trials that share an order
-FOUND = {"dataset_fingerprint": "none", "backbone_fingerprint": "none", "precision": "float32"}
+FOUND = Found("none", "none", "float32", "cpu", 64, 6, True, {"novel": 10})
 IMAGES = PackedImages("none", "none.arrow", "none")
 
 
-def rows_of(order: Order, worker: str, attempt: int) -> list[Row]:
+def rows_of(order: WorkOrder, worker: str, attempt: int) -> list[Row]:
     """Rows as a worker would give them, with made-up figures."""
     figures = {"accuracy": 0.5, "correct": 25, "queries": 50, "class_hits": [5] * 10, "failed": False, "seconds": 0.1}
     return [
@@ -56,14 +57,17 @@ class Sleeper:
     def __init__(self, name: str, run: Run, images: PackedImages, ledger: str) -> None:
         self.name, self.ledger = name, Ledger(ledger)
 
-    def node(self) -> str:
+    def place(self) -> Place:
         self.here: str = ray.get_runtime_context().get_node_id()
-        return self.here
+        return Place(self.here, self.here)
 
-    def open(self) -> dict[str, Any]:
+    def load(self) -> None:
+        """A sleeper has nothing to load."""
+
+    def open(self, found: Found | None) -> Found:
         return FOUND
 
-    def solve(self, order: Order, attempt: int, smaller: int) -> list[Row]:
+    def solve(self, order: WorkOrder, attempt: int, smaller: int) -> list[Row]:
         time.sleep(self.seconds)
         rows = rows_of(order, self.here, attempt)
         self.ledger.write(order.name, rows)
@@ -80,15 +84,19 @@ class _Simulated:
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name, self.seconds = name, seconds
-        self.node, self.open, self.solve = _Remote(self._node), _Remote(self._open), _Remote(self._solve)
+        self.place, self.load = _Remote(self._place), _Remote(self._load)
+        self.open, self.solve = _Remote(self._open), _Remote(self._solve)
 
-    async def _node(self) -> str:
-        return self.name
+    async def _place(self) -> Place:
+        return Place(self.name, self.name)
 
-    async def _open(self) -> dict[str, Any]:
+    async def _load(self) -> None:
+        return None
+
+    async def _open(self, found: Found | None) -> Found:
         return FOUND
 
-    async def _solve(self, order: Order, attempt: int, smaller: int) -> list[Row]:
+    async def _solve(self, order: WorkOrder, attempt: int, smaller: int) -> list[Row]:
         await asyncio.sleep(self.seconds)
         return rows_of(order, self.name, attempt)
 
@@ -105,7 +113,7 @@ def simulated(workers: int, seconds: float, shards: int) -> float:
         while made.pool.alive < workers:
             await asyncio.sleep(0.01)
         began = time.monotonic()
-        await made.solve(settings(SETTINGS), range(SHARD * shards))
+        await made.solve(FOUND, settings(SETTINGS), range(SHARD * shards))
         took = time.monotonic() - began
         await made.pool.close()
         return shards / took
@@ -128,10 +136,10 @@ def dispatcher(folder: str, wanted: Wanted) -> Iterator[Any]:
 def efficiency(workers: int, each: int) -> float:
     """Share of the ideal at which so many real workers do so many 1-second orders each."""
     with TemporaryDirectory() as folder, dispatcher(folder, Wanted(0.0, workers, workers)) as actor:
-        while ray.get(actor.status.remote())["workers"] < workers:
+        while ray.get(actor.status.remote()).workers < workers:
             time.sleep(0.1)
         began = time.monotonic()
-        ray.get(actor.solve.remote(settings(SETTINGS), range(SHARD * workers * each)))
+        ray.get(actor.solve.remote(FOUND, settings(SETTINGS), range(SHARD * workers * each)))
         return each * Sleeper.seconds / (time.monotonic() - began)
 
 
@@ -147,7 +155,7 @@ def joining_and_leaving() -> dict[str, Any]:
             dispatcher(folder, Wanted(0.0, None, 2)) as actor,
         ):
             known = {one["NodeID"] for one in ray.nodes()}
-            asked = actor.solve.remote(settings(1), range(SHARD * 160))
+            asked = actor.solve.remote(FOUND, settings(1), range(SHARD * 160))
             _wait_for(folder, lambda rows: len(rows) > SHARD * 6)
             cluster.add_node(**node)
             joined = time.monotonic()
@@ -179,7 +187,7 @@ def ledger_costs(files: int) -> dict[str, Any]:
         began = time.monotonic()
         for number in range(files):
             episodes = tuple(range(number * SHARD, (number + 1) * SHARD))
-            order = Order(f"{number:06d}", dict(zip(hashes, runs, strict=True)), episodes)
+            order = WorkOrder(f"{number:06d}", dict(zip(hashes, runs, strict=True)), episodes)
             ledger.write(order.name, rows_of(order, "worker-0", 1))
         written = time.monotonic()
         table = ledger.read()

@@ -18,10 +18,11 @@ from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
 from fpt.problems.solving import Episodes, Setting, episode_evidence, prompts_of_all
 from fpt.prompts.columnar import VARIANTS, importance, top_patches
 from fpt.prompts.localisation import chance, precision
-from pipeline.config import plain_run, with_precision
+from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore
+from pipeline.identity import with_precision
 from pipeline.storage.folder import Home
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import backbone_of, episode_tensors, setting

@@ -1,15 +1,11 @@
 """What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# Raise it when the method changes results: rows of another version are never reused.
-METHOD_VERSION = 3
 # Solvers that take position prompts, as fpt.solvers.STEERED, and fields that are one solver's alone.
 STEERED = frozenset({"full", "vpt", "lora", "ssf"})
 OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}
@@ -20,9 +16,6 @@ HyperParameters = dict[str, float | int | str | bool]
 
 # Solvers that read features alone, as fpt.solvers.FROZEN: a trial reads this file, and must not wait for torch.
 FROZEN = frozenset({"knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet"})
-
-# What workers find when they start, in the order in which `identity` takes it.
-FOUND = ("dataset_fingerprint", "backbone_fingerprint", "precision")
 
 
 class Section(BaseModel):
@@ -185,48 +178,9 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     return Run.model_validate(described)
 
 
-def with_precision(run: Run, precision: str) -> Run:
-    """The run with a precision that was found."""
-    return run.model_copy(update={"backbone": run.backbone.model_copy(update={"precision": precision})})
-
-
 def plain_run(run: Run, split: str | None = None) -> Run:
     """The run alone, without what a subclass adds; `split` replaces the one that episodes are drawn from."""
     described = run.model_dump(by_alias=True, include=set(Run.model_fields))
     if split is not None:
         described["episodes"]["split"] = split
     return Run.model_validate(described)
-
-
-def identity(run: Run, dataset_fingerprint: str, backbone_fingerprint: str, precision: str) -> dict[str, Any]:
-    """All that can change a result, and nothing else: what a configuration hash covers. `precision` is the one used."""
-    episodes = run.episodes.model_dump(exclude={"count"})
-    solver = run.solver.model_dump()
-    if run.solver.name in FROZEN:
-        solver = {"name": run.solver.name}
-    elif run.solver.name == "linear_probe":
-        solver = {key: value for key, value in solver.items() if key not in ("blocks", *OWN)}
-    else:
-        solver = {key: value for key, value in solver.items() if OWN.get(key, run.solver.name) == run.solver.name}
-    steered = run.solver.name in STEERED and run.prompts.alpha > 0
-    prompts = run.prompts.model_dump(by_alias=True) if steered else None
-    if prompts and run.prompts.variant == "masks":
-        prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
-    return {
-        "method": METHOD_VERSION,
-        "dataset": dataset_fingerprint,
-        "backbone": {
-            "name": run.backbone.name,
-            "image_size": run.backbone.image_size,
-            "fingerprint": backbone_fingerprint,
-            "precision": precision,
-        },
-        "episodes": episodes,
-        "solver": solver,
-        "prompts": prompts,
-    }
-
-
-def configuration_hash(described: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits of a description."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,113 +1,99 @@
-"""A session: Ray, the packed images and the dispatcher, opened for one command and closed after it."""
+"""A session as commands and trials see it: typed questions, answered by the dispatcher. opening.py opens one.
 
-import logging
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+Nothing outside `pipeline/` knows Ray's calls. Light: a trial's process reads this and never loads torch.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from fpt.phases import phase
 from pipeline.config import Run
-from pipeline.data.packed import on_this_node, packed_images
-from pipeline.dispatch.actors import ON_HEAD, Wanted, wanted_workers
-from pipeline.dispatch.dispatcher import Dispatcher, Halve
-from pipeline.orders import WorkerProcess
-from pipeline.storage.folder import Home
+from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.generations import GenerationSpec
+from pipeline.identity import Found, Inputs, hash_of
+from pipeline.storage.ledger import Row
 
-IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
-SAY_AFTER, SAY_AGAIN = 20.0, 120.0  # seconds without a worker
+
+class DispatcherGoneError(RuntimeError):
+    """The dispatcher cannot be asked any more: Ray has ended, or cannot start it again."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """`dispatcher` is an actor handle; `limits` is what its workers' backbone and images can tell. `store` holds the
-    images, on this node.
+    """`found` is what the workers' backbone and images are; `store` holds the images, on the node of the command.
+
+    Every question raises what a worker raised about it (ValueError for what a setting is wrong in), and
+    DispatcherGoneError where there is nobody to ask.
     """
 
-    dispatcher: Any
-    limits: dict[str, Any]
+    found: Found
     store: Path
+    dispatcher: Any  # a handle of the actor; no other module touches it
+
+    @property
+    def inputs(self) -> Inputs:
+        """What results depend on beside their configuration."""
+        return self.found.inputs
+
+    def solve(self, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
+        """Returns the rows of each run on each episode, computed where the ledger lacks them; lost ones left out."""
+        return self.solve_all([(runs, episodes)])[0]
+
+    def solve_all(self, questions: Sequence[tuple[Sequence[Run], Sequence[int]]]) -> list[list[list[Row]]]:
+        """Returns the answers to several questions that are asked together; what they share is computed once."""
+        asked = [self.dispatcher.solve.remote(self.found, list(runs), list(episodes)) for runs, episodes in questions]
+        answers: list[list[list[Row]]] = _answered(asked)
+        return answers
+
+    def accuracies(self, asked: Sequence[tuple[Run, int]]) -> list[list[float]]:
+        """Returns the accuracies of each run on so many of the first episodes, which it must have done without a
+        failure; those lost to any run are left out.
+        """
+        accuracies: list[list[float]] = _answered(self.dispatcher.accuracies.remote(self.found, list(asked)))
+        return accuracies
+
+    def hashes(self, runs: Sequence[Run]) -> list[str]:
+        """Returns the configuration hash of each run on the images and weights of this session."""
+        return [hash_of(run, self.inputs) for run in runs]
+
+    def begin(self, spec: GenerationSpec) -> None:
+        """Has the first rung of a generation computed, whether its trials have asked for it or not."""
+        _answered(self.dispatcher.begin.remote(self.found, spec))
+
+    def next_rung(self, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
+        """Returns all rows of a trial up to the end of a rung; None where it was stopped after the rung before."""
+        rows: list[Row] | None = _answered(self.dispatcher.next_rung.remote(self.found, spec, trial, rung))
+        return rows
+
+    def status(self, seconds: float | None = None) -> Status:
+        """Returns how the work stands. Raises TimeoutError where that takes longer than `seconds`."""
+        status: Status = _answered(self.dispatcher.status.remote(), seconds)
+        return status
+
+    def node_metrics(self) -> dict[str, dict[str, float]]:
+        """Returns what each node has said of itself since this was last asked, by node id."""
+        metrics: dict[str, dict[str, float]] = _answered(self.dispatcher.node_metrics.remote())
+        return metrics
+
+    def write_story(self, uri: str, name: str) -> None:
+        """Has the events of this session written into a file of a folder, those before included."""
+        _answered(self.dispatcher.write_story.remote(uri, name))
+
+    def note(self, event: str, **facts: object) -> None:
+        """Adds an event of the command itself to the story."""
+        _answered(self.dispatcher.note.remote(event, **facts))
 
 
-@contextmanager
-def open_session(
-    run: Run, home: Home, address: str | None = None, halve: Halve | None = None, worker: type = WorkerProcess
-) -> Iterator[Session]:
-    """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine.
-
-    `worker` is what becomes an actor. Raises ValueError for what only a worker can tell to be wrong, and for a home
-    that a job would take with it when it ends.
-    """
-    _check_outlives_job(home)
-    with phase("images"):
-        packed = packed_images(run, home)
-        store = on_this_node(packed)
-    with connected(address) as elsewhere:
-        with phase("workers"):
-            wanted = wanted_workers(run.compute, grows=elsewhere)
-            dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, halve, worker)
-            limits = _first_worker(dispatcher, wanted, run.backbone.name)
-        try:
-            yield Session(dispatcher, limits, store)
-        finally:
-            ray.kill(dispatcher)  # its workers end with it
-
-
-def start_dispatcher(*arguments: Any) -> Any:
-    """A handle of a dispatcher, which is made with these arguments. Ray starts it again when it dies, and asks it once
-    more what had no answer yet.
-    """
-    options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
-    return ray.remote(Dispatcher).options(num_cpus=0, **options).remote(*arguments)
-
-
-def _check_outlives_job(home: Home) -> None:
-    if IN_JOB in os.environ and home.here and home.here.is_relative_to(Path.cwd()):
-        raise ValueError(
-            f"home must be a folder that all nodes reach, or like s3://bucket/path, in a job, whose own folder is "
-            f"removed when it ends, but is {str(home.here)!r}; FPT_HOME on the cluster's nodes is its default"
-        )
-
-
-def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> dict[str, Any]:
-    """Waits for it; what it may be waiting for is said, room or the backbone's weights: either takes minutes, or for
-    ever.
-    """
-    asked, seconds = dispatcher.start.remote(), SAY_AFTER
-    while not ray.wait([asked], timeout=seconds)[0]:
-        has = ray.cluster_resources()
-        needs = f"{wanted.gpus:g} GPU" if wanted.gpus else "a core"
-        print(
-            f"fpt: waiting for the first worker, which needs {needs} (the cluster has {has.get('GPU', 0):g} GPUs and "
-            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded",
-            file=sys.stderr,
-            flush=True,
-        )
-        seconds = SAY_AGAIN
+def _answered(asked: Any, seconds: float | None = None) -> Any:
     try:
-        limits: dict[str, Any] = ray.get(asked)
-    except ray.exceptions.RayTaskError as error:
+        return ray.get(asked, timeout=seconds)
+    except RayTaskError as error:
         raise error.cause if isinstance(error.cause, Exception) else error from None
-    return limits
-
-
-@contextmanager
-def connected(address: str | None = None) -> Iterator[bool]:
-    """Ray, quiet: what its processes print stays in its own log files. Yields whether it was there before."""
-    # Tune and Ray say on standard error what the progress display says better.
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    address = address or os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
-    with phase("Ray"):
-        ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
-    try:
-        yield address is not None
-    finally:
-        ray.shutdown()
+    except GetTimeoutError as error:
+        raise TimeoutError(f"the dispatcher has not answered for {seconds} seconds") from error
+    except RayError as error:
+        raise DispatcherGoneError(f"the dispatcher is gone: {' '.join(str(error).split())}") from error

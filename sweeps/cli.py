@@ -101,7 +101,7 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         say("fpt: starting (images, Ray, backbone)")
-        from sweeps.terminal.times import timed_sweep
+        from sweeps.timing import timed_sweep
 
         finding, where, times = timed_sweep(wanted, address)
         from rich.console import Console
@@ -214,7 +214,7 @@ def bench(
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
         if whole:
-            from sweeps.terminal.times import times_of_new_sweep
+            from sweeps.timing import times_of_new_sweep
 
             times = times_of_new_sweep(wanted)
             _print(str(times), times.as_json(), as_json)

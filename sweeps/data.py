@@ -144,7 +144,7 @@ def _decoder(address: str | None) -> Iterator[Any]:
         yield None
         return
     from pipeline.data.packing.cluster import decode_on_cluster
-    from pipeline.session import connected
+    from pipeline.opening import connected
 
     with connected(address):
         yield decode_on_cluster

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 
 from fpt.backbones.loading import best_device, load_backbone
@@ -13,15 +12,15 @@ from fpt.figures.episode import ATTENTION
 from pipeline.checks import check_run
 from pipeline.config import STEERED, plain_run
 from pipeline.data.packed import on_this_node, packed_images
-from pipeline.session import open_session
+from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.workers.worker import backbone_of, setting
 from sweeps.report.episode import IMAGES, MOST, MOST_ALLOWED, as_json, draw_solved, solved_episode
 from sweeps.report.text import left_out
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
-from sweeps.search.trial import summary
 from sweeps.statistics.estimates import Estimate
+from sweeps.statistics.rows import summary
 from sweeps.terminal.progress import Progress, shown
 
 
@@ -30,10 +29,10 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
     run = plain_run(sweep)
     check_run(run)
     with open_session(run, Home(sweep.home), address) as session:
-        with shown(Progress(run.episodes.count), session.dispatcher):
-            (rows,) = ray.get(session.dispatcher.solve.remote([run], list(range(run.episodes.count))))
-        (config_hash,) = ray.get(session.dispatcher.hashes_of.remote([run]))
-        lost = ray.get(session.dispatcher.status.remote())["lost"]
+        with shown(Progress(run.episodes.count), session):
+            (rows,) = session.solve([run], range(run.episodes.count))
+        (config_hash,) = session.hashes([run])
+        lost = session.status().lost
     if not rows:
         raise RuntimeError(f"no episode is left: {left_out(lost)}")
     metrics = summary(rows)

@@ -1,18 +1,19 @@
 """A sweep from end to end: checks, search, final evaluation, report."""
 
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
-
 from fpt.phases import phase
 from pipeline.checks import check_run
-from pipeline.config import FOUND, HyperParameters, configuration_hash, plain_run, with_hyper_parameters
-from pipeline.session import open_session
+from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
+from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.generations import StoppingRule
+from pipeline.identity import configuration_hash
+from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
 from sweeps.report.text import as_markdown, outcome
@@ -21,7 +22,7 @@ from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.tuning import generation_sizes, search_settings
 from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
-from sweeps.statistics.racing import Rule, racing
+from sweeps.statistics.racing import racing
 from sweeps.terminal.progress import Progress, shown
 from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.tracking.masking import without_secrets
@@ -35,8 +36,8 @@ from sweeps.verdict.judge import Finding, judge, problems_to_judge, winner_of
 if TYPE_CHECKING:
     from sweeps.report.charts.album import Picture
 
-AT_ONCE, MINUTES = 10.0, 10  # seconds and minutes that the end of a sweep waits for MLflow
-BESIDE = frozenset({"table"})  # sections that say nothing about a sweep
+ENDING_SECONDS, AWAY_MINUTES = 10.0, 10  # that the end of a sweep waits for MLflow, and for one that is away
+NOT_OF_A_SWEEP = frozenset({"table"})  # sections that say nothing about a sweep
 
 
 def check_sweep(sweep: Sweep) -> Search:
@@ -59,7 +60,7 @@ def check_sweep(sweep: Sweep) -> Search:
     return search
 
 
-def stopping(search: Search) -> Rule:
+def stopping_rule(search: Search) -> StoppingRule:
     """Which trials go on after a rung, as the search wants it."""
     if search.stop == "racing":
         return racing(search.trials, max(1, len(search.rungs) - 1), search.delta)
@@ -78,13 +79,13 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
     return total + problems_to_judge(sweep, search)
 
 
-def sweep_identity(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> str:
+def sweep_identity(sweep: Sweep, inputs: Mapping[str, str], beside: Set[str] = NOT_OF_A_SWEEP) -> str:
     """Tells one sweep or table from another: all that can change its course, and nothing else, so no `beside`."""
     described = sweep.model_dump(by_alias=True, exclude={"compute", "home", "tracking_uri", *beside}, mode="json")
-    return configuration_hash({**described, **{key: limits[key] for key in FOUND}})
+    return configuration_hash({**described, **inputs})
 
 
-def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], dict[str, Any]]:
+def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], Status]:
     """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow and the report
     have it, and what the dispatcher says of the work.
 
@@ -93,17 +94,18 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     with phase("checks"):
         search = check_sweep(sweep)
     home = Home(sweep.home)
-    with open_session(plain_run(sweep), home, address, stopping(search)) as session:
-        identity = sweep_identity(sweep, session.limits)
+    with open_session(plain_run(sweep), home, address, stopping_rule(search)) as session:
+        inputs = session.inputs._asdict()
+        identity = sweep_identity(sweep, inputs)
         with phase("MLflow"):
             tracker, code = Tracker(tracking_uri(sweep), sweep.name), code_tags("sweep")
             splits = {"search": search.split, "final": sweep.episodes.split}
-            data = data_of(sweep, splits, session.store, home, session.limits["dataset_fingerprint"])
+            data = data_of(sweep, splits, session.store, home, session.found.dataset_fingerprint)
             tracker.start(
                 f"sweep {identity}",
                 f"{sweep.name} {identity}",
-                parameters(sweep, session.limits),
-                {**tags_of(sweep, "sweep"), **code, **environment_tags(session.limits), **compute_tags(sweep)},
+                parameters(sweep, inputs),
+                {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)},
                 data,
             )
         with recorded(tracker):
@@ -111,7 +113,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             tracker.describe(f"**Searching:** {search.trials} trials, none has ended yet.")
             progress = Progress(planned_problems(sweep, search))
             folder = home.local / "sweeps" / identity
-            show, watch = shown(progress, session.dispatcher), watched(tracker, session.dispatcher)
+            show, watch = shown(progress, session), watched(tracker, session)
             with ThreadPoolExecutor(1) as aside, show, watch:
                 proposals = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
                 tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
@@ -123,7 +125,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
             home.keep(files)
             _summarise(tracker, finding, sweep, files, proposals.best)
-            work = ray.get(session.dispatcher.status.remote())
+            work = session.status()
     where = {
         "tracking_uri": without_secrets(tracker.tracking_uri),
         "experiment": tracker.experiment,
@@ -155,10 +157,10 @@ def recorded(tracker: Tracker) -> Iterator[None]:
 
 def wait_for(tracker: Tracker) -> None:
     """A server that is away may be back within minutes; what it has not been told, the same command tells it again."""
-    if tracker.flush(AT_ONCE) == 0:
+    if tracker.flush(ENDING_SECONDS) == 0:
         return
-    print(f"fpt: MLflow does not answer; waiting {MINUTES} minutes for it", file=sys.stderr, flush=True)
-    if left := tracker.flush(60 * MINUTES):
+    print(f"fpt: MLflow does not answer; waiting {AWAY_MINUTES} minutes for it", file=sys.stderr, flush=True)
+    if left := tracker.flush(60 * AWAY_MINUTES):
         uri = without_secrets(tracker.tracking_uri)
         print(
             f"fpt: {left} entries are not in MLflow ({uri}), which has been away; the results are in the ledger, and "
@@ -204,6 +206,6 @@ def description(report: str, files: Sequence[Path]) -> str:
     return f"{first}\n\n{named}\n\n{rest}"
 
 
-def parameters(sweep: Sweep, limits: dict[str, Any], beside: Set[str] = BESIDE) -> dict[str, Any]:
+def parameters(sweep: Sweep, inputs: Mapping[str, str], beside: Set[str] = NOT_OF_A_SWEEP) -> dict[str, Any]:
     """What identifies a sweep, or a table, as MLflow's parameters (described.py)."""
-    return parameters_of_sweep(sweep, limits, beside)
+    return parameters_of_sweep(sweep, inputs, beside)

@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import sqrt
 from pathlib import Path
-from typing import Any
-
-import ray
 
 from pipeline.checks import check_run
-from pipeline.config import FOUND, FROZEN, STEERED, Run, plain_run
+from pipeline.config import FROZEN, STEERED, Run, plain_run
 from pipeline.data.packed import packed_images
-from pipeline.session import Session, open_session
+from pipeline.identity import Found, Inputs
+from pipeline.opening import open_session
+from pipeline.session import Session
 from pipeline.storage.folder import Home
+from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import MEAN, Sweep, Table
 from sweeps.statistics.estimates import Estimate, estimate, holm, paired_difference, paired_p_value
+from sweeps.statistics.rows import accuracies_of
 from sweeps.sweep import parameters, recorded, sweep_identity
 from sweeps.tables.latex import as_latex
 from sweeps.tables.layout import FIELDS, Cell, as_markdown, as_records, values_of
@@ -112,18 +113,18 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     table = check_table(sweep)
     places, home = places_of(sweep, table), Home(sweep.home)
     fingerprints = [_fingerprint(place, home) for place in places]
-    limits = _limits_of_others(places, home, address)
+    backbones = _found_of_others(places, home, address)
     cells: list[Cell] = []
     with ExitStack() as recording:
         for place, fingerprint in zip(places, fingerprints, strict=True):
             with _opened(place, home, address) as session:
                 if place is places[0]:
-                    limits[place.backbone] = session.limits
-                    found = _found(places, fingerprints, limits)
-                    tracker = _started(sweep, table, found, environment_tags(session.limits))
+                    backbones[place.backbone] = session.found
+                    found = _inputs(places, fingerprints, backbones)
+                    tracker = _started(sweep, table, found, environment_tags(session.found))
                     recording.enter_context(recorded(tracker))
                 tracker.reads(data_of(place.run, {"final": place.run.episodes.split}, session.store, home, fingerprint))
-                with watched(tracker, session.dispatcher):
+                with watched(tracker, session):
                     cells += _solved(session, place, pairs_of(place, table))
         cells = judged(cells)
         files = write_files(cells, plain_run(sweep), home.local / "tables" / sweep.name)
@@ -148,25 +149,23 @@ def _opened(place: Place, home: Home, address: str | None) -> Iterator[Session]:
         yield session
 
 
-def _limits_of_others(places: Sequence[Place], home: Home, address: str | None) -> dict[str, dict[str, Any]]:
+def _found_of_others(places: Sequence[Place], home: Home, address: str | None) -> dict[str, Found]:
     """What workers find of all backbones but the first, whose session comes next anyway."""
-    limits: dict[str, dict[str, Any]] = {}
+    backbones: dict[str, Found] = {}
     for place in places:
-        if place.backbone not in (places[0].backbone, *limits):
+        if place.backbone not in (places[0].backbone, *backbones):
             with _opened(place, home, address) as session:
-                limits[place.backbone] = session.limits
-    return limits
+                backbones[place.backbone] = session.found
+    return backbones
 
 
-def _found(
-    places: Sequence[Place], fingerprints: Sequence[str], limits: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
-    """FOUND, place after place: what tells this table from one of the same configuration on other images or weights."""
+def _inputs(places: Sequence[Place], fingerprints: Sequence[str], backbones: Mapping[str, Found]) -> dict[str, str]:
+    """Returns the inputs, place after place: they tell this table from one on other images or weights."""
     found = [
-        {**limits[place.backbone], "dataset_fingerprint": fingerprint}
+        backbones[place.backbone].inputs._replace(dataset_fingerprint=fingerprint)._asdict()
         for place, fingerprint in zip(places, fingerprints, strict=True)
     ]
-    return {name: ", ".join(str(own[name]) for own in found) for name in FOUND}
+    return {name: ", ".join(str(own[name]) for own in found) for name in Inputs._fields}
 
 
 def _started(sweep: Sweep, table: Table, found: dict[str, str], environment: Mapping[str, str]) -> Tracker:
@@ -182,21 +181,19 @@ def _started(sweep: Sweep, table: Table, found: dict[str, str], environment: Map
 
 
 def _solved(session: Session, place: Place, pairs: Sequence[Pair]) -> list[Cell]:
-    dispatcher = session.dispatcher
     progress = Progress(sum(len(pair.runs) * pair.episodes for pair in pairs))
     progress.note = place.name
-    with shown(progress, dispatcher):
-        asked = [dispatcher.solve.remote(list(pair.runs), list(range(pair.episodes))) for pair in pairs]
-        rows = ray.get(asked)
-    hashes = ray.get([dispatcher.hashes_of.remote(list(pair.runs)) for pair in pairs])
+    with shown(progress, session):
+        rows = session.solve_all([(pair.runs, range(pair.episodes)) for pair in pairs])
+    hashes = [session.hashes(pair.runs) for pair in pairs]
     return [
         cell for pair, own, named in zip(pairs, rows, hashes, strict=True) for cell in cells_of(place, pair, own, named)
     ]
 
 
-def cells_of(place: Place, pair: Pair, rows: Sequence[list[dict[str, Any]]], hashes: Sequence[str]) -> list[Cell]:
+def cells_of(place: Place, pair: Pair, rows: Sequence[list[Row]], hashes: Sequence[str]) -> list[Cell]:
     """The cells of a pair, from its runs' rows on the same episodes. `p_holm` is not known yet."""
-    accuracies = [None if any(row["failed"] for row in own) else [row["accuracy"] for row in own] for own in rows]
+    accuracies = [accuracies_of(own) for own in rows]
     without, cells = accuracies[0], []
     for number, (own, config_hash) in enumerate(zip(accuracies, hashes, strict=True)):
         cell = Cell(

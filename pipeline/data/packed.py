@@ -21,6 +21,7 @@ from pipeline.data.packing import decoding
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.sources.glyphs import glyph_scenes
 from pipeline.data.store import ImageStore, PackedImages, pack
+from pipeline.identity import packing_identity
 from pipeline.storage.folder import Folder, Home, cache_folder
 
 TELL_AFTER = 5.0  # seconds
@@ -53,20 +54,17 @@ _Making = tuple[dict[str, Any], Callable[[Path], dict[str, Any]]]
 
 
 def _glyphs(run: Run) -> _Making:
-    drawn = {name: getattr(run.dataset, name) for name in ("source", "images_per_class", "distractors")}
-
     def make(path: Path) -> dict[str, Any]:
         if not path.exists():
             pack(glyph_scenes(run.dataset.images_per_class, run.dataset.distractors), path)
         return {}
 
-    return {**drawn, "version": scenes.VERSION}, make
+    return {**packing_identity(run.dataset), "version": scenes.VERSION}, make
 
 
 def _own(run: Run) -> _Making:
     listing, limits = listing_of(run.dataset), limits_of(run)
     how = resize_of(run.dataset.resize, limits.seen)
-    own = run.dataset.model_dump(exclude={"images_per_class", "distractors", "small_classes"})
     geometry = {"size": limits.image_size, **decoding.described(how)}
 
     def make(path: Path) -> dict[str, Any]:
@@ -81,7 +79,7 @@ def _own(run: Run) -> _Making:
             print(f"fpt: {note}", file=sys.stderr, flush=True)
         return asdict(packing)
 
-    return {**own, "geometry": geometry, "files": digest_of(listing)}, make
+    return {**packing_identity(run.dataset), "geometry": geometry, "files": digest_of(listing)}, make
 
 
 def said_now_and_then(what: str) -> Callable[[int, int], None]:

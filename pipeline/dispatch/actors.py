@@ -14,7 +14,7 @@ from pipeline.data.store import PackedImages
 WORKER_CPUS = 0.9
 # Workers asked for beyond what the cluster has room for: that is what an autoscaler adds nodes for, and a node that
 # joins gets the first of them at once.
-AHEAD = 8
+WORKERS_AHEAD = 8
 # Trials and the dispatcher stay where the cluster's own services are: a spot machine may be taken away.
 HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
@@ -64,7 +64,7 @@ def room(gpus: float) -> int:
 
 def staffing(wanted: Wanted, compute: Compute) -> Staffing:
     def most() -> int:
-        return room(wanted.gpus) + AHEAD if wanted.workers is None else wanted.workers
+        return room(wanted.gpus) + WORKERS_AHEAD if wanted.workers is None else wanted.workers
 
     return Staffing(most, wanted.now, compute.idle_seconds, compute.order_seconds)
 

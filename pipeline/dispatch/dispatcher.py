@@ -7,183 +7,227 @@ computed is in the ledger: a dispatcher that died is started again by Ray, and k
 
 import asyncio
 import hashlib
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import ray
 
-from pipeline import config
+from pipeline.config import Run
 from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, staffing
-from pipeline.dispatch.generations import Generation
+from pipeline.dispatch.generations import Generation, GenerationSpec, StoppingRule
+from pipeline.dispatch.node_watch import NodeWatch
 from pipeline.dispatch.pool import Pool
-from pipeline.orders import Order, WorkerProcess
+from pipeline.events import Story, tell, warn
+from pipeline.identity import Found, hash_of, identity, with_precision
+from pipeline.orders import WorkOrder
+from pipeline.storage.folder import Folder
 from pipeline.storage.ledger import KnownRows, Ledger, Row
-from pipeline.workers.node_sampler import Watch
+from pipeline.workers.process import WorkerProcess
 
-# Which trials go on after a rung: by their accuracies, and the incumbent's on the same episodes, where there is one.
-Halve = Callable[[int, dict[str, list[float | None]], list[float] | None], set[str]]
+LOG = logging.getLogger(__name__)
+PROGRESS_SECONDS = 30.0  # between events that say how far the work is
+Problem = tuple[str, int]  # configuration hash, episode
 
 
 @dataclass(frozen=True)
-class GenerationOf:
-    """A generation of trials: its number, each trial's run by name, the episodes that each rung adds, and the best run
-    of the generations before, which has done all of them.
+class Status:
+    """How the work of a session stands: problems `computed` and `reused` from the ledger, orders `waiting`, workers
+    alive, wanted and `refused`, seconds since the start, those that workers were at work and there (all together), when
+    the first order was sent (by the clock), episodes that were `lost`, by name, why a worker could not be started,
+    where that was so last, whether this dispatcher took the place of one that died, and the last of so many warnings.
     """
 
-    number: int
-    runs: Mapping[str, config.Run]
-    episodes: Sequence[Sequence[int]]
-    incumbent: config.Run | None = None
+    computed: int = 0
+    reused: int = 0
+    waiting: int = 0
+    workers: int = 0
+    wanted: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    busy_seconds: float = 0.0
+    staffed_seconds: float = 0.0
+    first_order: float | None = None
+    lost: tuple[str, ...] = ()
+    complaint: str | None = None
+    restarted: bool = False
+    warned: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class Dispatcher:
-    """Made into an actor by session.py. `halve` says which trials of a generation go on, by their accuracies."""
+    """Made into an actor by opening.py, and asked through session.py. `stopping` says which trials of a generation go
+    on. Every question says what was `found` when the session opened, so that a dispatcher that was started again hires
+    the same kind of workers.
+    """
 
     def __init__(
         self,
-        run: config.Run,
+        run: Run,
         images: PackedImages,
         ledger: str,
         wanted: Wanted,
-        halve: Halve | None,
+        stopping: StoppingRule | None,
         worker: type = WorkerProcess,
     ) -> None:
-        self.run, self.images, self.wanted, self.halve, self.worker = run, images, wanted, halve, worker
+        self.run, self.images, self.wanted, self.stopping, self.worker = run, images, wanted, stopping, worker
+        self.story = Story()
+        parent = logging.getLogger("pipeline")
+        parent.setLevel(logging.INFO)
+        parent.addHandler(self.story)
         self.ledger = Ledger(ledger)
         self.ledger.compact()
         self.known = KnownRows(self.ledger.read())
         self.generations: dict[int, Generation] = {}
         self.pool: Pool | None = None
-        self.limits: dict[str, Any] = {}
+        self.found: Found | None = None
         self.opening = asyncio.Lock()
-        self.watch = Watch()
+        self.watch = NodeWatch()
         self.computed, self.reused, self.started = 0, 0, time.monotonic()
-        self.lost: dict[tuple[str, int], str] = {}  # (what is drawn, episode): its name
+        self.in_flight: dict[Problem, asyncio.Task[None]] = {}
+        self.lost: dict[Problem, str] = {}  # (what is drawn, episode): its name
+        self.next_progress = 0.0
 
-    async def start(self) -> dict[str, Any]:
-        """Starts the workers, once. Returns the limits that only a loaded backbone and its images can tell."""
+    async def start(self, found: Found | None = None) -> Found:
+        """Starts the workers, once. Returns what the first of them found, or what an earlier one did (`found`)."""
         async with self.opening:
             if self.pool is None:
+                if self._restarted():
+                    warn(LOG, "dispatcher restarted", why="the process of the one before died; the ledger has its rows")
                 making = partial(hire, self.worker, self.wanted, self.run, self.images, self.ledger.folder.uri)
-                self.pool = Pool(making, dismiss, staffing(self.wanted, self.run.compute), node_lives)
-            if not self.limits:
-                self.limits = await asyncio.shield(self.pool.limits)
-                # That of all workers, on whatever device.
-                self.run = config.with_precision(self.run, self.limits["precision"])
-        return self.limits
+                self.pool = Pool(making, dismiss, staffing(self.wanted, self.run.compute), node_lives, found)
+            if self.found is None:
+                self.found = await asyncio.shield(self.pool.found)
+                self.run = with_precision(self.run, self.found.precision)  # that of all workers, on whatever device
+        return self.found
 
-    async def status(self) -> dict[str, Any]:
-        """Problems computed and found in the ledger, orders waiting, workers alive and wanted, seconds since the start,
-        those that workers were at work and there (all together), when the first order was sent, by the clock, episodes
-        that were lost, by name, why a worker could not be started, where that was so last, and whether this dispatcher
-        took the place of one that died.
-        """
+    async def write_story(self, uri: str, name: str) -> None:
+        """Has events written into a file of a folder from now on, with those that there were."""
+        self.story.write_to(Folder(uri), name)
+
+    async def note(self, event: str, **facts: object) -> None:
+        """Adds an event of the command itself to the story."""
+        tell(LOG, event, **facts)
+
+    async def close(self) -> None:
+        """Ends all workers and the story. What is in the ledger by then stays."""
+        if self.pool is not None:
+            await self.pool.close()
+        logging.getLogger("pipeline").removeHandler(self.story)
+        self.story.close()
+
+    async def status(self) -> Status:
+        """Returns how the work stands now."""
         pool = self.pool
-        return {
-            "computed": self.computed,
-            "reused": self.reused,
-            "waiting": len(pool.queue) if pool else 0,
-            "workers": pool.alive if pool else 0,
-            "wanted": self.wanted.now,
-            "seconds": time.monotonic() - self.started,
-            "busy_seconds": pool.busy_seconds if pool else 0.0,
-            "staffed_seconds": pool.staffed_seconds if pool else 0.0,
-            "first_order": pool.first_order if pool else None,
-            "lost": sorted(self.lost.values()),
-            "complaint": pool.complaint if pool else None,
-            "restarted": ray.is_initialized() and ray.get_runtime_context().was_current_actor_reconstructed,
-        }
+        return Status(
+            computed=self.computed,
+            reused=self.reused,
+            waiting=len(pool.queue) if pool else 0,
+            workers=pool.alive if pool else 0,
+            wanted=self.wanted.now,
+            refused=pool.refused if pool else 0,
+            seconds=time.monotonic() - self.started,
+            busy_seconds=pool.busy_seconds if pool else 0.0,
+            staffed_seconds=pool.staffed_seconds if pool else 0.0,
+            first_order=pool.first_order if pool else None,
+            lost=tuple(sorted(self.lost.values())),
+            complaint=pool.complaint if pool else None,
+            restarted=self._restarted(),
+            warned=self.story.warned,
+            warnings=tuple(self.story.warnings),
+        )
 
-    async def vitals(self) -> dict[str, dict[str, float]]:
-        """How the nodes are that have workers, by node id: what each has said since the last time, if anything."""
+    async def node_metrics(self) -> dict[str, dict[str, float]]:
+        """Returns what each node that has workers has said of itself since the last time, if anything, by node id."""
         members = self.pool.members if self.pool else {}
         # Of each node the worker that has been there longest.
-        return await self.watch.ask({one.node: one.handle for one in reversed(members.values()) if one.node})
+        handles = {member.place.node: member.handle for member in reversed(members.values()) if member.place}
+        return await self.watch.ask(handles)
 
-    async def solve(self, runs: Sequence[config.Run], episodes: Sequence[int]) -> list[list[Row]]:
-        """Rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one order.
+    async def solve(self, found: Found, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
+        """Returns rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one
+        order; what another question has asked for already is waited for.
 
         Episodes that were lost are left out for all runs.
         """
-        await self.start()
-        hashes = [self.hash_of(run) for run in runs]
+        await self.start(found)
+        hashes = [hash_of(run, found.inputs) for run in runs]
         for config_hash, run in zip(hashes, runs, strict=True):
-            self.ledger.describe(config_hash, self._identity(run))
-        orders = self._orders(hashes, runs, episodes)
-        await asyncio.gather(*(self._solve(order, drawn, shard) for order, drawn, shard in orders))
+            self.ledger.describe(config_hash, identity(run, found.inputs))
+        asked = {(own, episode) for own in hashes for episode in episodes if episode not in self.known.of(own)}
+        shared = asked & self.in_flight.keys()
+        work = {self.in_flight[problem] for problem in shared}
+        work |= {self._begin(order, drawn, shard) for order, drawn, shard in self._orders(hashes, runs, episodes)}
+        if work:
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)  # others may wait for the rest
+            for task in done:
+                task.result()
+        self.reused += len(shared)
         there = self._there(runs, episodes)
         return [[self.known.of(config_hash)[episode] for episode in there] for config_hash in hashes]
 
-    async def begin(self, generation: GenerationOf) -> None:
+    async def begin(self, found: Found, spec: GenerationSpec) -> None:
         """Starts a generation of trials: its first rung is computed whether they have asked for it or not."""
-        await self.start()
-        if generation.number not in self.generations:
-            self.generations[generation.number] = self._generation(generation)
-            self.generations[generation.number].begin()
+        await self.start(found)
+        if spec.number not in self.generations:
+            self.generations[spec.number] = self._generation(found, spec)
+            self.generations[spec.number].begin()
 
-    async def next_rung(self, generation: GenerationOf, trial: str, rung: int) -> list[Row] | None:
-        """All rows of a trial up to the end of a rung; None where the trial was stopped after the rung before.
+    async def next_rung(self, found: Found, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
+        """Returns all rows of a trial up to the end of a rung; None where the trial was stopped after the rung before.
 
         Waits until all trials of the generation that are left have asked; for the first rung they need not.
         """
-        await self.begin(generation)
-        if not await self.generations[generation.number].ask(trial, rung):
+        await self.begin(found, spec)
+        if not await self.generations[spec.number].ask(trial, rung):
             return None
-        run = generation.runs[trial]
-        rows = self.known.of(self.hash_of(run))
-        past = [episode for part in generation.episodes[: rung + 1] for episode in part]
+        run = spec.runs[trial]
+        rows = self.known.of(hash_of(run, found.inputs))
+        past = [episode for part in spec.episodes[: rung + 1] for episode in part]
         return [rows[episode] for episode in self._there([run], past)]
 
-    async def accuracies(self, asked: Sequence[tuple[config.Run, int]]) -> list[list[float]]:
-        """Of each run on so many of the first episodes, which it must have done; those lost to any are left out."""
-        await self.start()
-        there = self._there([run for run, _ in asked], range(max(count for _, count in asked)))
-        found = []
+    async def accuracies(self, found: Found, asked: Sequence[tuple[Run, int]]) -> list[list[float | None]]:
+        """Returns the accuracies of each run on so many of the first episodes, which it must have done; those that were
+        lost to any run are left out.
+        """
+        await self.start(found)
+        there = self._there([run for run, _ in asked], range(max((count for _, count in asked), default=0)))
+        accuracies = []
         for run, count in asked:
-            rows = self.known.of(self.hash_of(run))
-            found.append([rows[episode]["accuracy"] for episode in there if episode < count])
-        return found
+            rows = self.known.of(hash_of(run, found.inputs))
+            accuracies.append([rows[episode]["accuracy"] for episode in there if episode < count])
+        return accuracies
 
-    def hash_of(self, run: config.Run) -> str:
-        """The configuration hash of a run on the images and weights of this session."""
-        return config.configuration_hash(self._identity(run))
-
-    async def hashes_of(self, runs: Sequence[config.Run]) -> list[str]:
-        await self.start()
-        return [self.hash_of(run) for run in runs]
-
-    def _identity(self, run: config.Run) -> dict[str, Any]:
-        return config.identity(run, *(self.limits[name] for name in config.FOUND))
-
-    def _generation(self, asked: GenerationOf) -> Generation:
+    def _generation(self, found: Found, spec: GenerationSpec) -> Generation:
         async def solve(rung: int, going: Sequence[str]) -> None:
-            await self.solve([asked.runs[trial] for trial in going], asked.episodes[rung])
+            await self.solve(found, [spec.runs[trial] for trial in going], spec.episodes[rung])
 
         def select(rung: int, left: set[str]) -> set[str]:
-            if self.halve is None:
+            if self.stopping is None:
                 return left
-            past = [episode for part in asked.episodes[:rung] for episode in part]
-            there = self._there(list(asked.runs.values()), past)
+            past = [episode for part in spec.episodes[:rung] for episode in part]
+            there = self._there(list(spec.runs.values()), past)
 
-            def of(run: config.Run) -> list[float | None]:
-                rows = self.known.of(self.hash_of(run))
+            def of(run: Run) -> list[float | None]:
+                rows = self.known.of(hash_of(run, found.inputs))
                 return [rows[episode]["accuracy"] for episode in there]
 
-            incumbent = [value for value in of(asked.incumbent) if value is not None] if asked.incumbent else None
-            return self.halve(rung, {trial: of(asked.runs[trial]) for trial in left}, incumbent)
+            incumbent = [value for value in of(spec.incumbent) if value is not None] if spec.incumbent else None
+            going = self.stopping(rung, {trial: of(spec.runs[trial]) for trial in left}, incumbent)
+            if stopped := sorted(left - going):
+                tell(LOG, "trials stopped", generation=spec.number, rung=rung, trials=stopped)
+            return going
 
-        return Generation(asked.runs, solve, select)
+        return Generation(spec.runs, solve, select)
 
     def _orders(
-        self, hashes: Sequence[str], runs: Sequence[config.Run], episodes: Sequence[int]
-    ) -> list[tuple[Order, str, int]]:
-        """What the ledger lacks, shard by shard; configurations that lack the same episodes go together.
-
-        With each order what is drawn in it, and the shard.
+        self, hashes: Sequence[str], runs: Sequence[Run], episodes: Sequence[int]
+    ) -> list[tuple[WorkOrder, str, int]]:
+        """Returns orders for what the ledger lacks and nobody computes yet, shard by shard; configurations that lack
+        the same episodes go together. With each order comes what is drawn in it, and the shard.
         """
         orders = []
         drawn_by = [_drawn(run) for run in runs]
@@ -191,11 +235,12 @@ class Dispatcher:
         for episode in sorted(set(episodes)):
             shards.setdefault(episode // self.run.compute.shard, []).append(episode)
         for shard, inside in shards.items():
-            together: dict[tuple[str, int, tuple[int, ...]], dict[str, config.Run]] = {}
+            together: dict[tuple[str, int, tuple[int, ...]], dict[str, Run]] = {}
             for config_hash, run, drawn in zip(hashes, runs, drawn_by, strict=True):
                 known = self.known.of(config_hash)
-                missing = tuple(e for e in inside if e not in known and (drawn, e) not in self.lost)
-                self.reused += len(inside) - len(missing)
+                lacking = [e for e in inside if e not in known and (drawn, e) not in self.lost]
+                self.reused += len(inside) - len(lacking)
+                missing = tuple(e for e in lacking if (config_hash, e) not in self.in_flight)
                 if missing:
                     together.setdefault((drawn, run.solver.blocks, missing), {})[config_hash] = run
             for (drawn, _, missing), members in together.items():
@@ -203,27 +248,52 @@ class Dispatcher:
                 for first in range(0, len(names), most):
                     part = names[first : first + most]
                     digest = hashlib.sha256(repr((part, missing)).encode()).hexdigest()[:16]
-                    order = Order(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
+                    order = WorkOrder(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
                     orders.append((order, drawn, shard))
         return orders
 
-    async def _solve(self, order: Order, drawn: str, shard: int) -> None:
+    def _begin(self, order: WorkOrder, drawn: str, shard: int) -> asyncio.Task[None]:
+        """Has an order solved; until it is, whoever asks for one of its problems waits for it."""
+        task = asyncio.create_task(self._solve(order, drawn, shard))
+        keys = [(config_hash, episode) for config_hash in order.configurations for episode in order.episodes]
+        self.in_flight |= dict.fromkeys(keys, task)
+
+        def landed(task: asyncio.Task[None]) -> None:
+            for key in keys:
+                del self.in_flight[key]
+            if not task.cancelled():
+                task.exception()  # it is looked at, should nobody wait for it any more
+
+        task.add_done_callback(landed)
+        return task
+
+    async def _solve(self, order: WorkOrder, drawn: str, shard: int) -> None:
         assert self.pool is not None, "start() comes first"
         solved = await self.pool.submit(order, (drawn, shard))
         self.known.add(solved.rows)
         self.computed += len(solved.rows)
+        self._tell_progress()
         wanted = next(iter(order.configurations.values())).episodes
         for episode in solved.lost:
-            self.lost[drawn, episode] = (
-                f"episode {episode} of {wanted.split} ({wanted.way}-way {wanted.shot}-shot, seed {wanted.seed})"
-            )
+            name = f"episode {episode} of {wanted.split} ({wanted.way}-way {wanted.shot}-shot, seed {wanted.seed})"
+            self.lost[drawn, episode] = name
+            warn(LOG, "episode lost", episode=episode, why=f"every worker that tried {name} died")
 
-    def _there(self, runs: Sequence[config.Run], episodes: Sequence[int]) -> list[int]:
-        """The episodes that no run has lost."""
+    def _tell_progress(self) -> None:
+        if time.monotonic() >= self.next_progress:
+            self.next_progress = time.monotonic() + PROGRESS_SECONDS
+            workers = self.pool.alive if self.pool else 0
+            tell(LOG, "progress", computed=self.computed, reused=self.reused, workers=workers)
+
+    def _there(self, runs: Sequence[Run], episodes: Sequence[int]) -> list[int]:
+        """Returns the episodes that no run has lost."""
         all_drawn = {_drawn(run) for run in runs} if self.lost else set()
         return [episode for episode in episodes if not any((drawn, episode) in self.lost for drawn in all_drawn)]
 
+    def _restarted(self) -> bool:
+        return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
-def _drawn(run: config.Run) -> str:
-    """What decides which images an episode holds."""
+
+def _drawn(run: Run) -> str:
+    """Returns what decides which images an episode holds."""
     return repr(run.episodes.model_copy(update={"count": 0}))

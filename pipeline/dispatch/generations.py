@@ -1,10 +1,51 @@
 """Trials that advance together, rung by rung: what shares an order is decided by who asked, not by when."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from pipeline.config import HyperParameters, Run, with_hyper_parameters
 
 SolveRung = Callable[[int, Sequence[str]], Awaitable[None]]
 Select = Callable[[int, set[str]], set[str]]
+
+
+@runtime_checkable
+class StoppingRule(Protocol):
+    """Says which trials go on after a rung, by their accuracies and those of an earlier trial on the same episodes."""
+
+    def __call__(
+        self, rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
+    ) -> set[str]: ...
+
+
+@dataclass(frozen=True)
+class GenerationSpec:
+    """A generation of trials: its number, each trial's run by name, the episodes that each rung adds, and the best run
+    of the generations before, which has done all of them.
+    """
+
+    number: int
+    runs: Mapping[str, Run]
+    episodes: Sequence[Sequence[int]]
+    incumbent: Run | None = None
+
+    @staticmethod
+    def of(
+        number: int,
+        settings: Mapping[str, HyperParameters],
+        incumbent: HyperParameters | None,
+        searched: Run,
+        episodes: Sequence[Sequence[int]],
+    ) -> "GenerationSpec":
+        """Returns the generation whose trials and incumbent change these hyper-parameters of a run."""
+        return GenerationSpec(
+            number,
+            {name: with_hyper_parameters(searched, own) for name, own in settings.items()},
+            episodes,
+            None if incumbent is None else with_hyper_parameters(searched, incumbent),
+        )
 
 
 class Generation:

@@ -4,48 +4,40 @@ It knows nothing of Ray but the errors that its workers' calls end with: `hire` 
 """
 
 import asyncio
+import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from pipeline.dispatch.actors import Staffing
-from pipeline.dispatch.queues import OrderQueue
-from pipeline.orders import Order, Pending, Solved
+from pipeline.dispatch.members import DifferentWorkerError, Entrance, Member, Sent, answer, cause_of, first_line
+from pipeline.dispatch.queues import OrderQueue, Pending
+from pipeline.events import tell, warn
+from pipeline.identity import Found
+from pipeline.orders import Solved, WorkOrder
 from pipeline.storage.folder import NoRoomError
 
+LOG = logging.getLogger(__name__)
 STRIKES = 3
 # An order has this many times what the slowest problem so far would have taken, and at least so many seconds.
-PATIENCE = 20
-LEAST_PATIENCE = 60.0
+TIMES_THE_SLOWEST = 20
+LEAST_ORDER_SECONDS = 60.0
 # A worker is sent an order ahead while so many wait for each worker: what it has in hand no other can take.
-PLENTY = 2
-TICK = 1.0
-LONGEST_PAUSE = 60.0
-
-
-@dataclass(frozen=True)
-class _Sent:
-    pending: Pending
-    answer: Any
-
-
-@dataclass(eq=False)
-class _Member:
-    name: str
-    handle: Any
-    task: "asyncio.Task[None] | None" = None
-    ahead: _Sent | None = None  # what it begins as soon as it has done what it is at
-    node: str | None = None
-    wakes: "asyncio.Future[Pending | None] | None" = None  # the next order, or None to end
-    idle_since: float = 0.0
+WAITING_EACH = 2
+TICK_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Pool:
-    """`hire` makes a worker by its name, `dismiss` ends one, whatever it is doing; `node_lives` tells of a node."""
+    """`hire` makes a worker by its name, `dismiss` ends one, whatever it is doing; `node_lives` tells of a node.
+
+    `found` is what the first worker finds when it opens, or what an earlier pool of the same session has found: a
+    worker that finds other images, weights or another precision is refused.
+    """
 
     def __init__(
         self,
@@ -53,17 +45,21 @@ class Pool:
         dismiss: Callable[[Any], None],
         staffing: Staffing,
         node_lives: Callable[[str], bool] = lambda node: True,
+        found: Found | None = None,
     ) -> None:
         self.hire, self.dismiss, self.staffing, self.node_lives = hire, dismiss, staffing, node_lives
         self.queue = OrderQueue()
-        self.members: dict[str, _Member] = {}
-        self.idle: dict[str, _Member] = {}
-        self.limits: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.members: dict[str, Member] = {}
+        self.idle: dict[str, Member] = {}
+        self.entrance = Entrance(found)
+        self.found = self.entrance.found
         self.vacancy = asyncio.Event()
         self.named = 0  # workers so far
         self.false_starts = 0  # workers in a row that did not open
         self.pause_until = 0.0
         self.complaint: str | None = None
+        self.refused = 0  # workers that found something else
+        self.to_replace: deque[str] = deque()  # workers that died or hung
         self.slowest = 0.0  # seconds a problem
         self.last_asked = time.monotonic()
         self.busy, self.busy_seconds = 0, 0.0
@@ -87,7 +83,7 @@ class Pool:
     def _staffed(self, since: float) -> float:
         return 0.0 if self.began is None else time.monotonic() - max(since, self.began)
 
-    async def submit(self, order: Order, shard: Any) -> Solved:
+    async def submit(self, order: WorkOrder, shard: Any) -> Solved:
         """The rows of an order, in the ledger already.
 
         One that has taken three workers with it is tried episode by episode; an episode that does so alone is lost.
@@ -130,7 +126,7 @@ class Pool:
                 if (pending := take(member.name)) is not None:
                     self._wake(member, pending)
 
-    def _wake(self, member: _Member, pending: Pending | None) -> None:
+    def _wake(self, member: Member, pending: Pending | None) -> None:
         del self.idle[member.name]
         assert member.wakes is not None
         member.wakes.set_result(pending)
@@ -140,9 +136,9 @@ class Pool:
         self._hire_up_to(min(self.staffing.most(), self.staffing.at_once))
         while not self.closed:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.vacancy.wait(), TICK)
+                await asyncio.wait_for(self.vacancy.wait(), TICK_SECONDS)
             self.vacancy.clear()
-            needed = self.busy + len(self.queue) if self.limits.done() else 1
+            needed = self.busy + len(self.queue) if self.found.done() else 1
             if needed > len(self.members) and time.monotonic() >= self.pause_until:
                 self._hire_up_to(min(self.staffing.most(), needed))
             self._let_go()
@@ -150,7 +146,9 @@ class Pool:
     def _hire_up_to(self, wanted: int) -> None:
         while len(self.members) < wanted:
             name, self.named = f"worker-{self.named}", self.named + 1
-            member = self.members[name] = _Member(name, self.hire(name))
+            replaces = {"replaces": self.to_replace.popleft()} if self.to_replace else {}
+            tell(LOG, "hired", worker=name, **replaces)
+            member = self.members[name] = Member(name, self.hire(name))
             member.task = asyncio.create_task(self._employ(member))
 
     def _let_go(self) -> None:
@@ -158,28 +156,30 @@ class Pool:
         before = time.monotonic() - self.staffing.idle_seconds
         for member in list(self.idle.values()):
             if member.idle_since < before:
+                self._say("let go", member, why="nothing to do")
                 self._wake(member, None)
-        if self.limits.done() and not self.queue and self.last_asked < before:
+        if self.found.done() and not self.queue and self.last_asked < before:
             for member in self.members.values():
-                if member.node is None and member.task:
+                if member.place is None and member.task:
+                    self._say("let go", member, why="no room for it, and nothing to do")
                     member.task.cancel()
 
-    async def _employ(self, member: _Member) -> None:
+    async def _employ(self, member: Member) -> None:
         """A worker's life."""
         try:
-            member.node = await _answer(member.handle.node.remote())
-            limits = await asyncio.wait_for(_answer(member.handle.open.remote()), self.staffing.order_seconds)
-            self.false_starts, self.complaint = 0, None
-            self.opened[member.name] = time.monotonic()
-            if not self.limits.done():
-                self.limits.set_result(limits)
+            began = time.monotonic()
+            found = await self.entrance.admit(member, self.staffing.order_seconds)
+            self._has_opened(member, found, time.monotonic() - began)
             while (sent := await self._next(member)) is not None:
                 if not await self._work(member, sent):
                     break
         except RayTaskError as error:
-            self._did_not_open(member, _cause(error))
+            self._did_not_open(member, cause_of(error))
+        except DifferentWorkerError as error:
+            self.refused += 1
+            self._did_not_open(member, error, "refused")
         except (RayError, TimeoutError) as error:
-            self._did_not_open(member, RuntimeError(f"a worker ended while it was starting: {_first_line(error)}"))
+            self._did_not_open(member, RuntimeError(f"a worker ended while it was starting: {first_line(error)}"))
         finally:
             del self.members[member.name]
             self.idle.pop(member.name, None)
@@ -192,7 +192,15 @@ class Pool:
             with suppress(Exception):
                 self.dismiss(member.handle)
 
-    async def _next(self, member: _Member) -> _Sent | None:
+    def _has_opened(self, member: Member, found: Found, seconds: float) -> None:
+        self.false_starts, self.complaint = 0, None
+        self.opened[member.name] = time.monotonic()
+        self._say("opened", member, device=found.device, seconds=round(seconds, 3))
+
+    def _say(self, event: str, member: Member, **facts: Any) -> None:
+        tell(LOG, event, worker=member.name, **member.where, **facts)
+
+    async def _next(self, member: Member) -> Sent | None:
         if (sent := member.ahead) is not None:
             member.ahead = None
             return sent
@@ -203,29 +211,35 @@ class Pool:
         pending = await member.wakes
         return None if pending is None else self._send(member, pending)
 
-    def _send(self, member: _Member, pending: Pending) -> _Sent:
-        return _Sent(pending, member.handle.solve.remote(pending.order, pending.attempt, pending.smaller))
+    def _send(self, member: Member, pending: Pending) -> Sent:
+        return Sent(pending, member.handle.solve.remote(pending.order, pending.attempt, pending.smaller))
 
-    async def _work(self, member: _Member, sent: _Sent) -> bool:
-        """Has an order solved, and the next one sent ahead. False where the worker is of no more use."""
+    async def _work(self, member: Member, sent: Sent) -> bool:
+        """Has an order solved, and the next one sent ahead. Returns False where the worker is of no more use."""
         pending = sent.pending
+        order, attempt = pending.order, pending.attempt
+        self._say("ordered", member, order=order.name, problems=order.problems, attempt=attempt)
         began = time.monotonic()
         if self.began is None:
             self.began, self.first_order = began, time.time()
         self.busy += 1
-        if len(self.queue) > PLENTY * len(self.members):
+        if len(self.queue) > WAITING_EACH * len(self.members):
             following = self.queue.take_own(member.name) or self.queue.take_any(member.name)
             member.ahead = self._send(member, following) if following else None
         try:
-            rows = await asyncio.wait_for(_answer(sent.answer), self._patience(pending.order))
+            rows = await asyncio.wait_for(answer(sent.answer), self._patience(pending.order))
         except RayTaskError as error:
-            self._refused(pending, _cause(error))
+            self._declined(pending, cause_of(error), member)
             return True
         except OutOfMemoryError:
+            self._died(member, pending, "its node ran out of memory")
             self._struck(pending, smaller=True)
             return False
-        except (RayError, TimeoutError):
-            self._struck(pending, blamed=self.node_lives(member.node or ""))
+        except (RayError, TimeoutError) as error:
+            lives = self.node_lives(member.place.node if member.place else "")
+            hung = f"no answer after {self._patience(order):.0f} s" if isinstance(error, TimeoutError) else ""
+            self._died(member, pending, hung or (first_line(error) if lives else "its node is gone"))
+            self._struck(pending, blamed=lives)
             return False
         except asyncio.CancelledError:
             pending.done.cancel()
@@ -238,16 +252,17 @@ class Pool:
         seconds = time.monotonic() - began
         self.busy_seconds += seconds
         self.slowest = max(self.slowest, seconds / max(1, len(rows)))
+        self._say("answered", member, order=order.name, problems=len(rows), seconds=round(seconds, 3))
         if not pending.done.done():
             pending.done.set_result(Solved(rows))
         return True
 
-    def _patience(self, order: Order) -> float:
-        """How long a worker may take for an order before it is held to hang."""
+    def _patience(self, order: WorkOrder) -> float:
+        """Returns the seconds that a worker may take for an order before it is held to hang."""
         if not self.slowest:
             return self.staffing.order_seconds
-        problems = len(order.episodes) * len(order.configurations)
-        return min(self.staffing.order_seconds, max(LEAST_PATIENCE, PATIENCE * self.slowest * problems))
+        usual = TIMES_THE_SLOWEST * self.slowest * order.problems
+        return min(self.staffing.order_seconds, max(LEAST_ORDER_SECONDS, usual))
 
     def _struck(self, pending: Pending, blamed: bool = True, smaller: bool = False) -> None:
         """Its worker died or hangs: once more, before all others; where the node is gone too it is not to blame.
@@ -262,41 +277,37 @@ class Pool:
             self.queue.put(pending, first=True)
             self._match_soon()
         else:
+            warn(LOG, "order given up", order=pending.order.name, why=f"it has taken {STRIKES} workers with it")
             pending.done.set_result(Solved([], pending.order.episodes))
 
-    def _refused(self, pending: Pending, error: Exception) -> None:
+    def _died(self, member: Member, pending: Pending, why: str) -> None:
+        facts = {"order": pending.order.name, "attempt": pending.attempt, "why": why}
+        warn(LOG, "died", worker=member.name, **member.where, **facts)
+        self.to_replace.append(member.name)
+
+    def _declined(self, pending: Pending, error: Exception, member: Member) -> None:
         """The worker lives and says what is wrong: a disk or network may do better next time, a mistake will not."""
-        if isinstance(error, OSError) and not isinstance(error, NoRoomError) and pending.attempt < STRIKES:
+        facts = {"order": pending.order.name, "attempt": pending.attempt, "why": first_line(error)}
+        again = isinstance(error, OSError) and not isinstance(error, NoRoomError) and pending.attempt < STRIKES
+        note = warn if again else tell  # the command itself says what ends it
+        note(LOG, "declined an order", worker=member.name, **member.where, **facts)
+        if again:
             pending.attempt += 1
             self.queue.put(pending)
             self._match_soon()
         else:
             pending.done.set_exception(error)
 
-    def _did_not_open(self, member: _Member, error: Exception) -> None:
+    def _did_not_open(self, member: Member, error: Exception, event: str = "did not open") -> None:
         """Others may do elsewhere: a node may lack what the others have. Where none does, all that waits fails."""
+        warn(LOG, event, worker=member.name, **member.where, why=first_line(error))
         self.false_starts += 1
-        self.complaint = _first_line(error)
-        self.pause_until = time.monotonic() + min(LONGEST_PAUSE, 2.0 ** (self.false_starts - 1))
-        opening = any(other.node and other is not member for other in self.members.values())
+        self.complaint = first_line(error)
+        self.pause_until = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (self.false_starts - 1))
+        opening = any(other.place and other is not member for other in self.members.values())
         if opening or (self.false_starts < STRIKES and not isinstance(error, ValueError)):
             return
-        if not self.limits.done():
-            self.limits.set_exception(error)
+        if not self.found.done():
+            self.found.set_exception(error)
         while (pending := self.queue.take_any(member.name)) is not None:
             pending.done.set_exception(error)
-
-
-def _cause(error: RayTaskError) -> Exception:
-    """What the worker itself raised, without Ray's account of where."""
-    cause = error.cause
-    return cause if isinstance(cause, Exception) else RuntimeError(_first_line(error))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-async def _answer(reference: Any) -> Any:
-    return await reference

@@ -1,9 +1,25 @@
 """Which order a worker gets next: what is warm with it, then what is warm with nobody, then another's."""
 
+import asyncio
 from collections import deque
 from collections.abc import Hashable
+from dataclasses import dataclass
 
-from pipeline.orders import Pending
+from pipeline.orders import Solved, WorkOrder
+
+
+@dataclass(eq=False)
+class Pending:
+    """An order until its rows are in the ledger. `shard` says which images and features it needs, `strikes` how many
+    workers it has taken with it, `smaller` how many times its stack is halved before it is tried again.
+    """
+
+    order: WorkOrder
+    shard: Hashable
+    done: asyncio.Future[Solved]
+    attempt: int = 1
+    strikes: int = 0
+    smaller: int = 0
 
 
 class OrderQueue:

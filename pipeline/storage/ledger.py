@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute
@@ -29,14 +29,33 @@ SCHEMA = pa.schema(
         "seconds": pa.float64(),  # its share of its order's time
         "worker": pa.string(),
         "attempt": pa.int16(),
+        "device": pa.string(),  # the kind that it was computed on; null in rows that are older than this column
     }
 )
 # Not part of a result: these differ from run to run.
-CIRCUMSTANCES = ("seconds", "worker", "attempt")
+CIRCUMSTANCES = ("seconds", "worker", "attempt", "device")
 MANY_FILES = 2000
 TRIES = 3
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """The result of one problem, as SCHEMA keeps it."""
+
+    config_hash: str
+    episode: int
+    accuracy: float | None
+    correct: int
+    queries: int
+    class_hits: list[int]
+    failed: bool
+    prompt_precision: float | None
+    prompt_chance: float | None
+    attention_on_key_before: float | None
+    attention_on_key_after: float | None
+    seconds: float
+    worker: str
+    attempt: int
+    device: str | None
 
 
 class Ledger:

@@ -3,41 +3,38 @@
 One worker of each node samples it from a thread and says so when it is asked, between orders; nobody waits for it.
 """
 
-import asyncio
 import os
 import threading
 from collections import defaultdict, deque
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from ray.exceptions import RayError  # importing Ray is also what makes its psutil findable
+import ray  # noqa: F401  # importing Ray is what makes its psutil findable
 
-FIRST, EVERY = 1.0, 5.0  # seconds to the first sample, and between others
-KEPT = 60  # samples, while nobody asks
-PATIENCE = 0.5  # seconds for workers that have nothing to do
+FIRST_SECONDS, EVERY_SECONDS = 1.0, 5.0  # to the first sample, and between others
+MOST_SAMPLES = 60  # that are kept while nobody asks
 MEGA = 1e6
 NVML = ("pynvml", "ray._private.thirdparty.pynvml")  # NVIDIA's management library: as installed, or Ray's copy
 
 
-class Sampler:
+class NodeSampler:
     """Samples its node, all GPUs of it included, for as long as its process lives."""
 
-    def __init__(self, first: float = FIRST, every: float = EVERY) -> None:
+    def __init__(self, first: float = FIRST_SECONDS, every: float = EVERY_SECONDS) -> None:
         self.first, self.every = first, every
-        self.samples: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=KEPT))
+        self.samples: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=MOST_SAMPLES))
         self.lock = threading.Lock()
         self.ended = threading.Event()
-        threading.Thread(target=self._work, name="vitals", daemon=True).start()
+        threading.Thread(target=self._work, name="node sampler", daemon=True).start()
 
     def said(self) -> dict[str, float]:
         """Means since it was last asked; of what was sent and received, how much since it began. Nothing where there is
         no sample since then.
         """
         with self.lock:
-            samples, self.samples = self.samples, defaultdict(partial(deque, maxlen=KEPT))
+            samples, self.samples = self.samples, defaultdict(partial(deque, maxlen=MOST_SAMPLES))
         return {
             name: round(values[-1] if name.startswith("network_") else sum(values) / len(values), 1)
             for name, values in samples.items()
@@ -97,29 +94,3 @@ def _of_gpus(nvml: Any) -> dict[str, float]:
             sample[f"gpu_{number}_power_usage_watts"] = watts
             sample[f"gpu_{number}_power_usage_percentage"] = 1e5 * watts / nvml.nvmlDeviceGetEnforcedPowerLimit(gpu)
     return sample
-
-
-class Watch:
-    """The dispatcher's side: asks a worker of each node that has one, unless it still owes an answer."""
-
-    def __init__(self) -> None:
-        self.said: dict[str, dict[str, float]] = {}
-        self.asked: dict[str, asyncio.Task[None]] = {}
-
-    async def ask(self, workers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """What nodes have said since the last time, by node. `workers` holds a worker's handle for each."""
-        for node, worker in workers.items():
-            vitals = getattr(worker, "vitals", None)  # stand-ins have none
-            if vitals is not None and node not in self.asked:
-                self.asked[node] = asyncio.ensure_future(self._hear(node, vitals))
-        if self.asked:
-            await asyncio.wait(list(self.asked.values()), timeout=PATIENCE)
-        said, self.said = self.said, {}
-        return {node: own for node, own in said.items() if own}
-
-    async def _hear(self, node: str, vitals: Any) -> None:
-        try:
-            with suppress(RayError):  # it has died, or was let go
-                self.said[node] = await vitals.remote()
-        finally:
-            del self.asked[node]

@@ -17,18 +17,19 @@ from fpt.problems.solving import Episodes as EpisodeTensors
 from fpt.problems.solving import Outcome, Setting, solve
 from fpt.prompts.localisation import key_patches
 from fpt.solvers import STEERED, Settings
-from pipeline import config
+from pipeline.config import Episodes, Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore
-from pipeline.orders import Order
-from pipeline.storage.ledger import Ledger
+from pipeline.identity import Found
+from pipeline.orders import WorkOrder
+from pipeline.storage.ledger import Ledger, Row
 from pipeline.workers.features import FrozenImages, KeptEvidence
 
 
 class Worker:
-    """Lives in a process of its own (orders.py). `home` is the ledger's URI, `store` the packed images on this node."""
+    """Lives in a process of its own (process.py). `home` is the ledger's URI, `store` the packed images on its node."""
 
-    def __init__(self, name: str, run: config.Run, store: Path, home: str) -> None:
+    def __init__(self, name: str, run: Run, store: Path, home: str) -> None:
         tune_allocator()
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
@@ -42,23 +43,23 @@ class Worker:
         self.ledger = Ledger(home)
         self.frozen = FrozenImages(self.backbone, self.store, run.compute.cache_megabytes)
         self.evidence = KeptEvidence(run.compute.cache_megabytes)
-        self.samplers: dict[config.Episodes, EpisodeSampler] = {}
+        self.samplers: dict[Episodes, EpisodeSampler] = {}
 
-    def limits(self) -> dict[str, Any]:
-        """What only the loaded backbone and images can tell: fingerprints, device, how large some fields may be."""
-        return {
-            "dataset_fingerprint": self.store.fingerprint,
-            "backbone_fingerprint": backbone_fingerprint(self.backbone),
-            "precision": self.precision,
-            "device": device_name(self.backbone.device),
-            "patches": self.backbone.most_patches,
-            "depth": self.backbone.depth,
-            "masks": self.store.has_masks and not self.backbone.pyramid,
-            "classes": {split: len(self.store.classes(split)) for split in self.store.splits},
-        }
+    def found(self) -> Found:
+        """Returns what only the loaded backbone and images can tell."""
+        return Found(
+            dataset_fingerprint=self.store.fingerprint,
+            backbone_fingerprint=backbone_fingerprint(self.backbone),
+            precision=self.precision,
+            device=device_name(self.backbone.device),
+            patches=self.backbone.most_patches,
+            depth=self.backbone.depth,
+            masks=self.store.has_masks and not self.backbone.pyramid,
+            classes={split: len(self.store.classes(split)) for split in self.store.splits},
+        )
 
-    def solve(self, order: Order, attempt: int, smaller: int = 0) -> list[dict[str, Any]]:
-        """Rows of an order, already in the ledger when this returns; its stacks are halved `smaller` times."""
+    def solve(self, order: WorkOrder, attempt: int, smaller: int = 0) -> list[Row]:
+        """Returns the rows of an order, already in the ledger; its stacks are halved `smaller` times."""
         started = time.monotonic()
         hashes, runs = list(order.configurations), list(order.configurations.values())
         blocks = max(run.solver.blocks for run in runs)
@@ -69,21 +70,16 @@ class Worker:
         gathered = self.evidence.of(runs[0].episodes, order.episodes)
         outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered, smaller)
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
+        device = device_name(self.backbone.device)
         rows = [
-            {
-                **row(outcome),
-                "config_hash": config_hash,
-                "seconds": seconds,
-                "worker": self.name,
-                "attempt": attempt,
-            }
+            row(config_hash, outcome, seconds, self.name, attempt, device)
             for config_hash, of_run in zip(hashes, outcomes, strict=True)
             for outcome in of_run
         ]
         self.ledger.write(order.name, rows)
         return rows
 
-    def _tensors(self, wanted: config.Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
+    def _tensors(self, wanted: Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
         sampler = self.samplers.get(wanted)
         if sampler is None:
             sampler = sampler_of(self.store.classes(wanted.split), wanted, self.small_classes)
@@ -97,7 +93,7 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def backbone_of(run: config.Run, device: str) -> tuple[str, Backbone]:
+def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
     """The backbone that a run names, and the precision that it is in."""
     named = run.backbone
     precision = best_precision(device) if named.precision == "auto" else named.precision
@@ -140,7 +136,7 @@ def episode_tensors(
     )
 
 
-def setting(run: config.Run) -> Setting:
+def setting(run: Run) -> Setting:
     """A configuration as the method's own plain values."""
     solver, prompts = run.solver, run.prompts
     return Setting(
@@ -171,9 +167,10 @@ def setting(run: config.Run) -> Setting:
     )
 
 
-def row(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as the ledger keeps it."""
+def row(config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt: int, device: str) -> Row:
+    """Returns an outcome as the ledger keeps it."""
     return {
+        "config_hash": config_hash,
         "episode": outcome.episode,
         "accuracy": outcome.accuracy,
         "correct": sum(outcome.hits),
@@ -184,6 +181,10 @@ def row(outcome: Outcome) -> dict[str, Any]:
         "prompt_chance": outcome.prompt_chance,
         "attention_on_key_before": outcome.attention_on_key_before,
         "attention_on_key_after": outcome.attention_on_key_after,
+        "seconds": seconds,
+        "worker": worker,
+        "attempt": attempt,
+        "device": device,
     }
 
 

@@ -13,16 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config import (
-    FOUND,
-    METHOD_VERSION,
-    Dataset,
-    Run,
-    configuration_hash,
-    identity,
-    plain_run,
-    with_hyper_parameters,
-)
+from pipeline.config import Dataset, Run, plain_run, with_hyper_parameters
+from pipeline.identity import METHOD_VERSION, Inputs, configuration_hash, hash_of, identity, packing_identity
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
 from sweeps.schema.naming import setting_of
@@ -34,7 +26,6 @@ MOST_NAMED = 8
 READERS = 16  # of descriptions, which are many small files
 
 Described = Mapping[str, Any]
-Found = tuple[str, str, str]
 Scores = dict[int, float | None]  # by episode; None where it failed
 
 
@@ -68,7 +59,7 @@ class Kept:
         return self._read[config_hash]
 
     @cached_property
-    def found(self) -> list[Found]:
+    def found(self) -> list[Inputs]:
         """All that workers found where rows of this version of the method were computed."""
         with ThreadPoolExecutor(READERS) as pool:
             described = list(pool.map(self.of, self.hashes))
@@ -82,19 +73,20 @@ class Kept:
             content = self.home.read(f"images/{name}") if name.endswith(".json") else None
             if content is not None:
                 manifest = json.loads(content)
-                described = Dataset.model_construct(**manifest["dataset"]).model_dump(warnings=False)
+                described = packing_identity(Dataset.model_construct(**manifest["dataset"]))
                 known.setdefault(manifest["fingerprint"], []).append(described)
         return known
 
     def hashes_of(self, run: Run) -> list[str]:
         """What a run may be in this ledger: one hash for each data set, weights and precision that fit it."""
-        wanted, own = run.backbone.precision, run.dataset.model_dump()
+        wanted, own = run.backbone.precision, packing_identity(run.dataset)
         fitting = [
             found
             for found in self.found
-            if wanted in ("auto", found[2]) and own in self.data_sets.get(found[0], [own])  # unless known to be another
+            if wanted in ("auto", found.precision)
+            and own in self.data_sets.get(found.dataset_fingerprint, [own])  # unless known to be another
         ]
-        hashes = {configuration_hash(identity(run, *found)) for found in fitting}
+        hashes = {hash_of(run, found) for found in fitting}
         return sorted(hashes.intersection(self.hashes))
 
     def scores(self, config_hashes: Iterable[str]) -> dict[str, Scores]:
@@ -139,7 +131,7 @@ def hashes_of_argument(argument: Argument, kept: Kept, split: str | None, tracki
     side, typed = argument.side, argument.typed
     if argument.sweep is not None:
         run = plain_run(argument.sweep, split)
-        return kept.hashes_of(run) or _refuse_as_missing(side, identity(run, "", "", ""), kept)
+        return kept.hashes_of(run) or _refuse_as_missing(side, identity(run, Inputs("", "", "")), kept)
     if re.fullmatch("[0-9a-f]{32}", typed):
         return [_hash_of_trial(side, typed, kept, split, tracking_uri)]
     if re.fullmatch("[0-9a-f]{4,12}", typed):
@@ -174,14 +166,14 @@ def _hash_of_trial(side: str, run_id: str, kept: Kept, split: str | None, named:
 
     home = str(kept.home.here or kept.home.uri)
     own, of_sweep = recorded_trial(tracking_uri(Sweep(home=home, tracking_uri=named)), run_id)
-    missing = [name for name in (*FOUND, "search.split") if name not in of_sweep]
+    missing = [name for name in (*Inputs._fields, "search.split") if name not in of_sweep]
     if missing:
         raise ValueError(
             f"{side} must be a trial of a sweep that recorded {missing[0]} but that of {run_id} is older; "
             "its configuration hash names it"
         )
     run = _run_of_trial(side, run_id, own, of_sweep, split)
-    described = identity(run, *(of_sweep[name] for name in FOUND))
+    described = identity(run, Inputs(*(of_sweep[name] for name in Inputs._fields)))
     hashes = [configuration_hash({**described, "method": 1 + version}) for version in range(METHOD_VERSION)]
     there = [config_hash for config_hash in hashes if config_hash in kept.hashes]
     if len(there) > 1:
@@ -272,10 +264,10 @@ def check_told_apart(a: Sweep | None, b: Sweep | None, described: Sequence[Descr
             )
 
 
-def found_of(described: Described) -> Found:
+def found_of(described: Described) -> Inputs:
     """Fingerprints of images and weights, and the precision; empty where an old version kept none."""
     backbone = described["backbone"]
-    return described["dataset"], backbone["fingerprint"], backbone.get("precision", "")
+    return Inputs(described["dataset"], backbone["fingerprint"], backbone.get("precision", ""))
 
 
 def drawn(episodes: Described) -> str:

@@ -18,9 +18,10 @@ from fpt.problems.solving import prompts_of_all, stack_of
 from fpt.prompts.localisation import attention_on_key, precision
 from fpt.solvers import FROZEN, SOLVERS
 from fpt.solvers.contract import initial_head
-from pipeline.config import Run, with_precision
+from pipeline.config import Run
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore
+from pipeline.identity import with_precision
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import backbone_of, episode_tensors, setting
 from sweeps.schema.naming import setting_name

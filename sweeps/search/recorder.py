@@ -6,18 +6,19 @@ from typing import Any
 from ray import tune
 
 from pipeline.config import Run, with_hyper_parameters
+from pipeline.identity import Inputs
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Search
 from sweeps.search.proposals import Accuracies
-from sweeps.search.trial import METRICS
 from sweeps.statistics.estimates import Estimate, numbers, paired_difference
+from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Best, Progress, Trials
 from sweeps.tracking.fields import Data, hash_tag, parameters_of_trial, tags_of
 from sweeps.tracking.tracker import Tracker
 
 
 class Recorder(tune.Callback):  # type: ignore[misc]
-    """`searched` is the run as trials change it, `limits` what workers found, `code` tags of every trial and `data`
+    """`searched` is the run as trials change it, `inputs` what workers found, `code` tags of every trial and `data`
     what all of them read; `accuracies` of settings are asked for to tell how far a trial is ahead of the incumbent.
     """
 
@@ -25,14 +26,14 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self,
         searched: Run,
         search: Search,
-        limits: Mapping[str, Any],
+        inputs: Inputs,
         tracker: Tracker,
         progress: Progress,
         accuracies: Accuracies,
         code: Mapping[str, str],
         data: Sequence[Data],
     ) -> None:
-        self.searched, self.search, self.limits = searched, search, limits
+        self.searched, self.search, self.inputs = searched, search, inputs
         self.tracker, self.progress, self.accuracies = tracker, progress, accuracies
         self.code, self.data = code, data
         self.ended, self.stopped, self.spared = 0, 0, 0  # `spared`: episodes that stopped trials need not do
@@ -50,9 +51,9 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self.tracker.trial(
             trial.config["trial"],
             setting_name(run, values),
-            parameters_of_trial(run, values, generation, self.search.seed, self.limits),
+            parameters_of_trial(run, values, generation, self.search.seed, self.inputs),
             # `winner` may be said otherwise at the end, `stopped_by` when the trial ends.
-            {**tags_of(run, "trial"), **hash_tag(run, self.limits), **self.code, "winner": "no"},
+            {**tags_of(run, "trial"), **hash_tag(run, self.inputs), **self.code, "winner": "no"},
             self.data,
         )
         self._note(trials)

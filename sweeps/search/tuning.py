@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ray
 from ray import tune
 
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.dispatch.actors import ON_HEAD
+from pipeline.dispatch.generations import GenerationSpec
 from pipeline.session import Session
 from pipeline.storage.folder import Home
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.proposals import Proposals, open_study
 from sweeps.search.recorder import Recorder
-from sweeps.search.trial import generation_of, run_trial
+from sweeps.search.trial import run_trial
 from sweeps.terminal.progress import Progress
 from sweeps.tracking.fields import Data
 from sweeps.tracking.tracker import Tracker
@@ -47,20 +47,18 @@ def search_settings(
 
     def begin(generation: int, values: dict[str, HyperParameters], incumbent: HyperParameters | None) -> None:
         """Lets the workers begin, while the trials' own processes are still starting."""
-        ray.get(session.dispatcher.begin.remote(generation_of(generation, values, incumbent, searched, rungs)))
+        session.begin(GenerationSpec.of(generation, values, incumbent, searched, rungs))
 
     def accuracies(trials: Mapping[str, tuple[HyperParameters, int]]) -> dict[str, list[float]]:
         asked = [(with_hyper_parameters(searched, values), episodes) for values, episodes in trials.values()]
-        return dict(zip(trials, ray.get(session.dispatcher.accuracies.remote(asked)), strict=True))
+        return dict(zip(trials, session.accuracies(asked), strict=True))
 
     home.local.mkdir(parents=True, exist_ok=True)
     study = open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}")
     proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
-    trainable = tune.with_parameters(
-        run_trial, dispatcher=session.dispatcher, searched=searched, rungs=rungs, rule=search.stop
-    )
+    trainable = tune.with_parameters(run_trial, session=session, searched=searched, rungs=rungs, rule=search.stop)
     read = [one for one in data if one.context == "search"]
-    recorder = Recorder(searched, search, session.limits, tracker, progress, accuracies, code, read)
+    recorder = Recorder(searched, search, session.inputs, tracker, progress, accuracies, code, read)
     failure = _Failure()
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),

@@ -4,10 +4,10 @@ from math import ceil
 
 import numpy as np
 
-from sweeps.statistics.racing import Rule
+from pipeline.dispatch.generations import StoppingRule
 
 
-def halving(keep: float) -> Rule:
+def halving(keep: float) -> StoppingRule:
     """A rule that keeps the better share of a generation, at least one trial, by mean accuracy on the same episodes.
 
     Jamieson and Talwalkar, AISTATS 2016 (arXiv:1502.07943). Of equals the earlier trial stays; a trial with a failed

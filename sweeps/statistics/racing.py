@@ -1,23 +1,16 @@
 """Racing: a trial is stopped once it is worse than a rival with confidence."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from scipy.special import stdtrit  # Student's t; scipy.stats takes seconds to import in every trial
 
+from pipeline.dispatch.generations import StoppingRule
+
 LEAST_SPREAD = 1e-9  # of differences that are told apart; below it is rounding of equal ones
 
 
-class Rule(Protocol):
-    """Which trials go on after a rung, by their accuracies and those of an earlier trial on the same episodes."""
-
-    def __call__(
-        self, rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
-    ) -> set[str]: ...
-
-
-def racing(trials: int, rungs: int, delta: float) -> Rule:
+def racing(trials: int, rungs: int, delta: float) -> StoppingRule:
     """A rule that keeps all trials but those that a rival beats with confidence, over a whole sweep of so many trials.
 
     After each of `rungs` rungs (the last has no decision after it, so one less than a sweep has) every trial is

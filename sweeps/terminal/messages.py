@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from sweeps.terminal.ending import Interrupted, ending_well
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -146,15 +149,19 @@ def table_width(as_json: bool) -> int | None:
 
 @contextmanager
 def one_sentence_for_mistakes() -> Iterator[None]:
-    """Ends the command with status 2 for bad input (ValueError), 1 for what fails, and one sentence."""
+    """Ends the command with status 2 for bad input (ValueError), 1 for what fails, 130 or 143 where it was told to end,
+    and one sentence.
+    """
     try:
-        yield
+        with ending_well():
+            yield
     except ValueError as error:
         say(f"fpt: {error}")
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        say("fpt: interrupted; the same command again goes on where this one stopped")
-        raise typer.Exit(1) from error
+        ended = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        say(f"fpt: {ended}; what was computed is kept, and the same command again goes on where this one stopped")
+        raise typer.Exit(ended.status) from error
     except Exception as error:
         if os.environ.get("FPT_TRACEBACK"):
             raise

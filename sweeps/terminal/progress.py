@@ -10,18 +10,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.dispatch.dispatcher import Status
+from pipeline.session import DispatcherGoneError, Session
 from sweeps.statistics.estimates import Estimate
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.5
-PATIENCE = 30.0  # for the dispatcher, which may be starting again
+DISPATCHER_SECONDS = 30.0  # to answer: it may be starting again
 WIDEST_BAR = 40
 SEARCH = "search"
 
@@ -112,21 +113,21 @@ class Progress:
         """All is done that had to be. That may be less than was planned, where settings turned out to be the same."""
         self.planned, self.trials = 0, None
 
-    def facts(self, status: dict[str, Any]) -> Facts:
+    def facts(self, status: Status) -> Facts:
         """Of the dispatcher's status, now."""
         searched = self.trials if self.note == SEARCH else None
-        done, now = status["computed"] + status["reused"], time.monotonic()
+        done, now = status.computed + status.reused, time.monotonic()
         planned = max(1, self.planned - (searched.spared or 0 if searched else 0), done)
-        begun = status["computed"] > 0 or status.get("first_order") is not None
-        speed = self.speed.at(now, status["computed"], begun)
+        begun = status.computed > 0 or status.first_order is not None
+        speed = self.speed.at(now, status.computed, begun)
         left = "time left not known yet"
         if done >= planned:
             left = ""
         elif speed:
             most = "up to " if searched and searched.spared is not None else ""
             left = f"{most}{_clock((planned - done) / speed)} left"
-        workers, wanted = status["workers"], status.get("wanted")
-        alive = f"{workers} of {wanted} workers" if wanted and wanted > workers else f"{workers} workers"
+        workers, wanted = status.workers, status.wanted
+        alive = f"{workers} of {wanted} workers" if wanted > workers else f"{workers} workers"
         return Facts(
             phase=self.note or ("episodes" if done or workers else "starting workers"),
             share=done / planned,
@@ -138,7 +139,7 @@ class Progress:
             notices=self._notices(status, now),
         )
 
-    def line(self, status: dict[str, Any]) -> str:
+    def line(self, status: Status) -> str:
         """All in one line, for where there is no terminal."""
         now = self.facts(status)
         best = f"{now.best} ({now.setting})" if now.best and now.trials else ""
@@ -146,14 +147,14 @@ class Progress:
         parts = [f"{_percent(now.share)} %", now.episodes, now.left, *now.notices, phase, best]
         return " · ".join(part for part in parts if part)
 
-    def _notices(self, status: dict[str, Any], now: float) -> tuple[str, ...]:
+    def _notices(self, status: Status, now: float) -> tuple[str, ...]:
         notices = []
         if (since := self.away_since()) is not None:
             notices.append(f"MLflow has not answered for {_clock(now - since)}; what it has missed it is told later")
-        if status.get("complaint"):
-            notices.append(f"a worker could not be started: {status['complaint']}")
-        if status.get("lost"):
-            notices.append(f"left out, as each worker that tried them died: {len(status['lost'])} episodes")
+        if status.complaint:
+            notices.append(f"a worker could not be started: {status.complaint}")
+        if status.lost:
+            notices.append(f"left out, as each worker that tried them died: {len(status.lost)} episodes")
         return tuple(notices)
 
 
@@ -184,18 +185,26 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def shown(progress: Progress, dispatcher: Any) -> Iterator[None]:
+def shown(progress: Progress, session: Session) -> Iterator[None]:
     """Keeps the display up to date from a thread until the block ends."""
     console = Console(stderr=True)
     ended = threading.Event()
 
-    def status() -> dict[str, Any]:
-        answer: dict[str, Any] = ray.get(dispatcher.status.remote(), timeout=PATIENCE)
-        return answer
+    warned = 0
+
+    def status() -> Status:
+        """Also prints what workers have been warned of since the last time."""
+        nonlocal warned
+        now = session.status(DISPATCHER_SECONDS)
+        new = min(now.warned - warned, len(now.warnings))
+        for line in now.warnings[len(now.warnings) - new :] if new > 0 else ():
+            print(f"fpt: {line}", file=sys.stderr, flush=True)
+        warned = now.warned
+        return now
 
     def plain() -> None:
         while not ended.wait(PLAIN_SECONDS):
-            with suppress(ray.exceptions.GetTimeoutError):
+            with suppress(TimeoutError):
                 print(progress.line(status()), file=sys.stderr, flush=True)
 
     def live() -> None:
@@ -203,7 +212,7 @@ def shown(progress: Progress, dispatcher: Any) -> Iterator[None]:
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()) as display:
             before: Any = None
             while not ended.wait(LIVE_SECONDS):
-                with suppress(ray.exceptions.GetTimeoutError):
+                with suppress(TimeoutError):
                     now = progress.facts(status()), console.width
                     if now != before:  # what is drawn anew for nothing flickers
                         display.update(frame(*now), refresh=True)
@@ -217,7 +226,7 @@ def shown(progress: Progress, dispatcher: Any) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        with suppress(ray.exceptions.RayError):
+        with suppress(DispatcherGoneError, TimeoutError):
             print(progress.line(status()), file=sys.stderr, flush=True)
 
 
@@ -230,7 +239,7 @@ def _guarded(show: Callable[[], None]) -> threading.Thread:
     def run() -> None:
         try:
             show()
-        except ray.exceptions.RayError:
+        except DispatcherGoneError:
             return  # the dispatcher is gone; the command itself says why
 
     return threading.Thread(target=run, daemon=True)

@@ -1,15 +1,10 @@
 """Where the time of a sweep went: starting up, part by part, and then how much of it the workers were at work."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sweeps.schema.sweep import Sweep
-
-if TYPE_CHECKING:
-    from sweeps.verdict.judge import Finding
+from pipeline.dispatch.dispatcher import Status
 
 PARTS = ("imports", "checks", "images", "Ray", "workers", "MLflow")  # of starting up, as phases; then the first order
 
@@ -48,34 +43,14 @@ class Times:
         }
 
 
-def times_of(phases: Mapping[str, float], status: Mapping[str, Any], began: float, ended: float) -> Times:
+def times_of(phases: Mapping[str, float], status: Status, began: float, ended: float) -> Times:
     """From the phases measured since `began`, the dispatcher's last status, and when the sweep ended (both by clock).
 
     What `phases` leave of the time before the first order is `first order`: Tune and its trials.
     """
     start_up = {name: phases[name] for name in PARTS}
-    first = status["first_order"]
-    if first is None or status["restarted"]:
+    first = status.first_order
+    if first is None or status.restarted:
         return Times(start_up, ended - began - sum(start_up.values()), None)
     start_up["first order"] = max(0.0, first - began - sum(start_up.values()))
-    return Times(start_up, ended - first, (ended - first) * status["busy_seconds"] / status["staffed_seconds"])
-
-
-def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str, str], Times]:
-    """`sweeps.sweep.run_sweep`, which is imported here, and where its time went."""
-    began = time.time()
-    from fpt.phases import measured
-    from sweeps.sweep import run_sweep
-
-    imported = time.time()
-    with measured(PARTS) as phases:
-        finding, tracking, work = run_sweep(sweep, address)
-    phases["imports"] = imported - began
-    return finding, tracking, times_of(phases, work, began, time.time())
-
-
-def times_of_new_sweep(sweep: Sweep) -> Times:
-    """Runs a sweep in a home of its own, where nothing has been computed yet, and leaves nothing behind."""
-    with TemporaryDirectory(prefix="fpt-bench-") as home:
-        own = {"home": home, "tracking_uri": f"sqlite:///{home}/mlflow.db"}
-        return timed_sweep(sweep.model_copy(update=own), None)[2]
+    return Times(start_up, ended - first, (ended - first) * status.busy_seconds / status.staffed_seconds)

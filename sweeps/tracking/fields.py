@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.config import FOUND, HyperParameters, Run, configuration_hash, identity
+from pipeline.config import HyperParameters, Run
 from pipeline.data.store import ImageStore
+from pipeline.identity import Inputs, hash_of, identity
 from pipeline.storage.folder import Home
 from sweeps.tracking.masking import without_secrets
 
@@ -47,33 +48,32 @@ def flat(described: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def parameters_of_sweep(sweep: Run, limits: Mapping[str, Any], beside: Set[str]) -> dict[str, Any]:
-    """The configuration, flat and without `beside`, and what the workers found: all that identifies the run, so that
-    none of it can change under it.
+def parameters_of_sweep(sweep: Run, inputs: Mapping[str, str], beside: Set[str]) -> dict[str, Any]:
+    """Returns the configuration, flat and without `beside`, and what the workers found (`inputs`): all that identifies
+    the run, so that none of it can change under it.
     """
     left_out = {"home", "tracking_uri", "compute", *beside}
     described = sweep.model_dump(by_alias=True, mode="json", exclude=left_out)
-    return flat(described) | {key: limits[key] for key in FOUND}
+    return flat(described) | dict(inputs)
 
 
 def parameters_of_trial(
-    run: Run, values: HyperParameters, generation: int, seed: int, limits: Mapping[str, Any]
+    run: Run, values: HyperParameters, generation: int, seed: int, inputs: Inputs
 ) -> dict[str, Any]:
     """All that its result follows from: searched and usual hyper-parameters by their own names, and all of them and the
     rest as in the sweep's. What a solver does not use, or a trial without prompts, is left out. `seed` is the search's.
     """
     described = run.model_dump(by_alias=True, mode="json", include={"dataset", "backbone"})
-    used = identity(run, *(limits[name] for name in FOUND))
+    used = identity(run, inputs)
     sections = {name: used[name] for name in ("episodes", "solver", "prompts") if used[name] is not None}
     usual = {
         name: own[name] for own in (sections["solver"], sections.get("prompts", {})) for name in USUAL if name in own
     }
-    found = {name: limits[name] for name in FOUND}
     return {
         **usual,
         **values,
         **flat({**described, **sections}),
-        **found,
+        **inputs._asdict(),
         "generation": generation,
         "search.seed": seed,
     }
@@ -81,7 +81,7 @@ def parameters_of_trial(
 
 def hyper_parameters_of(parameters: Mapping[str, str]) -> dict[str, str]:
     """Those of a trial's recorded parameters that stand by their own names, and its generation."""
-    return {name: value for name, value in parameters.items() if "." not in name and name not in FOUND}
+    return {name: value for name, value in parameters.items() if "." not in name and name not in Inputs._fields}
 
 
 def cut(text: str, longest: int) -> str:
@@ -101,9 +101,9 @@ def tags_of(run: Run, kind: str) -> dict[str, str]:
     }
 
 
-def hash_tag(run: Run, limits: Mapping[str, Any]) -> dict[str, str]:
+def hash_tag(run: Run, inputs: Inputs) -> dict[str, str]:
     """A tag, for it is another one under another version of the method, which a sweep may be gone on with."""
-    return {"config_hash": configuration_hash(identity(run, *(limits[name] for name in FOUND)))}
+    return {"config_hash": hash_of(run, inputs)}
 
 
 def compute_tags(run: Run) -> dict[str, str]:

@@ -3,37 +3,35 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
 
-import ray
-
+from pipeline.session import DispatcherGoneError, Session
 from sweeps.tracking.tracker import Tracker
 
-SECONDS = 15.0  # between looks, but no less than one for each node: a hundred nodes would keep a database busy
+LOOK_SECONDS = 15.0  # between looks, but no less than one for each node: a hundred nodes would keep a database busy
 
 
 @contextmanager
-def watched(tracker: Tracker, dispatcher: Any, seconds: float = SECONDS) -> Iterator[None]:
+def watched(tracker: Tracker, session: Session, seconds: float = LOOK_SECONDS) -> Iterator[None]:
     """Records it from a thread until the block ends, and then once more."""
     ended, nodes = threading.Event(), list[str]()
 
     def look() -> None:
-        tracker.vitals(named(ray.get(dispatcher.vitals.remote()), nodes))
+        tracker.node_metrics(named(session.node_metrics(), nodes))
 
     def work() -> None:
-        with suppress(ray.exceptions.RayError):  # the dispatcher is gone; the command itself says why
+        with suppress(DispatcherGoneError):  # the dispatcher is gone; the command itself says why
             look()  # has workers begin to sample
             while not ended.wait(max(seconds, len(nodes))):
                 look()
 
-    thread = threading.Thread(target=work, name="vitals", daemon=True)
+    thread = threading.Thread(target=work, name="node metrics", daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
-        with suppress(ray.exceptions.RayError):
+        with suppress(DispatcherGoneError):
             look()
 
 

@@ -9,14 +9,12 @@ import getpass
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from pipeline.config import METHOD_VERSION
-from pipeline.session import IN_JOB
+from pipeline.identity import METHOD_VERSION, Found
+from pipeline.opening import IN_JOB
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("fpt", "pipeline", "sweeps")  # folders whose changes are changes of the code
@@ -42,13 +40,11 @@ def code_tags(command: str) -> dict[str, str]:
     return tags
 
 
-def environment_tags(limits: Mapping[str, Any]) -> dict[str, str]:
+def environment_tags(found: Found) -> dict[str, str]:
     """Versions and platform of this process, and the device that the first worker found."""
     tags = {"env.python": platform.python_version(), "env.platform": platform.platform()}
     tags |= {f"env.{name}": own for name in PACKAGES if (own := _version(name)) is not None}
-    if limits.get("device"):
-        tags["env.device"] = str(limits["device"])
-    return tags
+    return {**tags, "env.device": found.device}
 
 
 def commit_of(root: Path) -> tuple[str, bool] | None:

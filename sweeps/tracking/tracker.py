@@ -131,7 +131,7 @@ class Tracker:
         """Puts the parent's description, in Markdown."""
         self._put(lambda: self.client.log_batch(self.run_id, tags=_tags({NOTE: note})))
 
-    def vitals(self, metrics: Mapping[str, float]) -> None:
+    def node_metrics(self, metrics: Mapping[str, float]) -> None:
         """Logs how nodes are, on the parent; steps are seconds since its first start, so that they rise over restarts.
 
         For a thread of its own: what went wrong before is left for the others to raise.

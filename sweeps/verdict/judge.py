@@ -3,22 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite
-from typing import Any
-
-import ray
 
 from pipeline.config import FROZEN, HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
+from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Final, Search, Sweep
 from sweeps.search.proposals import Proposals
-from sweeps.search.trial import LOCALISATION, summary
 from sweeps.statistics.estimates import SURE, Estimate, estimate, holm, paired_difference, paired_p_value
+from sweeps.statistics.rows import LOCALISATION, accuracies_of, summary
 from sweeps.terminal.progress import Progress
 from sweeps.verdict.landscape import Scored, importances
 
 BASELINE = "no prompts"
 AUDITED = "best of all"
-Rows = list[dict[str, Any]]  # of a setting, by episode
+Rows = list[Row]  # of a setting, by episode
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
     tried = {trial: with_hyper_parameters(searched, values) for trial, values in proposals.values.items()}
     seen = {trial: reports[-1]["episodes"] for trial, reports in proposals.reports.items()}
     scored = [trial for trial in tried if trial in proposals.scores]
-    accuracies = ray.get(session.dispatcher.accuracies.remote([(tried[trial], seen[trial]) for trial in scored]))
+    accuracies = session.accuracies([(tried[trial], seen[trial]) for trial in scored])
     on_validation = dict(zip(scored, accuracies, strict=True))
     progress.planned = sum(seen.values()) + problems_to_judge(sweep, search)
     progress.note = "choosing the baseline, alpha = 0, on validation episodes"
@@ -124,7 +122,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
         settings[AUDITED] = with_hyper_parameters(reported, proposals.values[whole])
         progress.planned += sweep.final.episodes
     rows = _precise(session, settings, sweep.final, progress)
-    hashes = ray.get(session.dispatcher.hashes_of.remote([*settings.values(), *tried.values()]))
+    hashes = session.hashes([*settings.values(), *tried.values()])
     again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else None
     rivals = {trial: on_validation[trial] for trial in proposals.whole if trial != winner}
     judged = dict(zip(hashes, map(len, rows), strict=False))  # equal settings are solved once
@@ -141,7 +139,7 @@ def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, 
         stopped=len(tried) - len(proposals.whole),
         spent=sum(seen.values()) + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
         hashes=sorted({*hashes, *([again.config_hash] if again else [])}),
-        lost=tuple(ray.get(session.dispatcher.status.remote())["lost"]),
+        lost=session.status().lost,
         again=again,
         whole=1 + len(rivals),
         may_be_best=may_be_best(on_validation[winner], list(rivals.values())),
@@ -182,16 +180,15 @@ def _compared_settings(
 def _best_of_all(session: Session, tried: Mapping[str, Run], episodes: int, progress: Progress) -> str:
     """The trial that is best on all validation episodes once all have done them; of equals the earlier."""
     progress.note = f"audit: all {len(tried)} trials on all {episodes} validation episodes"
-    rows = _solve(session, list(tried.values()), episodes)
+    rows = session.solve(list(tried.values()), range(episodes))
     means = {trial: summary(own)["accuracy"] for trial, own in zip(tried, rows, strict=True)}
     whole = {trial: mean for trial, mean in means.items() if mean is not None}
     return max(whole, key=lambda trial: whole[trial])
 
 
 def _lead(ours: Rows, theirs: Rows) -> Estimate | None:
-    if any(row["failed"] for row in [*ours, *theirs]):
-        return None
-    return paired_difference([row["accuracy"] for row in ours], [row["accuracy"] for row in theirs])
+    best, chosen = accuracies_of(ours), accuracies_of(theirs)
+    return None if best is None or chosen is None else paired_difference(best, chosen)
 
 
 def _precise(session: Session, settings: Mapping[str, Run], final: Final, progress: Progress) -> list[Rows]:
@@ -201,17 +198,17 @@ def _precise(session: Session, settings: Mapping[str, Run], final: Final, progre
     Mathematical Statistics 1945), so that the interval keeps its 95 %.
     """
     progress.note = f"final evaluation: {len(settings)} settings on {final.episodes} unseen episodes"
-    rows = _solve(session, list(settings.values()), final.episodes)
+    rows = session.solve(list(settings.values()), range(final.episodes))
     while final.precision is not None:
-        best, baseline = ([row["accuracy"] for row in rows[list(settings).index(name)]] for name in ("best", BASELINE))
-        if None in best or None in baseline:
+        best, baseline = (accuracies_of(rows[list(settings).index(name)]) for name in ("best", BASELINE))
+        if best is None or baseline is None:
             break
         wanted = episodes_for(paired_difference(best, baseline), final)
         if wanted <= len(best):
             break
         progress.planned += len(settings) * (wanted - len(best))
         progress.note = f"final evaluation: {wanted} episodes for ± {final.precision:g} points"
-        rows = _solve(session, list(settings.values()), wanted)
+        rows = session.solve(list(settings.values()), range(wanted))
         if len(rows[0]) < wanted:  # some were lost
             break
     return rows
@@ -234,8 +231,8 @@ def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: i
     """Winner and baseline on the episodes of the next seed: chance does not repeat itself."""
     drawn = sweep.episodes.model_copy(update={"seed": sweep.episodes.seed + 1})
     pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in ("best", BASELINE)}
-    rows = _solve(session, list(pair.values()), count)
-    hashes = ray.get(session.dispatcher.hashes_of.remote(list(pair.values())))
+    rows = session.solve(list(pair.values()), range(count))
+    hashes = session.hashes(list(pair.values()))
     return compare_all(pair, hashes, rows)["best"]
 
 
@@ -262,22 +259,15 @@ def _best_without_prompts(
     twin: HyperParameters = {**values[winner], "alpha": 0.0}
     candidates: list[HyperParameters] = [twin]
     candidates += [tried for tried in values.values() if tried.get("alpha") == 0 and tried != twin]
-    rows = _solve(session, [with_hyper_parameters(searched, candidate) for candidate in candidates], search.rungs[-1])
+    runs = [with_hyper_parameters(searched, candidate) for candidate in candidates]
+    rows = session.solve(runs, range(search.rungs[-1]))
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
     return candidates[means.index(max(means))], sum(len(own) for own in rows)
 
 
-def _solve(session: Session, runs: Sequence[Run], episodes: int) -> list[Rows]:
-    rows: list[Rows] = ray.get(session.dispatcher.solve.remote(list(runs), list(range(episodes))))
-    return rows
-
-
 def compare_all(settings: Mapping[str, Run], hashes: Sequence[str], rows: Sequence[Rows]) -> dict[str, Compared]:
     """Every setting beside the baseline, with p-values corrected for how many differ from it."""
-    accuracies = {
-        name: None if any(row["failed"] for row in own) else [row["accuracy"] for row in own]
-        for name, own in zip(settings, rows, strict=True)
-    }
+    accuracies = {name: accuracies_of(own) for name, own in zip(settings, rows, strict=True)}
     hash_of, baseline = dict(zip(settings, hashes, strict=True)), accuracies[BASELINE]
     p_values = {
         hash_of[name]: paired_p_value(own, baseline)

@@ -1,18 +1,19 @@
 """The pipeline on Ray: small, for a session takes seconds to open."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import ray
 
-from pipeline import session
+from pipeline import opening
 from pipeline.config import Compute, Run, with_hyper_parameters
 from pipeline.data.store import ImageStore, PackedImages
 from pipeline.dispatch import actors as staff
 from pipeline.dispatch.actors import Wanted, staffing, wanted_workers
-from pipeline.orders import Order
-from pipeline.session import open_session
+from pipeline.opening import open_session
+from pipeline.orders import WorkOrder
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import CIRCUMSTANCES
 from pipeline.workers.worker import Worker
@@ -25,7 +26,7 @@ EPISODES = [0, 1, 5]
 def opened(run: Run, store_path: Path, monkeypatch):
     """Opens sessions on the store of noise, with one worker."""
     packed = PackedImages(str(store_path.parent), store_path.name, ImageStore(store_path).fingerprint)
-    monkeypatch.setattr(session, "packed_images", lambda run, home: packed)
+    monkeypatch.setattr(opening, "packed_images", lambda run, home: packed)
     for name in ("RAY_AIR_NEW_OUTPUT", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # so that they are put back
         monkeypatch.delenv(name)
@@ -40,27 +41,27 @@ def test_a_session_survives_its_worker_and_is_gone_on_with_by_the_next(opened, r
     runs = [with_hyper_parameters(run, {"epochs": 60, "alpha": alpha}) for alpha in (0.0, 2.0)]
     with opened(tmp_path) as one:
         assert one.store == store_path
-        assert one.limits["classes"] == {"validation": 6, "novel": 6}
+        assert one.found.classes == {"validation": 6, "novel": 6}
 
-        asked = one.dispatcher.solve.remote(runs, EPISODES)
-        kill_one(os.getpid(), "ray::WorkerProcess.solve")
-        first = ray.get(asked)
+        with ThreadPoolExecutor() as aside:
+            asked = aside.submit(one.solve, runs, EPISODES)
+            kill_one(os.getpid(), "ray::WorkerProcess.solve")
+            first = asked.result()
         assert {row["attempt"] for own in first for row in own} == {1, 2}
 
         impossible = run.model_copy(update={"episodes": run.episodes.model_copy(update={"way": 7})})
         with pytest.raises(ValueError, match="way must be from 2 to 6"):
-            ray.get(one.dispatcher.solve.remote([impossible], [0]))
-        hashes = ray.get(one.dispatcher.hashes_of.remote(runs))
+            one.solve([impossible], [0])
+        hashes = one.hashes(runs)
 
     with opened(tmp_path) as other:
-        again = ray.get(other.dispatcher.solve.remote(runs, EPISODES))
-        status = ray.get(other.dispatcher.status.remote())
-    assert (status["computed"], status["reused"]) == (0, 6)
+        again, status = other.solve(runs, EPISODES), other.status()
+    assert (status.computed, status.reused) == (0, 6)
     assert results(again) == results(first)
 
     here = Worker("here", run, store_path, str(tmp_path / "another"))
     order = dict(zip(hashes, runs, strict=True))
-    expected = [*here.solve(Order("shard 0", order, (0, 1)), 1), *here.solve(Order("shard 1", order, (5,)), 1)]
+    expected = [*here.solve(WorkOrder("shard 0", order, (0, 1)), 1), *here.solve(WorkOrder("shard 1", order, (5,)), 1)]
     of_run = [[row for row in expected if row["config_hash"] == config_hash] for config_hash in hashes]
     assert results(of_run) == results(first)
 
@@ -94,15 +95,15 @@ def test_a_cluster_that_grows_is_asked_for_a_little_more_than_it_has(monkeypatch
     wanted = wanted_workers(Compute(), grows=True)
     assert wanted == Wanted(1.0, None, 1)
     most = staffing(wanted, Compute()).most
-    assert most() == staff.AHEAD
+    assert most() == staff.WORKERS_AHEAD
     resources["GPU"] = 4.0
-    assert most() == 4 + staff.AHEAD
+    assert most() == 4 + staff.WORKERS_AHEAD
     assert staffing(Wanted(1.0, 3, 3), Compute()).most() == 3
 
 
 def test_a_job_must_not_take_its_results_with_it(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(session.IN_JOB, "{}")
+    monkeypatch.setenv(opening.IN_JOB, "{}")
     sentence = "^home must be a folder that all nodes reach, or like s3://bucket/path, in a job"
     with pytest.raises(ValueError, match=sentence), open_session(run, Home("runs")):
         pass

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from pipeline.config import configuration_hash, identity, plain_run
+from pipeline.config import plain_run
+from pipeline.identity import Inputs, configuration_hash, identity
 from pipeline.storage.ledger import SCHEMA, Ledger
 from sweeps.schema.sweep import load
 from tests.sweeps.tiny import CONFIG, TINY
 
-FOUND = ("images", "weights", "float32")
+FOUND = Inputs("images", "weights", "float32")
 SETS = (*TINY, "backbone.precision=float32", "compute.workers=1")
 WITH, WITHOUT = load(CONFIG, list(SETS)), load(CONFIG, [*SETS, "prompts.alpha=0"])
 RANDOM = np.random.default_rng(0)
@@ -17,7 +18,7 @@ OURS, THEIRS = (np.clip(EASE + RANDOM.normal(mean, 0.05, 40), 0, 1).round(3).tol
 
 def kept(sweep, accuracies, found=FOUND, home="runs", first=0, **changed):
     """Puts a configuration and its rows into a ledger, None for a failed one. Returns its hash."""
-    described = {**identity(plain_run(sweep), *found), **changed}
+    described = {**identity(plain_run(sweep), Inputs(*found)), **changed}
     config_hash = configuration_hash(described)
     ledger = Ledger(f"{home}/ledger")
     ledger.describe(config_hash, described)

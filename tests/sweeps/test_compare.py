@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.config import METHOD_VERSION, identity, plain_run, with_hyper_parameters
+from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.identity import METHOD_VERSION, identity
 from sweeps.compare import differing_fields
 from sweeps.schema.naming import setting_name, setting_of
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, WITHOUT, answered, kept, refused, with_sets
@@ -33,7 +34,7 @@ def test_the_numbers_are_those_of_the_paired_t_test_on_common_episodes(compare):
     }
     assert found["b"]["setting"] == "lora · no prompts · lr 0.01"
     assert (found["common"], found["common_failed"], found["verdict"]) == (40, 0, "A is better")
-    prompts = identity(plain_run(WITH), *FOUND)["prompts"]
+    prompts = identity(plain_run(WITH), FOUND)["prompts"]
     assert found["differing"] == {"prompts": {"a": prompts, "b": None}}
 
 
@@ -165,4 +166,4 @@ def test_fields_differ_where_one_has_none():
 )
 def test_a_setting_reads_as_in_a_sweep(values):
     run = with_hyper_parameters(plain_run(WITH), values)
-    assert setting_of(json.loads(json.dumps(identity(run, *FOUND)))) == setting_name(run)
+    assert setting_of(json.loads(json.dumps(identity(run, FOUND)))) == setting_name(run)

@@ -13,6 +13,8 @@ from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
 from pipeline.config import plain_run
+from pipeline.identity import Found
+from pipeline.session import Session
 from sweeps import cli
 from sweeps.schema.sweep import load
 from sweeps.statistics.estimates import Estimate
@@ -188,7 +190,7 @@ class Sessions:
         monkeypatch.setattr("sweeps.table.open_session", self.session)
         monkeypatch.setattr("sweeps.table._solved", self.solved)
         monkeypatch.setattr("sweeps.table.data_of", self.data)
-        monkeypatch.setattr("sweeps.table.watched", lambda tracker, dispatcher: nullcontext())
+        monkeypatch.setattr("sweeps.table.watched", lambda tracker, session: nullcontext())
 
     def images(self, run, home):
         if "images" in self.broken and run.dataset.distractors == 0:
@@ -201,8 +203,7 @@ class Sessions:
             raise ValueError(self.broken["weights"])
         weights = self.weights[run.backbone.weights]
         self.opened.append(f"{weights} d{run.dataset.distractors}")
-        found = {"dataset_fingerprint": "", "backbone_fingerprint": weights, "precision": "float32"}
-        yield SimpleNamespace(limits=found, store="store", dispatcher=None)
+        yield Session(Found("", weights, "float32", "cpu", 64, 6, True, {}), Path("store"), None)
 
     def data(self, run, splits, store, home, fingerprint):
         ((context, split),) = splits.items()

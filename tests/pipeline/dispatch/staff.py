@@ -2,7 +2,10 @@
 
 import asyncio
 
-LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32"}
+from pipeline.identity import Found
+from pipeline.orders import Place
+
+FOUND = Found("images", "weights", "float32", "cpu", 64, 6, True, {"validation": 6, "novel": 6})
 
 
 class Remote:
@@ -16,7 +19,8 @@ def accuracy_of(run, episode):
 
 class Staff:
     """`faults` are what the next orders meet, each an exception or the seconds that it takes; or, by episode, what each
-    order meets that holds it. `opening` are what the next workers meet when they open.
+    order meets that holds it. `opening` are what the next workers meet when they open, an exception or what they find;
+    `expected` is what each that opened was told to find.
     """
 
     def __init__(self, faults=(), opening=(), seconds_to_place=0.0):
@@ -24,6 +28,7 @@ class Staff:
         self.by_episode = faults if isinstance(faults, dict) else {}
         self.faults, self.opening = [] if isinstance(faults, dict) else list(faults), list(opening)
         self.hired, self.dismissed, self.orders, self.by_worker, self.smaller = [], [], [], [], []
+        self.expected = []
         self.one_by_one, self.at_work = {}, {}
 
     def hire(self, name):
@@ -31,7 +36,8 @@ class Staff:
         worker = type("Worker", (), {})()
         worker.name = name
         self.one_by_one[name], self.at_work[name] = asyncio.Lock(), []
-        worker.node = Remote(lambda: self.place(f"node of {name}"))
+        worker.place = Remote(lambda: self.place(f"node of {name}"))
+        worker.load = Remote(self.load)
         worker.open = Remote(self.open)
         worker.solve = Remote(lambda order, attempt, smaller: self.send(name, order, attempt, smaller))
         return worker
@@ -53,12 +59,17 @@ class Staff:
 
     async def place(self, node):
         await asyncio.sleep(self.seconds_to_place)
-        return node
+        return Place(node, f"host of {node}")
 
-    async def open(self):
-        if self.opening and (fault := self.opening.pop(0)):
-            raise fault
-        return LIMITS
+    async def load(self):
+        return None
+
+    async def open(self, expected):
+        self.expected.append(expected)
+        met = self.opening.pop(0) if self.opening else None
+        if isinstance(met, Exception):
+            raise met
+        return met or FOUND
 
     async def solve(self, name, order, attempt, smaller):
         self.orders.append(order)

@@ -9,23 +9,25 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from pipeline.config import Compute, with_hyper_parameters
 from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted
-from pipeline.dispatch.dispatcher import Dispatcher, GenerationOf
+from pipeline.dispatch.dispatcher import Dispatcher
+from pipeline.dispatch.generations import GenerationSpec
+from pipeline.orders import Place
 from pipeline.storage.ledger import Ledger
-from tests.pipeline.dispatch.staff import LIMITS, Remote, Staff, accuracy_of
+from tests.pipeline.dispatch.staff import FOUND, Remote, Staff, accuracy_of
 
 
 @pytest.fixture
 def made(run, tmp_path: Path, monkeypatch):
     """Makes a dispatcher over a folder's ledger, and the staff that it hires."""
 
-    def make(faults=(), workers=1, halve=None, **compute):
+    def make(faults=(), workers=1, stopping=None, **compute):
         own = run.model_copy(update={"compute": Compute(shard=4, **compute)})
         staff = Staff(faults)
         monkeypatch.setattr("pipeline.dispatch.dispatcher.hire", lambda *described: staff.hire(described[-1]))
         monkeypatch.setattr("pipeline.dispatch.dispatcher.dismiss", staff.dismiss)
         monkeypatch.setattr("pipeline.dispatch.dispatcher.node_lives", lambda node: True)
         wanted = Wanted(0.0, workers, workers)
-        dispatcher = Dispatcher(own, PackedImages("none", "none.arrow", ""), str(tmp_path / "ledger"), wanted, halve)
+        dispatcher = Dispatcher(own, PackedImages("none", "none.arrow", ""), str(tmp_path / "ledger"), wanted, stopping)
         return dispatcher, staff
 
     return make
@@ -35,7 +37,7 @@ def going(dispatcher, scenario, seconds=10.0):
     """Runs a scenario with the dispatcher started; what hangs fails."""
 
     async def all_of_it():
-        assert await dispatcher.start() == LIMITS
+        assert await dispatcher.start() == FOUND
         try:
             return await asyncio.wait_for(scenario(), seconds)
         finally:
@@ -58,7 +60,7 @@ def described(staff):
 def test_all_runs_of_a_shard_go_in_one_order(made, run):
     dispatcher, staff = made()
     runs = with_alpha(run, 1, 2, 3)
-    rows = going(dispatcher, lambda: dispatcher.solve(runs, [*range(2, 9), 21]))
+    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, runs, [*range(2, 9), 21]))
     everyone = [1, 2, 3]
     assert described(staff) == [((2, 3), everyone), ((4, 5, 6, 7), everyone), ((8,), everyone), ((21,), everyone)]
     assert [[row["accuracy"] for row in own] for own in rows] == [
@@ -68,7 +70,7 @@ def test_all_runs_of_a_shard_go_in_one_order(made, run):
 
 def test_an_order_holds_no_more_settings_than_asked(made, run):
     dispatcher, staff = made(settings=2)
-    rows = going(dispatcher, lambda: dispatcher.solve(with_alpha(run, 1, 2, 3, 4, 5), range(8)))
+    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, with_alpha(run, 1, 2, 3, 4, 5), range(8)))
     sizes = sorted((order.episodes, len(order.configurations)) for order in staff.orders)
     assert sizes == [(part, size) for part in ((0, 1, 2, 3), (4, 5, 6, 7)) for size in (1, 2, 2)]
     assert len({order.name for order in staff.orders}) == 6
@@ -78,9 +80,9 @@ def test_an_order_holds_no_more_settings_than_asked(made, run):
 @pytest.mark.parametrize("workers", [2, 5])
 def test_orders_do_not_hang_on_the_number_of_workers_or_who_is_named_first(made, run, workers):
     dispatcher, one = made()
-    going(dispatcher, lambda: dispatcher.solve(with_alpha(run, 1, 2, 3), range(10)))
+    going(dispatcher, lambda: dispatcher.solve(FOUND, with_alpha(run, 1, 2, 3), range(10)))
     dispatcher, many = made(workers=workers)
-    going(dispatcher, lambda: dispatcher.solve(with_alpha(run, 3, 1, 2), range(10)))
+    going(dispatcher, lambda: dispatcher.solve(FOUND, with_alpha(run, 3, 1, 2), range(10)))
     assert {order.name for order in one.orders} == {order.name for order in many.orders}
     assert len({order.name for order in one.orders}) == 3
 
@@ -88,28 +90,28 @@ def test_orders_do_not_hang_on_the_number_of_workers_or_who_is_named_first(made,
 def test_what_the_ledger_has_is_not_computed_again(made, run, tmp_path):
     first, second = with_alpha(run, 1, 2)
     dispatcher, staff = made()
-    going(dispatcher, lambda: dispatcher.solve([first], range(6)))
-    assert asyncio.run(dispatcher.status())["computed"] == 6
+    going(dispatcher, lambda: dispatcher.solve(FOUND, [first], range(6)))
+    assert asyncio.run(dispatcher.status()).computed == 6
     ledger = Ledger(str(tmp_path / "ledger"))
     (known,) = dispatcher.known.unpacked.values()
     blank = {"class_hits": [], "failed": False, "seconds": 1.0, "worker": "worker-0"}
     ledger.write("from before", [{**blank, **row} for row in known.values()])
 
     dispatcher, staff = made()
-    rows = going(dispatcher, lambda: dispatcher.solve([first, second], range(10)))
+    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, [first, second], range(10)))
     # Episodes 4 and 5 of the first are known: in that shard the two lack different ones.
     assert described(staff) == [((0, 1, 2, 3), [2]), ((4, 5, 6, 7), [2]), ((6, 7), [1]), ((8, 9), [1, 2])]
     assert [row["accuracy"] for row in rows[0]] == [accuracy_of(first, i) for i in range(10)]
     status = asyncio.run(dispatcher.status())
-    assert (status["computed"], status["reused"], status["waiting"]) == (14, 6, 0)
+    assert (status.computed, status.reused, status.waiting) == (14, 6, 0)
 
 
 def test_what_was_asked_for_before_is_not_computed_again(made, run):
     dispatcher, staff = made()
 
     async def scenario():
-        await dispatcher.solve([run], range(4))
-        return await dispatcher.solve([run], [3, 1])
+        await dispatcher.solve(FOUND, [run], range(4))
+        return await dispatcher.solve(FOUND, [run], [3, 1])
 
     ((last, first),) = going(dispatcher, scenario)
     assert (last["episode"], first["episode"]) == (3, 1)
@@ -119,7 +121,7 @@ def test_what_was_asked_for_before_is_not_computed_again(made, run):
 def test_configurations_that_adapt_other_blocks_go_apart(made, run):
     deeper = with_hyper_parameters(run, {"blocks": 2})
     dispatcher, staff = made()
-    going(dispatcher, lambda: dispatcher.solve([run, deeper], range(4)))
+    going(dispatcher, lambda: dispatcher.solve(FOUND, [run, deeper], range(4)))
     assert sorted(one.solver.blocks for order in staff.orders for one in order.configurations.values()) == [1, 2]
     assert all(len(order.configurations) == 1 for order in staff.orders)
 
@@ -127,7 +129,7 @@ def test_configurations_that_adapt_other_blocks_go_apart(made, run):
 def test_configurations_of_other_episodes_go_apart(made, run):
     harder = run.model_copy(update={"episodes": run.episodes.model_copy(update={"way": 4})})
     dispatcher, staff = made()
-    going(dispatcher, lambda: dispatcher.solve([run, harder], range(4)))
+    going(dispatcher, lambda: dispatcher.solve(FOUND, [run, harder], range(4)))
     assert all(len(order.configurations) == 1 for order in staff.orders)
 
 
@@ -135,7 +137,7 @@ def test_runs_of_one_hash_are_one(made, run):
     without, same = with_alpha(run, 0, 0)
     same = with_hyper_parameters(same, {"tau": 9})
     dispatcher, staff = made()
-    rows = going(dispatcher, lambda: dispatcher.solve([without, same], range(4)))
+    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, [without, same], range(4)))
     assert rows[0] == rows[1]
     assert [len(order.configurations) for order in staff.orders] == [1]
 
@@ -145,8 +147,8 @@ def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, r
 
     async def scenario():
         with pytest.raises(ValueError, match="no masks"):
-            await dispatcher.solve([run], range(4))
-        return await dispatcher.solve([run], range(4))
+            await dispatcher.solve(FOUND, [run], range(4))
+        return await dispatcher.solve(FOUND, [run], range(4))
 
     assert len(going(dispatcher, scenario)[0]) == 4
     assert len(staff.hired) == 1
@@ -158,15 +160,15 @@ def best_alpha(rung, accuracies, incumbent):
 
 
 def test_trials_advance_rung_by_rung(made, run):
-    dispatcher, staff = made(halve=best_alpha)
+    dispatcher, staff = made(stopping=best_alpha)
     runs = dict(zip(("3.0", "3.1", "3.2"), with_alpha(run, 2, 1, 3), strict=True))
-    generation = GenerationOf(3, runs, [[0, 1], [2, 3, 4], [5]])
+    generation = GenerationSpec(3, runs, [[0, 1], [2, 3, 4], [5]])
 
     def ask(rung, trials=runs):
-        return asyncio.gather(*(dispatcher.next_rung(generation, name, rung) for name in trials))
+        return asyncio.gather(*(dispatcher.next_rung(FOUND, generation, name, rung) for name in trials))
 
     async def scenario():
-        await dispatcher.begin(generation)
+        await dispatcher.begin(FOUND, generation)
         first = await ask(0)
         assert [[row["episode"] for row in rows] for rows in first] == [[0, 1]] * 3
         assert [rows[1]["accuracy"] for rows in first] == [accuracy_of(own, 1) for own in runs.values()]
@@ -188,15 +190,15 @@ def test_trials_are_compared_with_the_best_of_the_generations_before(made, run):
         asked.append((rung, incumbent))
         return set(accuracies)
 
-    dispatcher, _ = made(halve=all_go)
+    dispatcher, _ = made(stopping=all_go)
     before, now = with_alpha(run, 1, 2)
 
     async def scenario():
-        await dispatcher.solve([before], range(6))
+        await dispatcher.solve(FOUND, [before], range(6))
         for number, incumbent in enumerate((None, before)):
-            generation = GenerationOf(number, {"x": now}, [[0, 1], [2], [3, 4, 5]], incumbent)
+            generation = GenerationSpec(number, {"x": now}, [[0, 1], [2], [3, 4, 5]], incumbent)
             for rung in range(3):
-                await dispatcher.next_rung(generation, "x", rung)
+                await dispatcher.next_rung(FOUND, generation, "x", rung)
 
     going(dispatcher, scenario)
     known = [accuracy_of(before, i) for i in range(3)]
@@ -205,15 +207,15 @@ def test_trials_are_compared_with_the_best_of_the_generations_before(made, run):
 
 def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, run, tmp_path):
     runs = dict(zip(("0.0", "0.1", "0.2", "0.3"), with_alpha(run, 2, 1, 3, 4), strict=True))
-    generation = GenerationOf(0, runs, [[0, 1], [2, 3], [4]])
+    generation = GenerationSpec(0, runs, [[0, 1], [2, 3], [4]])
 
     def keep_two(rung, accuracies, incumbent):
         return set(sorted(accuracies, key=lambda trial: -sum(accuracies[trial]))[: 3 - rung])
 
     async def ask(dispatcher, trials, rung):
-        return await asyncio.gather(*(dispatcher.next_rung(generation, trial, rung) for trial in trials))
+        return await asyncio.gather(*(dispatcher.next_rung(FOUND, generation, trial, rung) for trial in trials))
 
-    dispatcher, _ = made(halve=keep_two)
+    dispatcher, _ = made(stopping=keep_two)
 
     async def first():
         await ask(dispatcher, runs, 0)
@@ -226,7 +228,7 @@ def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, ru
     for rows in dispatcher.known.unpacked.values():
         ledger.write(f"{rows[0]['config_hash']}", [{**blank, **row} for row in rows.values()])
 
-    again, staff = made(halve=keep_two)
+    again, staff = made(stopping=keep_two)
     last = going(again, lambda: ask(again, ["0.1", "0.0"], 2))
     assert last[1] is None
     assert [row["accuracy"] for row in last[0]] == [accuracy_of(runs["0.1"], i) for i in range(5)]
@@ -239,11 +241,11 @@ def test_a_lost_episode_is_left_out_for_all(made, run):
     first, second = with_alpha(run, 1, 2)
 
     async def scenario():
-        rows = await dispatcher.solve([first], range(4))
+        rows = await dispatcher.solve(FOUND, [first], range(4))
         tried = len(staff.orders)
-        generation = GenerationOf(0, {"0.0": first, "0.1": second}, [[1, 2], [3]])
-        rungs = [await dispatcher.next_rung(generation, name, 0) for name in generation.runs]
-        both = await dispatcher.solve([second, first], range(6))
+        generation = GenerationSpec(0, {"0.0": first, "0.1": second}, [[1, 2], [3]])
+        rungs = [await dispatcher.next_rung(FOUND, generation, name, 0) for name in generation.runs]
+        both = await dispatcher.solve(FOUND, [second, first], range(6))
         assert all(2 not in order.episodes for order in staff.orders[tried:])
         return rows, rungs, both, await dispatcher.status()
 
@@ -251,7 +253,7 @@ def test_a_lost_episode_is_left_out_for_all(made, run):
     assert [row["episode"] for row in rows[0]] == [0, 1, 3]
     assert [[row["episode"] for row in own] for own in rungs] == [[1], [1]]
     assert [[row["episode"] for row in own] for own in both] == [[0, 1, 3, 4, 5]] * 2
-    assert status["lost"] == ["episode 2 of novel (3-way 1-shot, seed 0)"]
+    assert status.lost == ("episode 2 of novel (3-way 1-shot, seed 0)",)
 
 
 def test_it_tells_the_accuracies_of_what_was_done(made, run):
@@ -260,8 +262,8 @@ def test_it_tells_the_accuracies_of_what_was_done(made, run):
     first, second = with_alpha(run, 1, 2)
 
     async def scenario():
-        await dispatcher.solve([first, second], range(6))
-        return await dispatcher.accuracies([(first, 6), (second, 4)])
+        await dispatcher.solve(FOUND, [first, second], range(6))
+        return await dispatcher.accuracies(FOUND, [(first, 6), (second, 4)])
 
     assert going(dispatcher, scenario) == [
         [accuracy_of(first, i) for i in (0, 1, 3, 4, 5)],
@@ -277,13 +279,13 @@ def test_each_node_is_told_of_by_its_oldest_worker(made, run):
         worker = hire(name)
 
         async def place():
-            return f"node {int(name[-1]) % 2}"
+            return Place(f"node {int(name[-1]) % 2}", "here")
 
         async def say():
             asked.append(name)
             return {"cpu_utilization_percentage": 50.0}
 
-        worker.node, worker.vitals = Remote(place), Remote(say)
+        worker.place, worker.node_metrics = Remote(place), Remote(say)
         return worker
 
     staff.hire = hired
@@ -291,7 +293,7 @@ def test_each_node_is_told_of_by_its_oldest_worker(made, run):
     async def scenario():
         while len(dispatcher.pool.opened) < 3:
             await asyncio.sleep(0.01)
-        return await dispatcher.vitals()
+        return await dispatcher.node_metrics()
 
     said = {"cpu_utilization_percentage": 50.0}
     assert going(dispatcher, scenario) == {"node 0": said, "node 1": said}

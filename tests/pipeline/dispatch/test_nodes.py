@@ -12,14 +12,16 @@ from ray.cluster_utils import Cluster
 from pipeline.config import Compute
 from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted
-from pipeline.session import connected, start_dispatcher
+from pipeline.identity import Found
+from pipeline.opening import connected, start_dispatcher
+from pipeline.orders import Place
 from pipeline.storage.ledger import Ledger
 from tests.pipeline.processes import alive, send
 
 pytestmark = pytest.mark.slow
 
 NODE = {"object_store_memory": 100 * 2**20}
-FOUND = {"dataset_fingerprint": "none", "backbone_fingerprint": "none", "precision": "float32"}
+FOUND = Found("none", "none", "float32", "cpu", 64, 6, True, {"novel": 6})
 
 
 class Sleeper:
@@ -28,10 +30,13 @@ class Sleeper:
     def __init__(self, name, run, images, ledger):
         self.ledger = Ledger(ledger)
 
-    def node(self):
-        return ray.get_runtime_context().get_node_id()
+    def place(self):
+        return Place(ray.get_runtime_context().get_node_id(), "here")
 
-    def open(self):
+    def load(self):
+        return None
+
+    def open(self, found):
         return FOUND
 
     def solve(self, order, attempt, smaller):
@@ -39,7 +44,7 @@ class Sleeper:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.1)
         rows = [
-            {"config_hash": one, "episode": i, "accuracy": i / 1000, "worker": self.node(), "attempt": attempt}
+            {"config_hash": one, "episode": i, "accuracy": i / 1000, "worker": self.place().node, "attempt": attempt}
             for one in order.configurations
             for i in order.episodes
         ]

@@ -8,13 +8,13 @@ from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 from pipeline.dispatch import pool as pools
 from pipeline.dispatch.actors import Staffing
 from pipeline.dispatch.pool import Pool
-from pipeline.orders import Order
+from pipeline.orders import WorkOrder
 from pipeline.storage.folder import NoRoomError
-from tests.pipeline.dispatch.staff import LIMITS, Staff, accuracy_of
+from tests.pipeline.dispatch.staff import FOUND, Staff, accuracy_of
 
 
 def order(run, *episodes):
-    return Order(f"order {episodes[0]}", {"a": run}, episodes)
+    return WorkOrder(f"order {episodes[0]}", {"a": run}, episodes)
 
 
 def going(staff, scenario, most=lambda: 1, at_once=1, idle=60.0, patience=60.0, node_lives=lambda node: True):
@@ -61,8 +61,8 @@ def test_who_has_nothing_to_do_takes_anothers(run):
 
     async def scenario(pool):
         await submit(order(run, 0))(pool)
-        await submit(*(Order(f"{i}", {"a": run}, (i,)) for i in (1,)))(pool)
-        held = [pool.submit(Order(f"again {i}", {"a": run}, (i,)), 0) for i in range(4)]
+        await submit(*(WorkOrder(f"{i}", {"a": run}, (i,)) for i in (1,)))(pool)
+        held = [pool.submit(WorkOrder(f"again {i}", {"a": run}, (i,)), 0) for i in range(4)]
         await asyncio.gather(*held)
 
     going(staff, scenario, lambda: 2, 2)
@@ -206,9 +206,9 @@ def test_the_first_worker_may_take_its_time_to_find_a_place(run, monkeypatch):
     staff = Staff(seconds_to_place=0.5)
 
     async def scenario(pool):
-        return await pool.limits
+        return await pool.found
 
-    assert going(staff, scenario, idle=0.05) == LIMITS
+    assert going(staff, scenario, idle=0.05) == FOUND
     assert len(staff.hired) == 1
 
 
@@ -217,7 +217,7 @@ def test_who_has_no_place_yet_is_not_waited_for_once_nothing_is_to_be_done(run, 
     staff = Staff(faults=[0.3, 0.3])
 
     async def scenario(pool):
-        await pool.limits
+        await pool.found
         staff.seconds_to_place = 3600.0  # no other node has room
         await submit(order(run, 0), order(run, 1))(pool)
         assert len(staff.hired) == 2
@@ -232,7 +232,7 @@ def test_what_no_worker_can_open_is_said_at_once(run):
 
     async def scenario(pool):
         with pytest.raises(ValueError, match=r"^backbone.name must be known$"):
-            await pool.limits
+            await pool.found
 
     going(staff, scenario, lambda: 2, 2)
     assert len(staff.hired) == 2
@@ -253,7 +253,7 @@ def test_workers_that_die_while_they_open_are_replaced_but_not_for_ever(run, mon
 
     async def scenario(pool):
         with pytest.raises(RuntimeError, match=r"^a worker ended while it was starting: The actor died"):
-            await pool.limits
+            await pool.found
 
     going(staff, scenario)
     assert len(staff.hired) == 3

@@ -2,14 +2,14 @@ import asyncio
 
 import pytest
 
-from pipeline.dispatch.queues import OrderQueue
-from pipeline.orders import Order, Pending
+from pipeline.dispatch.queues import OrderQueue, Pending
+from pipeline.orders import WorkOrder
 
 
 @pytest.fixture
 def order():
     loop = asyncio.new_event_loop()
-    yield lambda shard, name="": Pending(Order(name or str(shard), {}, (0,)), shard, loop.create_future())
+    yield lambda shard, name="": Pending(WorkOrder(name or str(shard), {}, (0,)), shard, loop.create_future())
     loop.close()
 
 

@@ -1,13 +1,11 @@
-import asyncio
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError
 
-from pipeline.workers import node_sampler as vitals
-from pipeline.workers.node_sampler import Sampler, Watch
+from pipeline.workers import node_sampler
+from pipeline.workers.node_sampler import NodeSampler
 
 # As MLflow's own monitor names them.
 CPU = {"cpu_utilization_percentage", "system_memory_usage_megabytes", "system_memory_usage_percentage"}
@@ -50,8 +48,8 @@ def sampler(monkeypatch):
     made = []
 
     def make(nvml=None):
-        monkeypatch.setattr(vitals, "management_library", lambda: nvml)
-        made.append(Sampler(0.05, 0.05))
+        monkeypatch.setattr(node_sampler, "management_library", lambda: nvml)
+        made.append(NodeSampler(0.05, 0.05))
         return made[-1]
 
     yield make
@@ -99,43 +97,6 @@ def test_a_mean_is_since_the_last_time_and_traffic_since_the_start(sampler):
     assert one.said() == {}
 
 
-class Worker:
-    """Answers when it is told to, as an actor that is at work does; or has died."""
-
-    def __init__(self, dead=False):
-        self.dead, self.asked, self.free, self.vitals = dead, 0, asyncio.Event(), self
-
-    async def remote(self):
-        self.asked += 1
-        await self.free.wait()
-        if self.dead:
-            raise ActorDiedError
-        return {"cpu_utilization_percentage": 10.0 * self.asked}
-
-
-def test_nobody_waits_for_a_worker_that_is_at_work(monkeypatch):
-    monkeypatch.setattr(vitals, "PATIENCE", 0.02)
-
-    async def scenario():
-        watch, busy, idle, dead, deaf = Watch(), Worker(), Worker(), Worker(dead=True), object()
-        nodes = {"a": busy, "b": idle, "c": dead, "d": deaf}
-        idle.free.set()
-        dead.free.set()
-        said = [await watch.ask(nodes) for _ in range(2)]
-        busy.free.set()
-        said += [await watch.ask(nodes) for _ in range(2)]
-        return said, (busy.asked, idle.asked, dead.asked)
-
-    said, asked = asyncio.run(scenario())
-    assert [{node: own["cpu_utilization_percentage"] for node, own in one.items()} for one in said] == [
-        {"b": 10.0},
-        {"b": 20.0},
-        {"a": 10.0, "b": 30.0},  # to the first question, which was not asked again meanwhile
-        {"a": 20.0, "b": 40.0},
-    ]
-    assert asked == (2, 4, 4)
-
-
 def test_no_library_is_no_gpu(monkeypatch):
-    monkeypatch.setattr(vitals, "NVML", ("no.such.package",))
-    assert vitals.management_library() is None
+    monkeypatch.setattr(node_sampler, "NVML", ("no.such.package",))
+    assert node_sampler.management_library() is None

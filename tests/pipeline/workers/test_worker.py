@@ -9,7 +9,8 @@ from fpt.problems.solving import solve
 from pipeline.config import Run, with_hyper_parameters
 from pipeline.data.sampler import EpisodeSampler
 from pipeline.data.store import Sample, pack
-from pipeline.orders import Order
+from pipeline.identity import Found
+from pipeline.orders import WorkOrder
 from pipeline.storage.ledger import CIRCUMSTANCES, SCHEMA
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import Worker, backbone_fingerprint, episode_tensors, setting
@@ -47,7 +48,7 @@ def alone(worker, run, episode):
 
 def test_an_order_gives_what_its_problems_give_alone(worker, run):
     runs = variants(run)
-    rows = worker.solve(Order("order", runs, EPISODES), 2)
+    rows = worker.solve(WorkOrder("order", runs, EPISODES), 2)
     assert [(row["config_hash"], row["episode"]) for row in rows] == [(name, i) for name in runs for i in EPISODES]
     for row in rows:
         expected = alone(worker, runs[row["config_hash"]], row["episode"])
@@ -64,7 +65,7 @@ def test_an_order_gives_what_its_problems_give_alone(worker, run):
 
 
 def test_rows_are_in_the_ledger_before_they_are_handed_over(worker, run):
-    rows = worker.solve(Order("000003-name", variants(run), EPISODES), 1)
+    rows = worker.solve(WorkOrder("000003-name", variants(run), EPISODES), 1)
     key = ["config_hash", "episode"]
     expected = sorted(rows, key=lambda row: [row[name] for name in key])
     assert worker.ledger.read().to_pylist() == [{name: row[name] for name in SCHEMA.names} for row in expected]
@@ -72,8 +73,8 @@ def test_rows_are_in_the_ledger_before_they_are_handed_over(worker, run):
 
 
 def test_the_same_order_gives_the_same_bits_on_a_worker_with_another_past(worker, run, store_path, tmp_path):
-    order = Order("order", variants(run), EPISODES)
-    worker.solve(Order("before", variants(run), (4, 5, 6)), 1)
+    order = WorkOrder("order", variants(run), EPISODES)
+    worker.solve(WorkOrder("before", variants(run), (4, 5, 6)), 1)
     fresh = Worker("worker-0", run, store_path, str(tmp_path / "another"))
 
     def results(rows):
@@ -83,7 +84,7 @@ def test_the_same_order_gives_the_same_bits_on_a_worker_with_another_past(worker
 
 
 def test_true_masks_lie_on_the_key_and_only_prompts_are_located(worker, run):
-    rows = {row["config_hash"]: row for row in worker.solve(Order("order", variants(run), (0,)), 1)}
+    rows = {row["config_hash"]: row for row in worker.solve(WorkOrder("order", variants(run), (0,)), 1)}
     assert rows["masks"]["prompt_precision"] == 1.0
     assert 0 < rows["masks"]["prompt_chance"] < 0.2  # 16 x 16 pixels of 64 x 64, in whole patches
     assert rows["prompts"]["prompt_chance"] == rows["masks"]["prompt_chance"]
@@ -97,7 +98,7 @@ def test_true_masks_lie_on_the_key_and_only_prompts_are_located(worker, run):
 def test_a_problem_that_diverges_fails_alone(worker, run):
     steady = with_hyper_parameters(run, {"lr": 1e-3})
     diverging = with_hyper_parameters(run, {"lr": 1e38})
-    rows = worker.solve(Order("order", {"steady": steady, "diverging": diverging}, (0, 1)), 1)
+    rows = worker.solve(WorkOrder("order", {"steady": steady, "diverging": diverging}, (0, 1)), 1)
     assert [row["failed"] for row in rows] == [False, False, True, True]
     assert [row["accuracy"] for row in rows[2:]] == [None, None]
     assert [tuple(row["class_hits"]) for row in rows[:2]] == [alone(worker, steady, i).hits for i in (0, 1)]
@@ -107,7 +108,7 @@ def test_a_problem_that_diverges_fails_alone(worker, run):
 def test_one_order_adapts_the_same_blocks(worker, run):
     runs = {"one": run, "two": with_hyper_parameters(run, {"blocks": 2})}
     with pytest.raises(ValueError, match="must adapt the same blocks"):
-        worker.solve(Order("order", runs, (0,)), 1)
+        worker.solve(WorkOrder("order", runs, (0,)), 1)
     assert worker.ledger.read().num_rows == 0
 
 
@@ -118,17 +119,17 @@ def test_images_of_another_side_are_refused(run, tmp_path):
         Worker("worker-0", run, path, str(tmp_path / "ledger"))
 
 
-def test_limits_tell_what_only_images_and_weights_can(worker, store, tmp_path):
-    assert worker.limits() == {
-        "dataset_fingerprint": store.fingerprint,
-        "backbone_fingerprint": backbone_fingerprint(worker.backbone),
-        "precision": worker.precision,
-        "device": worker.backbone.device.type,
-        "patches": 64,
-        "depth": 6,
-        "masks": True,
-        "classes": {"validation": 6, "novel": 6},
-    }
+def test_it_finds_what_only_images_and_weights_can_tell(worker, store, tmp_path):
+    assert worker.found() == Found(
+        dataset_fingerprint=store.fingerprint,
+        backbone_fingerprint=backbone_fingerprint(worker.backbone),
+        precision=worker.precision,
+        device=worker.backbone.device.type,
+        patches=64,
+        depth=6,
+        masks=True,
+        classes={"validation": 6, "novel": 6},
+    )
 
 
 def test_the_fingerprint_of_a_backbone_is_that_of_its_weights():

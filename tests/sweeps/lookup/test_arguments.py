@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from pipeline.config import METHOD_VERSION, configuration_hash, identity, plain_run, with_hyper_parameters
+from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.identity import METHOD_VERSION, configuration_hash, identity
 from pipeline.storage.ledger import Ledger
 from sweeps.schema.sweep import load
-from sweeps.sweep import FOUND as FOUND_BY_NAME
 from sweeps.sweep import parameters
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, WITHOUT, answered, kept, refused, with_sets
@@ -143,7 +143,7 @@ def test_a_beginning_of_several_hashes_is_refused(compare):
     a = kept(WITH, OURS)
     near = [a[:5] + digits for digits in ("0000000", "1111111")]
     for name in near:
-        Ledger("runs/ledger").describe(name, identity(plain_run(WITH), *FOUND))
+        Ledger("runs/ledger").describe(name, identity(plain_run(WITH), FOUND))
     found = ", ".join(sorted([a, *near]))
     refused(compare(a, a[:4]), f"B must begin one configuration hash but {a[:4]} begins 3: {found}")
 
@@ -194,7 +194,7 @@ def store(tmp_path_factory):
     Making a store takes seconds, so one serves all.
     """
     home, runs = tmp_path_factory.mktemp("home"), {}
-    recorded = parameters(WITH, dict(zip(FOUND_BY_NAME, FOUND, strict=True)))
+    recorded = parameters(WITH, FOUND._asdict())
     versions = {
         "new": recorded,
         "older": {**recorded, "backbone.pretrained": "True"},
@@ -227,14 +227,14 @@ def test_a_trial_stands_for_the_episodes_it_was_searched_on(typed, store):
     found = json.loads(answered(typed(a, b, "--json")))
     for side, values in zip("ab", VALUES, strict=True):
         run = with_hyper_parameters(plain_run(WITH, "validation"), values)
-        assert found[side]["config_hash"] == configuration_hash(identity(run, *FOUND))
+        assert found[side]["config_hash"] == configuration_hash(identity(run, FOUND))
     assert found["common"] == 40
     assert found["p"] == pytest.approx(stats.ttest_rel(OURS, THEIRS).pvalue)
 
 
 def test_a_trial_may_be_beside_a_hash_and_on_another_split(typed, store):
     _, a, _ = store[1]["new"]
-    b = configuration_hash(identity(with_hyper_parameters(plain_run(WITH), VALUES[1]), *FOUND))
+    b = configuration_hash(identity(with_hyper_parameters(plain_run(WITH), VALUES[1]), FOUND))
     refused(typed(a, b), "A and B must draw the same episodes but differ in episodes.split (validation and novel)")
     assert json.loads(answered(typed(a, b, "--split", "novel", "--json")))["common"] == 7
 

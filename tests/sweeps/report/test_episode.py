@@ -14,7 +14,7 @@ from fpt.solvers import SOLVERS
 from pipeline.config import BackboneName, Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore, Sample, pack
-from pipeline.orders import Order
+from pipeline.orders import WorkOrder
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import Worker, backbone_of, episode_tensors, setting
 from sweeps.report import episode as pictures
@@ -67,7 +67,7 @@ def drawn(monkeypatch):
 
 
 def row_of(run, store_path, home, index=EPISODE):
-    (row,) = Worker("worker-0", run, store_path, str(home)).solve(Order("order", {"hash": run}, (index,)), 1)
+    (row,) = Worker("worker-0", run, store_path, str(home)).solve(WorkOrder("order", {"hash": run}, (index,)), 1)
     return row
 
 

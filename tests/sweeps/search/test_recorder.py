@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.config import configuration_hash, identity, plain_run, with_hyper_parameters
+from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.identity import Inputs, configuration_hash, identity
 from sweeps.schema.sweep import load
 from sweeps.search.recorder import Recorder
-from sweeps.search.trial import METRICS
+from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Progress
 from tests.sweeps.tiny import CONFIG, TINY
 
-FOUND = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32"}
+INPUTS = Inputs("images", "weights", "float32")
 SWEEP = load(CONFIG, TINY)
 FIRST, SECOND = {"alpha": 0.0, "lr": 0.01}, {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.01}
 SCORES = {0.0: [0.5, 0.75, 0.25, 0.5], 2.0: [1.0, 0.75, 0.5, 0.5]}  # by alpha
@@ -37,7 +38,7 @@ def recorder():
 
     searched = plain_run(SWEEP, SWEEP.search.split)
     code = {"mlflow.user": "me"}
-    return Recorder(searched, SWEEP.search, FOUND, Noted(), Progress(1), accuracies, code, ["data"])
+    return Recorder(searched, SWEEP.search, INPUTS, Noted(), Progress(1), accuracies, code, ["data"])
 
 
 def trial(name, values, incumbent=None, **last):
@@ -67,7 +68,7 @@ def test_a_trial_begins_with_what_it_is(recorder):
     assert (name, title) == ("0.1", "lora · lambda 1 · alpha 2 · tau 1 · P 4 · lr 0.01")
     assert (parameters["patches"], parameters["episodes.split"], parameters["generation"]) == (4, "validation", 0)
     assert (tags["fpt.kind"], tags["solver"], tags["winner"], tags["mlflow.user"]) == ("trial", "lora", "no", "me")
-    assert tags["config_hash"] == configuration_hash(identity(run, *FOUND.values()))
+    assert tags["config_hash"] == configuration_hash(identity(run, INPUTS))
     assert data == ["data"]
 
 

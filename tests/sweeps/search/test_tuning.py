@@ -12,7 +12,7 @@ from sweeps.sweep import (
     check_sweep,
     description,
     planned_problems,
-    stopping,
+    stopping_rule,
     sweep_identity,
     wait_for,
 )
@@ -20,7 +20,7 @@ from sweeps.tracking.store import tracking_uri
 from tests.sweeps.findings import SWEEP, finding
 from tests.sweeps.tiny import CONFIG, TINY
 
-LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32", "patches": 64}
+INPUTS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32"}
 
 
 def tiny(*overrides):
@@ -64,13 +64,12 @@ def test_a_setting_in_a_line(values, name):
 
 
 def test_a_sweep_is_told_from_another_by_what_can_change_its_course():
-    def identity(*overrides, **limits):
-        return sweep_identity(tiny(*overrides), {**LIMITS, **limits})
+    def identity(*overrides, **inputs):
+        return sweep_identity(tiny(*overrides), {**INPUTS, **inputs})
 
     same = identity()
     for override in ("compute.workers=1", "compute.order_seconds=9", "home=elsewhere", "tracking_uri=http://host:1"):
         assert identity(override) == same, override
-    assert identity(patches=16) == same
     changed = [
         identity(override)
         for override in (
@@ -173,10 +172,10 @@ def blocks_up_to(high):
 
 def test_a_search_stops_trials_as_it_is_told():
     better = {"0.0": [0.9, 0.8, 0.9, 0.7], "0.1": [0.8, 0.8, 0.8, 0.7], "0.2": [0.1, 0.0, 0.2, 0.1]}
-    assert stopping(tiny().search)(1, better) == {"0.0", "0.1"}
+    assert stopping_rule(tiny().search)(1, better) == {"0.0", "0.1"}
     race = tiny("search.stop=racing", "search.delta=0.2").search
-    assert stopping(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
-    assert stopping(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
+    assert stopping_rule(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
+    assert stopping_rule(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
     assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + (5 + 2) * 6
 
 

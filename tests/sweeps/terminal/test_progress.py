@@ -6,9 +6,10 @@ import sys
 import time
 
 import pytest
-import ray
 from rich.console import Console
 
+from pipeline.dispatch.dispatcher import Status
+from pipeline.session import DispatcherGoneError
 from sweeps.statistics.estimates import Estimate
 from sweeps.terminal import progress
 from sweeps.terminal.progress import Best, Progress, Speed, Trials, is_live, shown
@@ -17,7 +18,7 @@ BEST = Best("lora · lambda 0.3 · alpha 0.1 · tau 1 · P 3 · lr 0.03", Estima
 
 
 def status(computed, reused=0, workers=2, **more):
-    return {"computed": computed, "reused": reused, "workers": workers, "waiting": 0, "seconds": 1.0, **more}
+    return Status(computed=computed, reused=reused, workers=workers, seconds=1.0, **more)
 
 
 @pytest.fixture
@@ -178,14 +179,13 @@ def test_lines_are_drawn_over_on_terminals_only(terminal, isatty, live, monkeypa
     assert is_live(Console(stderr=True)) is live
 
 
-class Dispatcher:
-    """Stands in for the actor; its status may be an error."""
+class StandIn:
+    """A session; its status may be an error."""
 
     def __init__(self, answer):
         self.answer, self.asked = answer, 0
-        self.status = self
 
-    def remote(self):
+    def status(self, seconds):
         self.asked += 1
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -193,16 +193,15 @@ class Dispatcher:
 
 
 @pytest.fixture
-def no_ray(monkeypatch):
+def often(monkeypatch):
     monkeypatch.setattr(progress, "PLAIN_SECONDS", 0.01)
-    monkeypatch.setattr(ray, "get", lambda answer, timeout: answer)
 
 
-@pytest.mark.usefixtures("no_ray")
+@pytest.mark.usefixtures("often")
 def test_lines_go_to_standard_error(capsys):
-    dispatcher = Dispatcher(status(3))
-    with shown(Progress(6), dispatcher):
-        while dispatcher.asked < 3:
+    session = StandIn(status(3))
+    with shown(Progress(6), session):
+        while session.asked < 3:
             time.sleep(0.01)
     out, err = capsys.readouterr()
     assert out == ""
@@ -212,46 +211,44 @@ def test_lines_go_to_standard_error(capsys):
     assert all(character.isprintable() for character in err.replace("\n", ""))
 
 
-@pytest.mark.usefixtures("no_ray")
+@pytest.mark.usefixtures("often")
 def test_an_error_inside_is_not_hidden_by_a_dispatcher_that_is_gone():
-    with pytest.raises(RuntimeError, match="what really happened"), shown(Progress(6), Dispatcher(gone())):
+    with pytest.raises(RuntimeError, match="what really happened"), shown(Progress(6), StandIn(gone())):
         raise RuntimeError("what really happened")
 
 
-@pytest.mark.usefixtures("no_ray")
+@pytest.mark.usefixtures("often")
 def test_a_dispatcher_that_goes_ends_the_display_in_silence(capsys):
-    dispatcher = Dispatcher(gone())
-    with shown(Progress(6), dispatcher):
-        while dispatcher.asked < 1:
+    session = StandIn(gone())
+    with shown(Progress(6), session):
+        while session.asked < 1:
             time.sleep(0.01)
         time.sleep(0.05)
-        assert dispatcher.asked == 1
-        dispatcher.answer = status(6)
+        assert session.asked == 1
+        session.answer = status(6)
     assert capsys.readouterr().err.startswith("100 %")
 
 
-@pytest.mark.usefixtures("no_ray")
+@pytest.mark.usefixtures("often")
 def test_a_dispatcher_that_is_slow_to_answer_is_asked_again():
-    dispatcher = Dispatcher(ray.exceptions.GetTimeoutError())
-    with shown(Progress(6), dispatcher):
-        while dispatcher.asked < 3:
+    session = StandIn(TimeoutError())
+    with shown(Progress(6), session):
+        while session.asked < 3:
             time.sleep(0.01)
 
 
 def gone():
-    return ray.exceptions.ActorDiedError()
+    return DispatcherGoneError()
 
 
 IN_A_TERMINAL = """
 import sys, time
-import ray
+from pipeline.dispatch.dispatcher import Status
 from sweeps.terminal import progress
 progress.LIVE_SECONDS = 0.05
-ray.get = lambda answer, timeout: answer
-class Dispatcher:
-    def __init__(self): self.status = self
-    def remote(self): return {"computed": 3, "reused": 0, "workers": 2}
-with progress.shown(progress.Progress(6), Dispatcher()):
+class StandIn:
+    def status(self, seconds): return Status(computed=3, workers=2)
+with progress.shown(progress.Progress(6), StandIn()):
     time.sleep(0.4)
     print("somebody else", file=sys.stderr)
     time.sleep(0.4)

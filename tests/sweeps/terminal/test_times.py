@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 
+from pipeline.dispatch.dispatcher import Status
 from sweeps.terminal.times import PARTS, times_of
 
 PHASES = dict(zip(PARTS, (2.0, 0.5, 4.0, 3.0, 5.0, 0.5), strict=True))
 
 
 # Of two workers one came late: 120 s of worker's time since the first order, 90 of them at work.
-STATUS = {"first_order": 1020.0, "busy_seconds": 90.0, "staffed_seconds": 120.0, "restarted": False}
+STATUS = Status(first_order=1020.0, busy_seconds=90.0, staffed_seconds=120.0)
 
 
 def test_times_by_hand():
@@ -23,7 +26,7 @@ def test_times_by_hand():
 
 
 def test_a_sweep_that_computed_nothing_has_no_share():
-    times = times_of(PHASES, {**STATUS, "first_order": None, "busy_seconds": 0.0}, 1000.0, 1020.0)
+    times = times_of(PHASES, replace(STATUS, first_order=None, busy_seconds=0.0), 1000.0, 1020.0)
     assert (times.start_up, times.after, times.orchestration) == (PHASES, 5.0, None)
     assert str(times).endswith("then 5 s, of which it is not known how long workers were at work.")
-    assert times_of(PHASES, {**STATUS, "restarted": True}, 1000.0, 1084.0).orchestration is None
+    assert times_of(PHASES, replace(STATUS, restarted=True), 1000.0, 1084.0).orchestration is None

@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from pipeline.config import configuration_hash, identity, plain_run, with_hyper_parameters
+from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.data.store import ImageStore
+from pipeline.identity import Inputs, configuration_hash, identity
 from pipeline.storage.folder import Home
 from sweeps.schema.sweep import load
 from sweeps.sweep import parameters
@@ -21,7 +22,7 @@ from sweeps.tracking.fields import (
 from tests.pipeline.conftest import CLASSES, IMAGES, store_path  # noqa: F401
 from tests.sweeps.tiny import CONFIG, TINY
 
-LIMITS = {"dataset_fingerprint": "images", "backbone_fingerprint": "weights", "precision": "float32", "device": "cpu"}
+INPUTS = Inputs("images", "weights", "float32")
 FIRST = {"patches": 4, "alpha": 7.0, "lr": 0.005}
 
 
@@ -44,7 +45,7 @@ def test_sections_become_names():
 
 def test_a_sweeps_parameters_identify_it():
     sweep = load(CONFIG, [*TINY, "home=elsewhere", "tracking_uri=http://host:1", "compute.workers=1"])
-    told = parameters(sweep, LIMITS)
+    told = parameters(sweep, INPUTS._asdict())
     assert not [name for name in told if name.split(".")[0] in ("home", "tracking_uri", "compute", "table", "device")]
     assert (told["search.space.lambda.low"], told["search.space.lr.log"]) == (0.03, True)
     assert told["search.first.paper defaults.alpha"] == 7
@@ -54,7 +55,7 @@ def test_a_sweeps_parameters_identify_it():
 
 def test_a_trials_parameters_are_all_that_its_result_follows_from():
     run = searched(FIRST)
-    told = parameters_of_trial(run, FIRST, 1, 5, LIMITS)
+    told = parameters_of_trial(run, FIRST, 1, 5, INPUTS)
     assert {name: told[name] for name in ("lambda", "alpha", "tau", "patches", "lr")} == {
         "lambda": 1.0,  # was not searched
         "alpha": 7.0,
@@ -81,17 +82,17 @@ def test_a_trials_parameters_are_all_that_its_result_follows_from():
 
 def test_what_a_trial_does_not_use_is_not_told():
     none = {"alpha": 0.0, "lr": 0.01}
-    told = parameters_of_trial(searched(none), none, 0, 0, LIMITS)
+    told = parameters_of_trial(searched(none), none, 0, 0, INPUTS)
     assert (told["alpha"], told["lr"]) == (0.0, 0.01)
     assert not [name for name in told if name.startswith("prompts") or name in ("lambda", "tau", "patches")]
     frozen = {"name": "protonet"}
-    told = parameters_of_trial(searched(frozen), frozen, 0, 0, LIMITS)
+    told = parameters_of_trial(searched(frozen), frozen, 0, 0, INPUTS)
     assert [name for name in told if name.startswith("solver")] == ["solver.name"]
     assert "lr" not in told
 
 
 def test_only_hyper_parameters_are_read_back():
-    told = parameters_of_trial(searched(FIRST), FIRST, 1, 5, LIMITS)
+    told = parameters_of_trial(searched(FIRST), FIRST, 1, 5, INPUTS)
     back = hyper_parameters_of({name: str(value) for name, value in told.items()})
     assert back == {"lambda": "1.0", "alpha": "7.0", "tau": "1.0", "patches": "4", "lr": "0.005", "generation": "1"}
 
@@ -106,7 +107,7 @@ def test_tags_to_filter_by():
         "way": "3",
         "shot": "1",
     }
-    assert hash_tag(run, LIMITS) == {"config_hash": configuration_hash(identity(run, "images", "weights", "float32"))}
+    assert hash_tag(run, INPUTS) == {"config_hash": configuration_hash(identity(run, INPUTS))}
     assert compute_tags(searched({}, "compute.workers=7"))["compute.workers"] == "7"
 
 

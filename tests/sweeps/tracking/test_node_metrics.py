@@ -2,9 +2,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-import ray
 
-from sweeps.tracking import node_metrics as vitals
+from pipeline.session import DispatcherGoneError
 from sweeps.tracking.node_metrics import named, watched
 
 
@@ -20,12 +19,12 @@ def test_one_node_has_mlflows_names_and_several_their_numbers():
 
 
 class Asked:
-    """Stands in for dispatcher and tracker; `fault` is what the answer is, from the `last` on."""
+    """Stands in for session and tracker; `fault` is what the answer is, from the `last` on."""
 
     def __init__(self, fault=None, last=10**9):
         self.fault, self.last, self.asked, self.logged = fault, last, 0, []
         self.changed = threading.Condition()
-        self.dispatcher = SimpleNamespace(vitals=SimpleNamespace(remote=self.answer))
+        self.session = SimpleNamespace(node_metrics=self.answer)
 
     def answer(self):
         self.asked += 1
@@ -33,37 +32,32 @@ class Asked:
             raise self.fault
         return {"node": {"cpu": float(self.asked)}}
 
-    def vitals(self, metrics):
+    def node_metrics(self, metrics):
         with self.changed:
             self.logged.append(metrics)
             self.changed.notify_all()
-
-
-@pytest.fixture
-def plain(monkeypatch):
-    monkeypatch.setattr(vitals.ray, "get", lambda answer: answer)
 
 
 def logged(*numbers):
     return [{"system/cpu": float(number)} for number in numbers]
 
 
-def test_nodes_are_looked_at_now_and_then_and_at_the_end(plain):
+def test_nodes_are_looked_at_now_and_then_and_at_the_end():
     asked = Asked()
-    with watched(asked, asked.dispatcher, 1000), asked.changed:
+    with watched(asked, asked.session, 1000), asked.changed:
         assert asked.changed.wait_for(lambda: asked.logged == logged(1), 10)
     assert asked.logged == logged(1, 2)
-    assert threading.active_count() == 1 or "vitals" not in [one.name for one in threading.enumerate()]
+    assert threading.active_count() == 1 or "node metrics" not in [one.name for one in threading.enumerate()]
 
 
-def test_a_dispatcher_that_is_gone_ends_it(plain):
-    asked = Asked(ray.exceptions.RayActorError(), last=2)
-    with watched(asked, asked.dispatcher, 0.01):
+def test_a_dispatcher_that_is_gone_ends_it():
+    asked = Asked(DispatcherGoneError(), last=2)
+    with watched(asked, asked.session, 0.01):
         pass
     assert asked.logged == logged(1)
 
 
-def test_what_ends_the_block_is_told(plain):
+def test_what_ends_the_block_is_told():
     asked = Asked()
-    with pytest.raises(ValueError, match="broken"), watched(asked, asked.dispatcher, 1000):
+    with pytest.raises(ValueError, match="broken"), watched(asked, asked.session, 1000):
         raise ValueError("broken")

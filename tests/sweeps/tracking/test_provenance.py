@@ -7,8 +7,8 @@ import pytest
 import ray
 import torch
 
-from pipeline.config import METHOD_VERSION
-from pipeline.session import IN_JOB
+from pipeline.identity import METHOD_VERSION, Found
+from pipeline.opening import IN_JOB
 from sweeps.tracking import provenance
 from sweeps.tracking.provenance import code_tags, commit_of, environment_tags
 
@@ -92,10 +92,9 @@ def test_what_is_not_known_of_the_code_is_left_out(monkeypatch):
 
 
 def test_the_environment_is_what_is_imported():
-    tags = environment_tags({"device": "NVIDIA H100"})
+    tags = environment_tags(Found("images", "weights", "float32", "NVIDIA H100", 64, 6, True, {}))
     assert tags["env.python"] == platform.python_version()
     assert (tags["env.ray"], tags["env.mlflow"]) == (ray.__version__, mlflow.__version__)
     assert tags["env.torch"] == torch.__version__.split("+")[0]
     assert {"env.timm", "env.optuna", "env.platform"} < set(tags)
     assert tags["env.device"] == "NVIDIA H100"
-    assert "env.device" not in environment_tags({})

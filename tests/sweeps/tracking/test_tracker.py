@@ -195,15 +195,15 @@ def test_nodes_are_logged_by_the_seconds_since_the_first_start(tracker, monkeypa
     began = tracker.parent.info.start_time
     for passed, value in ((1000, 1.0), (1999, 2.0), (2000, 3.0), (17500, 4.0)):
         monkeypatch.setattr("sweeps.tracking.tracker._now", lambda passed=passed: began + passed)
-        tracker.vitals({"system/cpu_utilization_percentage": value})
-    tracker.vitals({})
+        tracker.node_metrics({"system/cpu_utilization_percentage": value})
+    tracker.node_metrics({})
     assert of_parent(tracker, "system/cpu_utilization_percentage") == [(1, 1.0), (2, 3.0), (17, 4.0)]
 
 
 def test_more_nodes_than_one_call_takes(tracker):
     started(tracker)
     tracker.parent.info._start_time -= 1000
-    tracker.vitals({f"system/node_{number}/cpu": float(number) for number in range(1001)})
+    tracker.node_metrics({f"system/node_{number}/cpu": float(number) for number in range(1001)})
     (run,) = runs(tracker)
     assert run.data.metrics == {f"system/node_{number}/cpu": float(number) for number in range(1001)}
 
@@ -214,7 +214,7 @@ def test_a_mistake_is_not_raised_where_nodes_are_told(tracker):
     tracker.report("0.1", 1, {"no name: ?": 1.0})
     while tracker.outbox.mistake is None:
         time.sleep(0.01)
-    tracker.vitals({"system/cpu": 1.0})
+    tracker.node_metrics({"system/cpu": 1.0})
     with pytest.raises(RuntimeError, match="no name"):
         tracker.flush(60)
     assert of_parent(tracker, "system/cpu")[0][1] == 1.0

@@ -1,12 +1,12 @@
 """The last word, on made-up accuracies: who wins, who is the baseline, what is compared with what."""
 
-from types import SimpleNamespace
-
 import optuna
 import pytest
 from scipy import stats
 
-from pipeline.config import configuration_hash, identity
+from pipeline import identity
+from pipeline.dispatch.dispatcher import Status
+from pipeline.identity import Inputs
 from sweeps.search.proposals import Proposals
 from sweeps.statistics.estimates import holm
 from sweeps.terminal.progress import Progress
@@ -22,18 +22,28 @@ ROUGH = [0.0, 0.01, 0.03, -0.02, 0.02, -0.01]  # added, again and again, to sett
 
 
 def hash_of(run):
-    return configuration_hash(identity(run, "images", "weights", "float32"))
+    return identity.hash_of(run, Inputs("images", "weights", "float32"))
 
 
-class Dispatcher:
-    """Solves by formula. `better` is what the winner gains on novel classes, `diverging` the rates that fail there."""
+class StandIn:
+    """A session that solves by formula. `better` is what the winner gains on novel classes, `diverging` the rates that
+    fail there.
+    """
 
     def __init__(self, better=0.05, diverging=()):
         self.better, self.diverging, self.asked = better, diverging, []
-        self.solve = SimpleNamespace(remote=lambda runs, episodes: [self.rows(run, episodes) for run in runs])
-        self.status = SimpleNamespace(remote=lambda: {"lost": ["episode 9 of novel"]})
-        self.hashes_of = SimpleNamespace(remote=lambda runs: [hash_of(run) for run in runs])
-        self.accuracies = SimpleNamespace(remote=lambda asked: [self.known(run, count) for run, count in asked])
+
+    def solve(self, runs, episodes):
+        return [self.rows(run, episodes) for run in runs]
+
+    def status(self):
+        return Status(lost=("episode 9 of novel",))
+
+    def hashes(self, runs):
+        return [hash_of(run) for run in runs]
+
+    def accuracies(self, asked):
+        return [self.known(run, count) for run, count in asked]
 
     def known(self, run, count):
         return [self.row(run, episode)["accuracy"] for episode in range(count)]
@@ -86,14 +96,8 @@ def by_number(named):
     return [int(part) for part in named[0].split(".")]
 
 
-def judged(dispatcher, sweep=SWEEP, **trials):
-    session = SimpleNamespace(dispatcher=dispatcher)
+def judged(session, sweep=SWEEP, **trials):
     return judge(sweep, sweep.search, session, proposals(**trials), Progress(1))
-
-
-@pytest.fixture(autouse=True)
-def without_ray(monkeypatch):
-    monkeypatch.setattr(final.ray, "get", lambda answer: answer)
 
 
 TRIALS = {
@@ -105,7 +109,7 @@ TRIALS = {
 
 
 def test_the_winner_did_all_its_episodes_and_did_them_best():
-    found = judged(Dispatcher(), **TRIALS)
+    found = judged(StandIn(), **TRIALS)
     assert found.values == STEERED
     assert (found.trials, found.stopped) == (4, 2)
     assert found.best.run.solver.lr == 0.02
@@ -114,34 +118,33 @@ def test_the_winner_did_all_its_episodes_and_did_them_best():
 
 def test_of_equal_trials_the_earlier_wins():
     trials = {f"t0_{i}": ({**STEERED, "patches": 1 + i}, [0.5, 0.7]) for i in range(11)}
-    assert judged(Dispatcher(), **dict(reversed(trials.items()))).values["patches"] == 1
+    assert judged(StandIn(), **dict(reversed(trials.items()))).values["patches"] == 1
 
 
 def test_the_baseline_has_chosen_its_rate_too():
     """On validation episodes 0.01 does better than the winner's own 0.02."""
-    found = judged(Dispatcher(), **TRIALS)
+    found = judged(StandIn(), **TRIALS)
     assert (found.baseline.run.prompts.alpha, found.baseline.run.solver.lr) == (0.0, 0.01)
-    untried = judged(Dispatcher(), t0_0=(STEERED, [0.6, 0.7]))
+    untried = judged(StandIn(), t0_0=(STEERED, [0.6, 0.7]))
     assert (untried.baseline.run.prompts.alpha, untried.baseline.run.solver.lr) == (0.0, 0.02)
 
 
 def test_nothing_is_chosen_by_the_episodes_that_are_reported():
-    dispatcher = Dispatcher()
-    judged(dispatcher, **TRIALS)
+    session = StandIn()
+    judged(session, **TRIALS)
     of_split = {"validation": set(), "novel": set()}
-    for run, episodes in dispatcher.asked:
+    for run, episodes in session.asked:
         of_split[run.episodes.split].add(tuple(episodes))
     assert of_split == {"validation": {(0, 1, 2, 3)}, "novel": {tuple(range(EPISODES))}}
-    reported = [hash_of(run) for run, _ in dispatcher.asked if run.episodes.split == "novel"]
+    reported = [hash_of(run) for run, _ in session.asked if run.episodes.split == "novel"]
     assert len(reported) == len(set(reported)) == 5 + 2
 
 
 def test_differences_are_paired_and_to_the_baseline():
-    dispatcher = Dispatcher()
-    found = judged(dispatcher, **TRIALS)
+    session = StandIn()
+    found = judged(session, **TRIALS)
     ours, theirs = (
-        [dispatcher.row(compared.run, i)["accuracy"] for i in range(EPISODES)]
-        for compared in (found.best, found.baseline)
+        [session.row(compared.run, i)["accuracy"] for i in range(EPISODES)] for compared in (found.best, found.baseline)
     )
     interval = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     gain = found.best.difference
@@ -153,7 +156,7 @@ def test_differences_are_paired_and_to_the_baseline():
 
 
 def test_what_is_compared():
-    found = judged(Dispatcher(), **TRIALS)
+    found = judged(StandIn(), **TRIALS)
     assert list(found.compared) == ["best", BASELINE, "paper defaults", "true masks", "frozen features"]
     assert found.compared["paper defaults"].run.prompts.alpha == 7
     assert found.compared["true masks"].run.prompts.variant == "masks"
@@ -167,30 +170,30 @@ def test_what_is_compared():
 
 def test_true_masks_are_left_out_where_they_mean_nothing():
     without = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"masks": False})})
-    assert "true masks" not in judged(Dispatcher(), without, **TRIALS).compared
-    assert "true masks" not in judged(Dispatcher(), t0_0=(PLAIN, [0.5, 0.9])).compared
+    assert "true masks" not in judged(StandIn(), without, **TRIALS).compared
+    assert "true masks" not in judged(StandIn(), t0_0=(PLAIN, [0.5, 0.9])).compared
 
 
 def test_a_setting_that_fails_has_no_numbers():
-    found = judged(Dispatcher(diverging=[STEERED["lr"]]), **TRIALS)
+    found = judged(StandIn(diverging=[STEERED["lr"]]), **TRIALS)
     assert (found.best.estimate, found.best.difference) == (None, None)
     assert found.baseline.estimate is not None
     assert found.compared["paper defaults"].difference is not None
-    found = judged(Dispatcher(diverging=[PLAIN["lr"]]), **TRIALS)
+    found = judged(StandIn(diverging=[PLAIN["lr"]]), **TRIALS)
     assert found.baseline.estimate is None
     assert found.best.estimate is not None
     assert all(compared.difference is None for compared in found.compared.values())
 
 
 def test_every_problem_is_counted():
-    found = judged(Dispatcher(), **TRIALS)
+    found = judged(StandIn(), **TRIALS)
     searched = 4 + 2 + 4 + 4
     assert found.spent == searched + 2 * 4 + (5 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
 def test_a_winner_that_was_named_is_solved_and_counted_once():
-    session, progress = SimpleNamespace(dispatcher=Dispatcher()), Progress(1)
+    session, progress = StandIn(), Progress(1)
     found = judge(
         SWEEP, SWEEP.search, session, proposals(t0_0=(PLAIN, [0.5, 0.5]), t0_1=(DEFAULTS, [0.6, 0.7])), progress
     )
@@ -201,16 +204,16 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
 def test_without_a_whole_trial_there_is_no_winner(accuracies):
     with pytest.raises(RuntimeError, match="no trial did all its episodes without a failure"):
-        judged(Dispatcher(), t0_0=(STEERED, accuracies))
+        judged(StandIn(), t0_0=(STEERED, accuracies))
 
 
 def test_p_values_are_corrected_for_how_many_settings_differ_from_the_baseline():
-    dispatcher = Dispatcher(better=0.02)
-    found = judged(dispatcher, **TRIALS)
-    theirs = [dispatcher.row(found.baseline.run, i)["accuracy"] for i in range(EPISODES)]
+    session = StandIn(better=0.02)
+    found = judged(session, **TRIALS)
+    theirs = [session.row(found.baseline.run, i)["accuracy"] for i in range(EPISODES)]
     others = {name: one for name, one in found.compared.items() if name != BASELINE}
     p_values = [
-        stats.ttest_rel([dispatcher.row(one.run, i)["accuracy"] for i in range(EPISODES)], theirs).pvalue
+        stats.ttest_rel([session.row(one.run, i)["accuracy"] for i in range(EPISODES)], theirs).pvalue
         for one in others.values()
         if one.name != "frozen features"  # the same difference in every episode
     ]
@@ -221,19 +224,19 @@ def test_p_values_are_corrected_for_how_many_settings_differ_from_the_baseline()
 
 
 def test_the_winner_is_judged_on_another_seed_too():
-    found = judged(Dispatcher(), **TRIALS)
+    found = judged(StandIn(), **TRIALS)
     assert found.again.run.episodes.seed == found.best.run.episodes.seed + 1
     assert hash_of(found.again.run) == found.again.config_hash != found.best.config_hash
     assert found.again.difference.mean == pytest.approx(found.best.difference.mean)
     once = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"again": False})})
-    assert judged(Dispatcher(), once, **TRIALS).again is None
+    assert judged(StandIn(), once, **TRIALS).again is None
 
 
 @pytest.mark.parametrize(("precision", "most", "episodes"), [(50.0, 40, EPISODES), (0.4, 400, None), (0.1, 40, 40)])
 def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
     asked = {"precision": precision, "most": most, "masks": False, "again": False}
     sweep = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update=asked)})
-    gain = judged(Dispatcher(), sweep, **TRIALS).best.difference
+    gain = judged(StandIn(), sweep, **TRIALS).best.difference
     if episodes is None:
         assert 100 * gain.ci95 <= precision
         assert EPISODES < gain.episodes < most
@@ -245,20 +248,20 @@ def test_an_audit_has_all_trials_do_all_episodes():
     """0.1 was stopped, and would have won: DEFAULTS have the smaller rate on both splits."""
     audited = SWEEP.model_copy(update={"search": SWEEP.search.model_copy(update={"audit": True})})
     better = {"t0_0": ({**STEERED, "lr": 0.011}, [0.1]), "t1_0": (STEERED, [0.6, 0.7])}
-    dispatcher = Dispatcher()
-    found = judged(dispatcher, audited, **better)
+    session = StandIn()
+    found = judged(session, audited, **better)
     assert found.values == STEERED
     assert found.audit.best.solver.lr == 0.011
     assert (found.audit.searched, found.audit.full) == (2 + 4, 8)
     assert found.audit.lead.mean == pytest.approx(0.009)
     assert found.compared[final.AUDITED].difference.mean == pytest.approx(found.best.difference.mean + 0.009)
-    same = judged(Dispatcher(), audited, t1_0=(STEERED, [0.6, 0.7]))
+    same = judged(StandIn(), audited, t1_0=(STEERED, [0.6, 0.7]))
     assert (same.audit.lead, same.audit.best) == (None, same.best.run)
-    assert judged(Dispatcher(), **better).audit is None
+    assert judged(StandIn(), **better).audit is None
 
 
 def test_trials_are_told_with_what_they_had_after_each_rung():
-    found = judged(Dispatcher(), t0_0=(STEERED, [0.6, 0.7]), t0_1=(PLAIN, [0.5]))
+    found = judged(StandIn(), t0_0=(STEERED, [0.6, 0.7]), t0_1=(PLAIN, [0.5]))
     curves = {trial.name: [(one.episodes, one.mean, one.ci95) for one in trial.curve] for trial in found.tried}
     assert curves == {"0.0": [(2, 0.6, 0.02), (4, 0.7, 0.02)], "0.1": [(2, 0.5, 0.02)]}
     assert {trial.seconds for trial in found.tried} == {0.5}

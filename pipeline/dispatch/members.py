@@ -1,0 +1,85 @@
+"""Workers of a pool, one by one: where each is, what it has in hand, and how it opens."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from ray.exceptions import RayTaskError
+
+from pipeline.dispatch.queues import Pending
+from pipeline.identity import Found
+from pipeline.orders import Place
+
+
+class DifferentWorkerError(RuntimeError):
+    """A worker whose images, weights or precision are not those of its session."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    pending: Pending
+    answer: Any
+
+
+@dataclass(eq=False)
+class Member:
+    name: str
+    handle: Any
+    task: "asyncio.Task[None] | None" = None
+    ahead: Sent | None = None  # what it begins as soon as it has done what it is at
+    place: Place | None = None
+    wakes: "asyncio.Future[Pending | None] | None" = None  # the next order, or None to end
+    idle_since: float = 0.0
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The worker's node and host, as events name them."""
+        return {"node": self.place.node, "host": self.place.host} if self.place else {}
+
+
+class Entrance:
+    """Where workers open. The first tells what all others must find: until that is known, they open in turn."""
+
+    def __init__(self, found: Found | None) -> None:
+        self.found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        if found is not None:
+            self.found.set_result(found)
+        self.in_turn = asyncio.Lock()
+
+    async def admit(self, member: Member, patience: float) -> Found:
+        """Has a worker load and open, within `patience` seconds for each, once there is room for it.
+
+        Raises DifferentWorkerError where it finds other images, weights or another precision than the first.
+        """
+        member.place = await answer(member.handle.place.remote())
+        await asyncio.wait_for(answer(member.handle.load.remote()), patience)
+        if not self.found.done():
+            async with self.in_turn:
+                if not self.found.done():
+                    found: Found = await asyncio.wait_for(answer(member.handle.open.remote(None)), patience)
+                    if not self.found.done():
+                        self.found.set_result(found)
+                    return found
+        expected = self.found.result()
+        found = await asyncio.wait_for(answer(member.handle.open.remote(expected)), patience)
+        if differences := expected.differences(found):
+            said = ", ".join(f"{name} {theirs!r}, not {ours!r}" for name, (ours, theirs) in differences.items())
+            raise DifferentWorkerError(f"it has {said}, so its results would not be those of this session")
+        return found
+
+
+async def answer(reference: Any) -> Any:
+    """Waits for what a call of an actor returns."""
+    return await reference
+
+
+def cause_of(error: RayTaskError) -> Exception:
+    """Returns what the worker itself raised, without Ray's account of where."""
+    cause = error.cause
+    return cause if isinstance(cause, Exception) else RuntimeError(first_line(error))
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of what an error says, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,103 @@
+"""What identifies a result: one function works it out, and all that hashes, packs, compares or reports reads it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+from pipeline.config import FROZEN, OWN, STEERED, Dataset, Run
+
+# Raise it when the method changes results: rows of another version are never reused.
+METHOD_VERSION = 3
+
+
+class Inputs(NamedTuple):
+    """What a result depends on beside its configuration: fingerprints of images and weights, and the precision used."""
+
+    dataset_fingerprint: str
+    backbone_fingerprint: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the first worker of a session found, and every later one must find too: the inputs; `device`, the kind that
+    it computes on; how many `patches` a prompt can hold and how deep the backbone is; whether `masks` of key entities
+    are known; and the number of classes in each split.
+    """
+
+    dataset_fingerprint: str
+    backbone_fingerprint: str
+    precision: str
+    device: str
+    patches: int
+    depth: int
+    masks: bool
+    classes: Mapping[str, int]
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.dataset_fingerprint, self.backbone_fingerprint, self.precision)
+
+    def differences(self, other: "Found") -> dict[str, tuple[Any, Any]]:
+        """Fields, but for the kind of device, in which `other` differs, with both values."""
+        ours, theirs = asdict(self), asdict(other)
+        names = [field.name for field in fields(self) if field.name != "device"]
+        return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
+
+
+def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
+    """All that can change a result, and nothing else: what a configuration hash covers."""
+    episodes = run.episodes.model_dump(exclude={"count"})
+    solver = run.solver.model_dump()
+    if run.solver.name in FROZEN:
+        solver = {"name": run.solver.name}
+    elif run.solver.name == "linear_probe":
+        solver = {key: value for key, value in solver.items() if key not in ("blocks", *OWN)}
+    else:
+        solver = {key: value for key, value in solver.items() if OWN.get(key, run.solver.name) == run.solver.name}
+    steered = run.solver.name in STEERED and run.prompts.alpha > 0
+    prompts = run.prompts.model_dump(by_alias=True) if steered else None
+    if prompts and run.prompts.variant == "masks":
+        prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
+    return {
+        "method": METHOD_VERSION,
+        "dataset": inputs.dataset_fingerprint,
+        "backbone": {
+            "name": run.backbone.name,
+            "image_size": run.backbone.image_size,
+            "fingerprint": inputs.backbone_fingerprint,
+            "precision": inputs.precision,
+        },
+        "episodes": episodes,
+        "solver": solver,
+        "prompts": prompts,
+    }
+
+
+def packing_identity(dataset: Dataset) -> dict[str, Any]:
+    """Returns the fields of a data set that decide which images are packed, and nothing else: not, for instance, what
+    becomes of small classes, which is decided when episodes are drawn.
+    """
+    of_glyphs = {"images_per_class", "distractors"}
+    if dataset.source == "glyphs":
+        drawn: dict[str, Any] = dataset.model_dump(include={"source", *of_glyphs})
+        return drawn
+    listed: dict[str, Any] = dataset.model_dump(exclude={*of_glyphs, "small_classes"})
+    return listed
+
+
+def configuration_hash(described: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits of a description."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def hash_of(run: Run, inputs: Inputs) -> str:
+    """The configuration hash of a run on some images and weights."""
+    return configuration_hash(identity(run, inputs))
+
+
+def with_precision(run: Run, precision: str) -> Run:
+    """The run with a precision that was found."""
+    return run.model_copy(update={"backbone": run.backbone.model_copy(update={"precision": precision})})

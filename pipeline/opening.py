@@ -1,0 +1,138 @@
+"""Opens a session for one command, and closes it: Ray, the packed images, the dispatcher and its first worker."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from fpt.phases import phase
+from pipeline.config import Run
+from pipeline.data.packed import on_this_node, packed_images
+from pipeline.dispatch.actors import ON_HEAD, Wanted, wanted_workers
+from pipeline.dispatch.dispatcher import Dispatcher
+from pipeline.dispatch.generations import StoppingRule
+from pipeline.identity import Found
+from pipeline.session import Session
+from pipeline.storage.folder import Home
+from pipeline.workers.process import WorkerProcess
+
+IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
+SAY_AFTER_SECONDS, SAY_AGAIN_SECONDS = 20.0, 120.0  # without a worker
+CLOSING_SECONDS = 5.0  # that the dispatcher has to end its workers and the story
+
+
+@contextmanager
+def open_session(
+    run: Run,
+    home: Home,
+    address: str | None = None,
+    stopping: StoppingRule | None = None,
+    worker: type = WorkerProcess,
+) -> Iterator[Session]:
+    """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine.
+
+    `worker` is what becomes an actor. Raises ValueError for what only a worker can tell to be wrong, and for a home
+    that a job would take with it when it ends.
+    """
+    _check_outlives_job(home)
+    with phase("images"):
+        packed = packed_images(run, home)
+        store = on_this_node(packed)
+    with connected(address) as elsewhere:
+        with phase("workers"):
+            wanted = wanted_workers(run.compute, grows=elsewhere)
+            dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, stopping, worker)
+            try:
+                found = _first_worker(dispatcher, wanted, run.backbone.name)
+            except BaseException:
+                _close(dispatcher)
+                raise
+        try:
+            yield Session(found, store, dispatcher)
+        finally:
+            _close(dispatcher)
+
+
+def _close(dispatcher: Any) -> None:
+    """Ends the dispatcher, and its workers with it."""
+    with suppress(RayError):
+        ray.wait([dispatcher.close.remote()], timeout=CLOSING_SECONDS)
+    ray.kill(dispatcher)
+
+
+def start_dispatcher(*arguments: Any) -> Any:
+    """A handle of a dispatcher, which is made with these arguments. Ray starts it again when it dies, and asks it once
+    more what had no answer yet.
+    """
+    options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
+    return ray.remote(Dispatcher).options(num_cpus=0, **options).remote(*arguments)
+
+
+def _check_outlives_job(home: Home) -> None:
+    if IN_JOB in os.environ and home.here and home.here.is_relative_to(Path.cwd()):
+        raise ValueError(
+            f"home must be a folder that all nodes reach, or like s3://bucket/path, in a job, whose own folder is "
+            f"removed when it ends, but is {str(home.here)!r}; FPT_HOME on the cluster's nodes is its default"
+        )
+
+
+def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> Found:
+    """Waits for it; what it may be waiting for is said, room or the backbone's weights: either takes minutes, or for
+    ever.
+    """
+    asked, seconds = dispatcher.start.remote(), SAY_AFTER_SECONDS
+    while not ray.wait([asked], timeout=seconds)[0]:
+        has = ray.cluster_resources()
+        needs = f"{wanted.gpus:g} GPU" if wanted.gpus else "a core"
+        print(
+            f"fpt: waiting for the first worker, which needs {needs} (the cluster has {has.get('GPU', 0):g} GPUs and "
+            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded",
+            file=sys.stderr,
+            flush=True,
+        )
+        seconds = SAY_AGAIN_SECONDS
+    try:
+        found: Found = ray.get(asked)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else error from None
+    return found
+
+
+@contextmanager
+def connected(address: str | None = None) -> Iterator[bool]:
+    """Ray, quiet: what its processes print stays in its own log files. Yields whether it was there before."""
+    # Tune and Ray say on standard error what the progress display says better.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    address = address or os.environ.get("RAY_ADDRESS")
+    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Tune takes an interrupt for the end of a search
+    try:
+        with phase("Ray"), _own_signals():
+            ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
+        yield address is not None
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Puts back how this process takes signals, which Ray changes when it starts: it would end in a C++ trace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

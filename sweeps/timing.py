@@ -1,0 +1,31 @@
+"""A sweep that is timed from its imports on, for `fpt sweep` and `fpt bench --sweep`."""
+
+import time
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from sweeps.schema.sweep import Sweep
+from sweeps.terminal.times import PARTS, Times, times_of
+
+if TYPE_CHECKING:
+    from sweeps.verdict.judge import Finding
+
+
+def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str, str], Times]:
+    """`sweeps.sweep.run_sweep`, which is imported here, and where its time went."""
+    began = time.time()
+    from fpt.phases import measured
+    from sweeps.sweep import run_sweep
+
+    imported = time.time()
+    with measured(PARTS) as phases:
+        finding, tracking, work = run_sweep(sweep, address)
+    phases["imports"] = imported - began
+    return finding, tracking, times_of(phases, work, began, time.time())
+
+
+def times_of_new_sweep(sweep: Sweep) -> Times:
+    """Runs a sweep in a home of its own, where nothing has been computed yet, and leaves nothing behind."""
+    with TemporaryDirectory(prefix="fpt-bench-") as home:
+        own = {"home": home, "tracking_uri": f"sqlite:///{home}/mlflow.db"}
+        return timed_sweep(sweep.model_copy(update=own), None)[2]

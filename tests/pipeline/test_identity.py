@@ -1,0 +1,140 @@
+import pytest
+
+from fpt.solvers import FROZEN, SOLVERS, STEERED
+from pipeline import identity
+from pipeline.config import Compute, Run
+from pipeline.identity import Found, Inputs
+
+# Another valid value for every field that can change a result, by section.
+OTHERS = {
+    "episodes": {"split": "validation", "way": 4, "shot": 4, "query": 9, "seed": 1},
+    "solver": {
+        "name": "linear_probe",
+        "head": "r2d2",
+        "temperature": 2.0,
+        "head_multiplier": 10.0,
+        "lr": 0.01,
+        "epochs": 9,
+        "batch": 5,
+        "blocks": 3,
+        "rank": 8,
+        "tokens": 5,
+        "deep": False,
+    },
+    "prompts": {
+        "variant": "paper",
+        "order": "rollout",
+        "lambda": 2.0,
+        "alpha": 0.5,
+        "tau": 0.5,
+        "patches": 5,
+        "layers": 2,
+        "rows": "all",
+        "heads": "each",
+    },
+}
+OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}  # fields that one solver reads
+FIELDS = [(section, field) for section, fields in OTHERS.items() for field in fields]
+OF_PROMPTS = [("prompts", field) for field in OTHERS["prompts"]]
+
+
+def made(**sections):
+    """A run that adapts two blocks, with fields of some sections replaced."""
+    return Run.model_validate({"solver": {"blocks": 2, **sections.pop("solver", {})}, **sections})
+
+
+def hash_of(run, images="images", weights="weights", precision="float32"):
+    return identity.hash_of(run, Inputs(images, weights, precision))
+
+
+def hash_with(section, field, **sections):
+    return hash_of(made(**{**sections, section: {**sections.get(section, {}), field: OTHERS[section][field]}}))
+
+
+def test_the_table_of_other_values_is_complete():
+    for section, fields in OTHERS.items():
+        model = type(getattr(Run(), section))
+        names = {field.alias or name for name, field in model.model_fields.items()}
+        assert set(fields) == names - {"count"}
+    assert not set(Run.model_fields) - {*OTHERS, "name", "dataset", "backbone", "compute"}
+
+
+def test_the_hash_is_twelve_digits_and_the_same_again():
+    assert len(hash_of(made())) == 12
+    assert int(hash_of(made()), 16) >= 0
+    assert hash_of(made()) == hash_of(made())
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS)
+def test_the_hash_changes_with_every_field_that_can_change_a_result(section, field):
+    solver = {"name": OWN.get(field, "lora")}
+    assert hash_with(section, field, solver=solver) != hash_of(made(solver=solver))
+
+
+def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
+    hashes = {hash_of(made()), hash_of(made(), images="others"), hash_of(made(), weights="others")}
+    hashes.add(hash_of(made(), precision="bfloat16"))
+    hashes.add(hash_of(made(backbone={"name": "vit_tiny_patch16_224"})))
+    hashes.add(hash_of(made(backbone={"image_size": 96})))
+    monkeypatch.setattr(identity, "METHOD_VERSION", identity.METHOD_VERSION + 1)
+    assert len(hashes | {hash_of(made())}) == 7
+
+
+@pytest.mark.parametrize(
+    "circumstances",
+    [
+        {"name": "other"},
+        {"episodes": {"count": 7}},
+        {"backbone": {"weights": False}},  # the weights' fingerprint tells
+        {"dataset": {"images_per_class": 29, "distractors": 3}},  # and the images'
+        *({"compute": {field: 3}} for field in Compute.model_fields),
+    ],
+    ids=repr,
+)
+def test_the_hash_does_not_change_with_anything_else(circumstances):
+    assert made(**circumstances) != made()
+    assert hash_of(made(**circumstances)) == hash_of(made())
+
+
+@pytest.mark.parametrize(("section", "field"), [pair for pair in OF_PROMPTS if pair[1] != "alpha"])
+def test_without_prompts_nothing_about_them_counts(section, field):
+    assert hash_with(section, field, prompts={"alpha": 0}) == hash_of(made(prompts={"alpha": 0}))
+
+
+@pytest.mark.parametrize(("section", "field"), OF_PROMPTS)
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - STEERED))
+def test_prompts_count_only_for_solvers_that_take_them(solver, section, field):
+    named = {"name": solver}
+    assert hash_with(section, field, solver=named) == hash_of(made(solver=named))
+
+
+@pytest.mark.parametrize(("section", "field"), OF_PROMPTS)
+def test_true_masks_hang_on_nothing_that_estimates_them(section, field):
+    masks = {"variant": "masks"}
+    same = hash_of(made(prompts={**masks, field: OTHERS[section][field]})) == hash_of(made(prompts=masks))
+    assert same == (field in ("order", "lambda", "patches"))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_solvers_hang_on_what_they_read(solver):
+    fields = set(OTHERS["solver"]) - {"name"}
+    matter = {field for field in fields if OWN.get(field, solver) == solver}
+    if solver in FROZEN:
+        matter = set()
+    elif solver == "linear_probe":
+        matter -= {"blocks"}
+    for field in fields:
+        same = hash_with("solver", field, solver={"name": solver}) == hash_of(made(solver={"name": solver}))
+        assert same == (field not in matter), field
+
+
+def test_what_a_later_worker_found_otherwise_is_named():
+    first = Found("images", "weights", "float32", "cpu", 64, 6, True, {"novel": 6})
+    same_elsewhere = Found("images", "weights", "float32", "NVIDIA H100", 64, 6, True, {"novel": 6})
+    other = Found("images", "others", "bfloat16", "cpu", 64, 6, True, {"novel": 6})
+    assert first.differences(same_elsewhere) == {}
+    assert first.differences(other) == {
+        "backbone_fingerprint": ("weights", "others"),
+        "precision": ("float32", "bfloat16"),
+    }
+    assert first.inputs == ("images", "weights", "float32")
