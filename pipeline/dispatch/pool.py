@@ -178,6 +178,8 @@ class Pool:
         except DifferentWorkerError as error:
             self.refused += 1
             self._did_not_open(member, error, "refused")
+        except ValueError as error:  # no worker could open, as the first has said by now
+            self._did_not_open(member, error)
         except (RayError, TimeoutError) as error:
             self._did_not_open(member, RuntimeError(f"a worker ended while it was starting: {first_line(error)}"))
         finally:

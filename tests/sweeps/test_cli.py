@@ -151,7 +151,7 @@ def test_an_interrupted_command_says_how_to_go_on(fpt, monkeypatch):
 
     monkeypatch.setattr("sweeps.run.evaluate", interrupted)
     result = fpt("run", str(CONFIG))
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (130, "")
     assert "the same command again goes on" in result.stderr
 
 
@@ -177,7 +177,7 @@ def test_bench_of_a_sweep_prints_a_line_or_an_object_and_leaves_nothing(fpt, her
         assert homes[-1].is_dir()
         return None, {}, times
 
-    monkeypatch.setattr("sweeps.terminal.times.timed_sweep", timed)
+    monkeypatch.setattr("sweeps.timing.timed_sweep", timed)
     assert fpt("bench", str(CONFIG), "--sweep").stdout == f"{times}\n"
     assert json.loads(fpt("bench", str(CONFIG), "--sweep", "--json").stdout) == times.as_json()
     assert not any(home.exists() for home in homes)

@@ -6,6 +6,7 @@ CONFIG = Path(__file__).parents[2] / "sweeps" / "configs" / "glyphs.yaml"
 TINY = [
     "name=tiny",
     "dataset={images_per_class: 8}",
+    "backbone.precision=float32",
     "episodes={split: novel, way: 3, shot: 1, query: 3}",
     "solver={name: lora, lr: 0.01, epochs: 2, blocks: 2, rank: 4}",
     "prompts={variant: scaled, lambda: 1, alpha: 1, tau: 1, patches: 6, layers: 2, rows: class}",

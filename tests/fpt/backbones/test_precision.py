@@ -56,6 +56,24 @@ def test_a_processor_that_kills_the_attempt_has_no_bfloat16(monkeypatch, tmp_pat
             use_precision("bfloat16", "cpu")
 
 
+def test_types_are_tried_in_turns(monkeypatch):
+    """A machine that is busy for a while slows both types, not the one whose turn it happens to be."""
+    clock, seconds = [0.0], iter([1.0, 2.0] * 2 + [8.0, 16.0] * 10)
+    monkeypatch.setattr(precision, "SECONDS_OF_RATE", 20.0)
+
+    def now():
+        return clock[0]
+
+    class Matrix:
+        def __matmul__(self, other):
+            clock[0] += next(seconds)
+
+    monkeypatch.setattr(precision.time, "perf_counter", now)
+    monkeypatch.setattr(precision.torch, "randn", lambda *size, **how: Matrix())
+    rates = precision.matrix_product_rates(torch.device("cpu"), [torch.float32, torch.bfloat16], size=2)
+    assert rates == [16.0, 8.0]
+
+
 def test_tf32_is_a_switch_and_not_a_type():
     assert use_precision("tf32", "cpu") == torch.float32
     assert torch.get_float32_matmul_precision() == "high"

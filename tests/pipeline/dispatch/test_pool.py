@@ -17,11 +17,13 @@ def order(run, *episodes):
     return WorkOrder(f"order {episodes[0]}", {"a": run}, episodes)
 
 
-def going(staff, scenario, most=lambda: 1, at_once=1, idle=60.0, patience=60.0, node_lives=lambda node: True):
+def going(
+    staff, scenario, most=lambda: 1, at_once=1, idle=60.0, patience=60.0, node_lives=lambda node: True, found=None
+):
     """Runs a scenario on a pool; what hangs fails."""
 
     async def all_of_it():
-        pool = Pool(staff.hire, staff.dismiss, Staffing(most, at_once, idle, patience), node_lives)
+        pool = Pool(staff.hire, staff.dismiss, Staffing(most, at_once, idle, patience), node_lives, found)
         try:
             return await asyncio.wait_for(scenario(pool), 20.0)
         finally:
@@ -113,7 +115,7 @@ def test_a_worker_that_hangs_is_replaced(run):
 
 
 def test_patience_follows_from_the_slowest_so_far(run, monkeypatch):
-    monkeypatch.setattr(pools, "LEAST_PATIENCE", 0.0)
+    monkeypatch.setattr(pools, "LEAST_ORDER_SECONDS", 0.0)
     staff = Staff(faults=[0.05, 3600])
 
     async def scenario(pool):
@@ -195,14 +197,14 @@ def test_workers_are_hired_while_orders_wait_and_let_go_when_none_do(run):
 
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
-        patched.setattr(pools, "TICK", 0.05)
+        patched.setattr(pools, "TICK_SECONDS", 0.05)
         (solved,) = going(staff, scenario, lambda: room[0], 1, idle=0.4)
     assert episodes(solved) == [9]
     assert len(staff.hired) == 4
 
 
 def test_the_first_worker_may_take_its_time_to_find_a_place(run, monkeypatch):
-    monkeypatch.setattr(pools, "TICK", 0.02)
+    monkeypatch.setattr(pools, "TICK_SECONDS", 0.02)
     staff = Staff(seconds_to_place=0.5)
 
     async def scenario(pool):
@@ -213,7 +215,7 @@ def test_the_first_worker_may_take_its_time_to_find_a_place(run, monkeypatch):
 
 
 def test_who_has_no_place_yet_is_not_waited_for_once_nothing_is_to_be_done(run, monkeypatch):
-    monkeypatch.setattr(pools, "TICK", 0.02)
+    monkeypatch.setattr(pools, "TICK_SECONDS", 0.02)
     staff = Staff(faults=[0.3, 0.3])
 
     async def scenario(pool):
@@ -245,7 +247,7 @@ def test_a_worker_that_cannot_open_is_none_of_the_others_business(run):
 
 
 def test_workers_that_die_while_they_open_are_replaced_but_not_for_ever(run, monkeypatch):
-    monkeypatch.setattr(pools, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(pools, "LONGEST_PAUSE_SECONDS", 0.01)
     staff = Staff(opening=[ActorDiedError(), ActorDiedError(), None])
     (solved,) = going(staff, submit(order(run, 0)))
     assert (episodes(solved), len(staff.hired)) == ([0], 3)
@@ -260,7 +262,7 @@ def test_workers_that_die_while_they_open_are_replaced_but_not_for_ever(run, mon
 
 
 def test_what_waits_fails_when_the_last_worker_cannot_be_replaced(run, monkeypatch):
-    monkeypatch.setattr(pools, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(pools, "LONGEST_PAUSE_SECONDS", 0.01)
     staff = Staff(faults=[ActorDiedError()], opening=[None, *[failing(ValueError("the images have gone"))] * 9])
     with pytest.raises(ValueError, match=r"^the images have gone$"):
         going(staff, submit(order(run, 0)))

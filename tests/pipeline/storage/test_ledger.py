@@ -29,6 +29,7 @@ def row(config_hash, episode, correct=3, **others):
         "seconds": 1.5,
         "worker": "worker-0",
         "attempt": 1,
+        "device": "cpu",
         **others,
     }
 

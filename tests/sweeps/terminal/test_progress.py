@@ -132,7 +132,7 @@ def test_what_is_wrong_is_told(clock):
     shown_as = Progress(8)
     shown_as.away_since = lambda: 37.0
     complaint = "home must be a folder that all nodes share"
-    lines = shown_as.line(status(0, complaint=complaint, lost=["episode 3 of novel"])).split(" · ")
+    lines = shown_as.line(status(0, complaint=complaint, lost=("episode 3 of novel",))).split(" · ")
     assert lines[-3:] == [
         "MLflow has not answered for 1:03; what it has missed it is told later",
         f"a worker could not be started: {complaint}",
