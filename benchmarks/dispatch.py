@@ -25,12 +25,13 @@ from pipeline.dispatch.actors import Wanted
 from pipeline.dispatch.dispatcher import Dispatcher
 from pipeline.identity import Found
 from pipeline.opening import connected, start_dispatcher
-from pipeline.orders import Place, WorkOrder
+from pipeline.orders import Context, Place, WorkOrder
 from pipeline.storage.ledger import Ledger, Row
 
 SHARD = 8
 SETTINGS = 8  # trials that share an order
 FOUND = Found("none", "none", "float32", "cpu", 64, 6, True, {"novel": 10})
+CONTEXT = Context(FOUND)
 IMAGES = PackedImages("none", "none.arrow", "none")
 
 
@@ -113,7 +114,7 @@ def simulated(workers: int, seconds: float, shards: int) -> float:
         while made.pool.alive < workers:
             await asyncio.sleep(0.01)
         began = time.monotonic()
-        await made.solve(FOUND, settings(SETTINGS), range(SHARD * shards))
+        await made.solve(CONTEXT, settings(SETTINGS), range(SHARD * shards))
         took = time.monotonic() - began
         await made.pool.close()
         return shards / took
@@ -139,7 +140,7 @@ def efficiency(workers: int, each: int) -> float:
         while ray.get(actor.status.remote()).workers < workers:
             time.sleep(0.1)
         began = time.monotonic()
-        ray.get(actor.solve.remote(FOUND, settings(SETTINGS), range(SHARD * workers * each)))
+        ray.get(actor.solve.remote(CONTEXT, settings(SETTINGS), range(SHARD * workers * each)))
         return each * Sleeper.seconds / (time.monotonic() - began)
 
 
@@ -155,7 +156,7 @@ def joining_and_leaving() -> dict[str, Any]:
             dispatcher(folder, Wanted(0.0, None, 2)) as actor,
         ):
             known = {one["NodeID"] for one in ray.nodes()}
-            asked = actor.solve.remote(FOUND, settings(1), range(SHARD * 160))
+            asked = actor.solve.remote(CONTEXT, settings(1), range(SHARD * 160))
             _wait_for(folder, lambda rows: len(rows) > SHARD * 6)
             cluster.add_node(**node)
             joined = time.monotonic()

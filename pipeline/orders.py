@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 
 from pipeline.config import Run
+from pipeline.identity import Found
 from pipeline.storage.ledger import Row
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every question carries, so that a dispatcher that was started again knows what its session knew: what was
+    `found` when it opened, and where its `story` is written (a folder's URI, and a file in it), once that is known.
+    """
+
+    found: Found
+    story: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Nothing outside `pipeline/` knows Ray's calls. Light: a trial's process reads th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipeline.config import Run
 from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.identity import Found, Inputs, hash_of
+from pipeline.orders import Context
 from pipeline.storage.ledger import Row
 
 
@@ -24,7 +25,8 @@ class DispatcherGoneError(RuntimeError):
 
 @dataclass(frozen=True)
 class Session:
-    """`found` is what the workers' backbone and images are; `store` holds the images, on the node of the command.
+    """`found` is what the workers' backbone and images are; `store` holds the images, on the node of the command;
+    `story` is where events are written, once that is known.
 
     Every question raises what a worker raised about it (ValueError for what a setting is wrong in), and
     DispatcherGoneError where there is nobody to ask.
@@ -33,6 +35,7 @@ class Session:
     found: Found
     store: Path
     dispatcher: Any  # a handle of the actor; no other module touches it
+    story: tuple[str, str] | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -45,7 +48,9 @@ class Session:
 
     def solve_all(self, questions: Sequence[tuple[Sequence[Run], Sequence[int]]]) -> list[list[list[Row]]]:
         """Returns the answers to several questions that are asked together; what they share is computed once."""
-        asked = [self.dispatcher.solve.remote(self.found, list(runs), list(episodes)) for runs, episodes in questions]
+        asked = [
+            self.dispatcher.solve.remote(self._context, list(runs), list(episodes)) for runs, episodes in questions
+        ]
         answers: list[list[list[Row]]] = _answered(asked)
         return answers
 
@@ -53,7 +58,7 @@ class Session:
         """Returns the accuracies of each run on so many of the first episodes, which it must have done without a
         failure; those lost to any run are left out.
         """
-        accuracies: list[list[float]] = _answered(self.dispatcher.accuracies.remote(self.found, list(asked)))
+        accuracies: list[list[float]] = _answered(self.dispatcher.accuracies.remote(self._context, list(asked)))
         return accuracies
 
     def hashes(self, runs: Sequence[Run]) -> list[str]:
@@ -62,11 +67,11 @@ class Session:
 
     def begin(self, spec: GenerationSpec) -> None:
         """Has the first rung of a generation computed, whether its trials have asked for it or not."""
-        _answered(self.dispatcher.begin.remote(self.found, spec))
+        _answered(self.dispatcher.begin.remote(self._context, spec))
 
     def next_rung(self, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
         """Returns all rows of a trial up to the end of a rung; None where it was stopped after the rung before."""
-        rows: list[Row] | None = _answered(self.dispatcher.next_rung.remote(self.found, spec, trial, rung))
+        rows: list[Row] | None = _answered(self.dispatcher.next_rung.remote(self._context, spec, trial, rung))
         return rows
 
     def status(self, seconds: float | None = None) -> Status:
@@ -79,13 +84,17 @@ class Session:
         metrics: dict[str, dict[str, float]] = _answered(self.dispatcher.node_metrics.remote())
         return metrics
 
-    def write_story(self, uri: str, name: str) -> None:
-        """Has the events of this session written into a file of a folder, those before included."""
-        _answered(self.dispatcher.write_story.remote(uri, name))
+    def with_story(self, uri: str, name: str) -> "Session":
+        """Returns the session whose events are written into a file of a folder, those before included."""
+        return replace(self, story=(uri, name))
 
     def note(self, event: str, **facts: object) -> None:
         """Adds an event of the command itself to the story."""
-        _answered(self.dispatcher.note.remote(event, **facts))
+        _answered(self.dispatcher.note.remote(self._context, event, facts))
+
+    @property
+    def _context(self) -> Context:
+        return Context(self.found, self.story)
 
 
 def _answered(asked: Any, seconds: float | None = None) -> Any:

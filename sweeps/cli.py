@@ -33,7 +33,7 @@ app = typer.Typer(
 
 app.add_typer(data, name="data", rich_help_panel=OWN)
 
-HERE_ONLY = ("compare", "data", "show", "submit", "ui")  # commands that make no sense on a cluster
+HERE_ONLY = ("compare", "data", "show", "status", "submit", "ui")  # commands that make no sense on a cluster
 
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
 Results = Annotated[Path | None, typer.Argument(help="A sweep's YAML file; else all that FPT_HOME or runs/ holds.")]
@@ -268,6 +268,29 @@ def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str,
         raise ValueError("--address must come before the command: the job runs on the cluster that it is submitted to")
     options.pop("as_json", None)
     return options.pop("config"), options.pop("overrides"), options
+
+
+@app.command(rich_help_panel=LOOK)
+def status(
+    wanted: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A sweep's, or its beginning; all without.")
+    ] = None,
+    home: Annotated[str | None, typer.Option(help="The home; FPT_HOME or runs/ by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What runs in a home, how far it is, which workers died of what.
+
+    It reads the home's files alone: it answers for a sweep that is running, finished or dead.
+
+    Example: fpt status
+    """
+    with one_sentence_for_mistakes():
+        from pipeline.storage.folder import Home
+        from sweeps.status import as_json as described
+        from sweeps.status import as_text, standings
+
+        told = standings(Home(home or Sweep().home), wanted)
+        _print(as_text(told), described(told), as_json)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -24,6 +24,7 @@ from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
 from sweeps.statistics.racing import racing
 from sweeps.terminal.progress import Progress, shown
+from sweeps.terminal.story import story_written
 from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.tracking.masking import without_secrets
 from sweeps.tracking.node_metrics import watched
@@ -108,18 +109,21 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)},
                 data,
             )
-        with recorded(tracker):
+        progress, place = Progress(planned_problems(sweep, search)), f"sweeps/{identity}"
+        with recorded(tracker), story_written(session, home, place, sweep.name, progress.planned) as session:
             tracker.arrange(arrangement(search.space))
             tracker.describe(f"**Searching:** {search.trials} trials, none has ended yet.")
-            progress = Progress(planned_problems(sweep, search))
-            folder = home.local / "sweeps" / identity
+            session.note("phase", name="search")
+            folder = home.local / place
             show, watch = shown(progress, session), watched(tracker, session)
             with ThreadPoolExecutor(1) as aside, show, watch:
                 proposals = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
                 tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
+                session.note("phase", name="final evaluation")
                 winner = proposals.values[winner_of(proposals)]
                 episode = aside.submit(_first_episode, sweep, search, winner, session.store, folder)
                 finding = judge(sweep, search, session, proposals, progress)
+            session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
             files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
@@ -147,8 +151,13 @@ def recorded(tracker: Tracker) -> Iterator[None]:
     """Has all of the block recorded when it ends, also where it fails: what ended it is then what is told."""
     try:
         yield
+    except KeyboardInterrupt:
+        tracker.end("KILLED")
+        with suppress(Exception):
+            tracker.flush(ENDING_SECONDS)
+        raise
     except BaseException:
-        tracker.fail()
+        tracker.end("FAILED")
         with suppress(Exception):
             wait_for(tracker)
         raise

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,9 +21,9 @@ from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, staffing
 from pipeline.dispatch.generations import Generation, GenerationSpec, StoppingRule
 from pipeline.dispatch.node_watch import NodeWatch
 from pipeline.dispatch.pool import Pool
-from pipeline.events import Story, tell, warn
+from pipeline.events import OPENED, Story, tell, warn
 from pipeline.identity import Found, hash_of, identity, with_precision
-from pipeline.orders import WorkOrder
+from pipeline.orders import Context, WorkOrder
 from pipeline.storage.folder import Folder
 from pipeline.storage.ledger import KnownRows, Ledger, Row
 from pipeline.workers.process import WorkerProcess
@@ -60,8 +60,7 @@ class Status:
 
 class Dispatcher:
     """Made into an actor by opening.py, and asked through session.py. `stopping` says which trials of a generation go
-    on. Every question says what was `found` when the session opened, so that a dispatcher that was started again hires
-    the same kind of workers.
+    on. A dispatcher that was started again learns from the context of the next question what kind of workers to hire.
     """
 
     def __init__(
@@ -89,33 +88,40 @@ class Dispatcher:
         self.computed, self.reused, self.started = 0, 0, time.monotonic()
         self.in_flight: dict[Problem, asyncio.Task[None]] = {}
         self.lost: dict[Problem, str] = {}  # (what is drawn, episode): its name
-        self.next_progress = 0.0
+        self.heart: asyncio.Task[None] | None = None
 
-    async def start(self, found: Found | None = None) -> Found:
-        """Starts the workers, once. Returns what the first of them found, or what an earlier one did (`found`)."""
+    async def start(self, context: Context | None = None) -> Found:
+        """Starts the workers, once. Returns what the first of them found, or what is found according to `context`."""
+        if context and context.story:
+            uri, name = context.story
+            self.story.write_to(Folder(uri), name)
         async with self.opening:
             if self.pool is None:
                 if self._restarted():
                     warn(LOG, "dispatcher restarted", why="the process of the one before died; the ledger has its rows")
+                else:
+                    tell(LOG, OPENED)
+                found = context.found if context else None
                 making = partial(hire, self.worker, self.wanted, self.run, self.images, self.ledger.folder.uri)
                 self.pool = Pool(making, dismiss, staffing(self.wanted, self.run.compute), node_lives, found)
+                self.heart = asyncio.create_task(self._beat())
             if self.found is None:
                 self.found = await asyncio.shield(self.pool.found)
                 self.run = with_precision(self.run, self.found.precision)  # that of all workers, on whatever device
         return self.found
 
-    async def write_story(self, uri: str, name: str) -> None:
-        """Has events written into a file of a folder from now on, with those that there were."""
-        self.story.write_to(Folder(uri), name)
-
-    async def note(self, event: str, **facts: object) -> None:
+    async def note(self, context: Context, event: str, facts: Mapping[str, object]) -> None:
         """Adds an event of the command itself to the story."""
+        await self.start(context)
         tell(LOG, event, **facts)
 
     async def close(self) -> None:
         """Ends all workers and the story. What is in the ledger by then stays."""
+        if self.heart is not None:
+            self.heart.cancel()
         if self.pool is not None:
             await self.pool.close()
+            self._tell_progress()
         logging.getLogger("pipeline").removeHandler(self.story)
         self.story.close()
 
@@ -147,16 +153,16 @@ class Dispatcher:
         handles = {member.place.node: member.handle for member in reversed(members.values()) if member.place}
         return await self.watch.ask(handles)
 
-    async def solve(self, found: Found, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
+    async def solve(self, context: Context, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
         """Returns rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one
         order; what another question has asked for already is waited for.
 
         Episodes that were lost are left out for all runs.
         """
-        await self.start(found)
-        hashes = [hash_of(run, found.inputs) for run in runs]
+        await self.start(context)
+        hashes = [hash_of(run, context.found.inputs) for run in runs]
         for config_hash, run in zip(hashes, runs, strict=True):
-            self.ledger.describe(config_hash, identity(run, found.inputs))
+            self.ledger.describe(config_hash, identity(run, context.found.inputs))
         asked = {(own, episode) for own in hashes for episode in episodes if episode not in self.known.of(own)}
         shared = asked & self.in_flight.keys()
         work = {self.in_flight[problem] for problem in shared}
@@ -169,41 +175,43 @@ class Dispatcher:
         there = self._there(runs, episodes)
         return [[self.known.of(config_hash)[episode] for episode in there] for config_hash in hashes]
 
-    async def begin(self, found: Found, spec: GenerationSpec) -> None:
+    async def begin(self, context: Context, spec: GenerationSpec) -> None:
         """Starts a generation of trials: its first rung is computed whether they have asked for it or not."""
-        await self.start(found)
+        await self.start(context)
         if spec.number not in self.generations:
-            self.generations[spec.number] = self._generation(found, spec)
+            self.generations[spec.number] = self._generation(context, spec)
+            tell(LOG, "generation begun", generation=spec.number, trials=sorted(spec.runs))
             self.generations[spec.number].begin()
 
-    async def next_rung(self, found: Found, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
+    async def next_rung(self, context: Context, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
         """Returns all rows of a trial up to the end of a rung; None where the trial was stopped after the rung before.
 
         Waits until all trials of the generation that are left have asked; for the first rung they need not.
         """
-        await self.begin(found, spec)
+        await self.start(context)
+        await self.begin(context, spec)
         if not await self.generations[spec.number].ask(trial, rung):
             return None
         run = spec.runs[trial]
-        rows = self.known.of(hash_of(run, found.inputs))
+        rows = self.known.of(hash_of(run, context.found.inputs))
         past = [episode for part in spec.episodes[: rung + 1] for episode in part]
         return [rows[episode] for episode in self._there([run], past)]
 
-    async def accuracies(self, found: Found, asked: Sequence[tuple[Run, int]]) -> list[list[float | None]]:
+    async def accuracies(self, context: Context, asked: Sequence[tuple[Run, int]]) -> list[list[float | None]]:
         """Returns the accuracies of each run on so many of the first episodes, which it must have done; those that were
         lost to any run are left out.
         """
-        await self.start(found)
+        await self.start(context)
         there = self._there([run for run, _ in asked], range(max((count for _, count in asked), default=0)))
         accuracies = []
         for run, count in asked:
-            rows = self.known.of(hash_of(run, found.inputs))
+            rows = self.known.of(hash_of(run, context.found.inputs))
             accuracies.append([rows[episode]["accuracy"] for episode in there if episode < count])
         return accuracies
 
-    def _generation(self, found: Found, spec: GenerationSpec) -> Generation:
+    def _generation(self, context: Context, spec: GenerationSpec) -> Generation:
         async def solve(rung: int, going: Sequence[str]) -> None:
-            await self.solve(found, [spec.runs[trial] for trial in going], spec.episodes[rung])
+            await self.solve(context, [spec.runs[trial] for trial in going], spec.episodes[rung])
 
         def select(rung: int, left: set[str]) -> set[str]:
             if self.stopping is None:
@@ -212,7 +220,7 @@ class Dispatcher:
             there = self._there(list(spec.runs.values()), past)
 
             def of(run: Run) -> list[float | None]:
-                rows = self.known.of(hash_of(run, found.inputs))
+                rows = self.known.of(hash_of(run, context.found.inputs))
                 return [rows[episode]["accuracy"] for episode in there]
 
             incumbent = [value for value in of(spec.incumbent) if value is not None] if spec.incumbent else None
@@ -272,18 +280,21 @@ class Dispatcher:
         solved = await self.pool.submit(order, (drawn, shard))
         self.known.add(solved.rows)
         self.computed += len(solved.rows)
-        self._tell_progress()
         wanted = next(iter(order.configurations.values())).episodes
         for episode in solved.lost:
             name = f"episode {episode} of {wanted.split} ({wanted.way}-way {wanted.shot}-shot, seed {wanted.seed})"
             self.lost[drawn, episode] = name
             warn(LOG, "episode lost", episode=episode, why=f"every worker that tried {name} died")
 
+    async def _beat(self) -> None:
+        """Says now and then how far the work is, and so that the session lives."""
+        while True:
+            self._tell_progress()
+            await asyncio.sleep(PROGRESS_SECONDS)
+
     def _tell_progress(self) -> None:
-        if time.monotonic() >= self.next_progress:
-            self.next_progress = time.monotonic() + PROGRESS_SECONDS
-            workers = self.pool.alive if self.pool else 0
-            tell(LOG, "progress", computed=self.computed, reused=self.reused, workers=workers)
+        workers = self.pool.alive if self.pool else 0
+        tell(LOG, "progress", computed=self.computed, reused=self.reused, workers=workers)
 
     def _there(self, runs: Sequence[Run], episodes: Sequence[int]) -> list[int]:
         """Returns the episodes that no run has lost."""

@@ -220,7 +220,8 @@ class Pool:
         """Has an order solved, and the next one sent ahead. Returns False where the worker is of no more use."""
         pending = sent.pending
         order, attempt = pending.order, pending.attempt
-        self._say("ordered", member, order=order.name, problems=order.problems, attempt=attempt)
+        asked = {"order": order.name, "problems": order.problems, "configurations": sorted(order.configurations)}
+        self._say("ordered", member, **asked, attempt=attempt)
         began = time.monotonic()
         if self.began is None:
             self.began, self.first_order = began, time.time()

@@ -79,6 +79,12 @@ class Folder:
         found = self.filesystem.get_file_info(selector)
         return sorted(one.base_name for one in found if one.type == pyarrow.fs.FileType.File)
 
+    def folders(self, folder: str) -> list[str]:
+        """Returns the names of the folders right in a folder; none where there is no such folder."""
+        selector = pyarrow.fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
+        found = self.filesystem.get_file_info(selector)
+        return sorted(one.base_name for one in found if one.type == pyarrow.fs.FileType.Directory)
+
     def delete(self, name: str) -> None:
         self.filesystem.delete_file(f"{self.root}/{name}")
 

@@ -53,6 +53,7 @@ class Tracker:
         self.experiment = experiment
         self.parent: Run | None = None
         self.children: dict[str, str] = {}
+        self.running: set[str] = set()  # trials that have begun and not ended
         self.logged: dict[tuple[str, str], set[int]] = {}  # steps by run and metric
         self.looked = -1  # seconds after the parent's start
         self.outbox = Outbox(is_transient, self.logged.clear)
@@ -96,6 +97,8 @@ class Tracker:
         """Opens a trial's run under the parent, once."""
         identity, begun = f"{self.run_id}/{trial}", _now()
         nested = {**tags, "mlflow.parentRunId": self.run_id, "fpt.trial": trial}
+
+        self.running.add(trial)
 
         def open_it() -> None:
             if trial not in self.children:
@@ -150,6 +153,7 @@ class Tracker:
     def finish_trial(self, trial: str, status: str, stopped_by: str) -> None:
         """Closes a trial's run: status FINISHED or FAILED, and what stopped it (`none` where it did all episodes)."""
         ended = _now()
+        self.running.discard(trial)
         self._put(lambda: self.client.set_tag(self.children[trial], "stopped_by", stopped_by))
         self._put(lambda: self.client.set_terminated(self.children[trial], status, ended))
 
@@ -174,12 +178,20 @@ class Tracker:
             self._put(partial(self.client.log_artifact, self.run_id, artifact))
         self._put(lambda: self.client.set_terminated(self.run_id, "FINISHED", ended))
 
-    def fail(self) -> None:
-        """Marks the parent run as failed; the same command again goes on with it."""
-        if self.parent is not None:
-            ended = _now()
+    def end(self, status: str) -> None:
+        """Closes the parent run and those of trials that have not ended as FAILED or KILLED (the command was told to
+        end); the same command again goes on with them.
+        """
+        if self.parent is None:
+            return
+        ended = _now()
+        for trial in (*sorted(self.running), None):
             with suppress(Exception):  # what failed before is not news any more
-                self._put(lambda: self.client.set_terminated(self.run_id, "FAILED", ended))
+                self._put(partial(self._terminate, trial, status, ended))
+
+    def _terminate(self, trial: str | None, status: str, ended: int) -> None:
+        run_id = self.run_id if trial is None else self.children[trial]
+        self.client.set_terminated(run_id, status, ended)
 
     def flush(self, seconds: float) -> int:
         """Waits until all is recorded, but no longer than that. Returns how many calls are left."""

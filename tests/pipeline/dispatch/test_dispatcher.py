@@ -11,9 +11,11 @@ from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted
 from pipeline.dispatch.dispatcher import Dispatcher
 from pipeline.dispatch.generations import GenerationSpec
-from pipeline.orders import Place
+from pipeline.orders import Context, Place
 from pipeline.storage.ledger import Ledger
 from tests.pipeline.dispatch.staff import FOUND, Remote, Staff, accuracy_of
+
+CONTEXT = Context(FOUND)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def described(staff):
 def test_all_runs_of_a_shard_go_in_one_order(made, run):
     dispatcher, staff = made()
     runs = with_alpha(run, 1, 2, 3)
-    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, runs, [*range(2, 9), 21]))
+    rows = going(dispatcher, lambda: dispatcher.solve(CONTEXT, runs, [*range(2, 9), 21]))
     everyone = [1, 2, 3]
     assert described(staff) == [((2, 3), everyone), ((4, 5, 6, 7), everyone), ((8,), everyone), ((21,), everyone)]
     assert [[row["accuracy"] for row in own] for own in rows] == [
@@ -70,7 +72,7 @@ def test_all_runs_of_a_shard_go_in_one_order(made, run):
 
 def test_an_order_holds_no_more_settings_than_asked(made, run):
     dispatcher, staff = made(settings=2)
-    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, with_alpha(run, 1, 2, 3, 4, 5), range(8)))
+    rows = going(dispatcher, lambda: dispatcher.solve(CONTEXT, with_alpha(run, 1, 2, 3, 4, 5), range(8)))
     sizes = sorted((order.episodes, len(order.configurations)) for order in staff.orders)
     assert sizes == [(part, size) for part in ((0, 1, 2, 3), (4, 5, 6, 7)) for size in (1, 2, 2)]
     assert len({order.name for order in staff.orders}) == 6
@@ -80,9 +82,9 @@ def test_an_order_holds_no_more_settings_than_asked(made, run):
 @pytest.mark.parametrize("workers", [2, 5])
 def test_orders_do_not_hang_on_the_number_of_workers_or_who_is_named_first(made, run, workers):
     dispatcher, one = made()
-    going(dispatcher, lambda: dispatcher.solve(FOUND, with_alpha(run, 1, 2, 3), range(10)))
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, with_alpha(run, 1, 2, 3), range(10)))
     dispatcher, many = made(workers=workers)
-    going(dispatcher, lambda: dispatcher.solve(FOUND, with_alpha(run, 3, 1, 2), range(10)))
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, with_alpha(run, 3, 1, 2), range(10)))
     assert {order.name for order in one.orders} == {order.name for order in many.orders}
     assert len({order.name for order in one.orders}) == 3
 
@@ -90,7 +92,7 @@ def test_orders_do_not_hang_on_the_number_of_workers_or_who_is_named_first(made,
 def test_what_the_ledger_has_is_not_computed_again(made, run, tmp_path):
     first, second = with_alpha(run, 1, 2)
     dispatcher, staff = made()
-    going(dispatcher, lambda: dispatcher.solve(FOUND, [first], range(6)))
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, [first], range(6)))
     assert asyncio.run(dispatcher.status()).computed == 6
     ledger = Ledger(str(tmp_path / "ledger"))
     (known,) = dispatcher.known.unpacked.values()
@@ -98,7 +100,7 @@ def test_what_the_ledger_has_is_not_computed_again(made, run, tmp_path):
     ledger.write("from before", [{**blank, **row} for row in known.values()])
 
     dispatcher, staff = made()
-    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, [first, second], range(10)))
+    rows = going(dispatcher, lambda: dispatcher.solve(CONTEXT, [first, second], range(10)))
     # Episodes 4 and 5 of the first are known: in that shard the two lack different ones.
     assert described(staff) == [((0, 1, 2, 3), [2]), ((4, 5, 6, 7), [2]), ((6, 7), [1]), ((8, 9), [1, 2])]
     assert [row["accuracy"] for row in rows[0]] == [accuracy_of(first, i) for i in range(10)]
@@ -110,8 +112,8 @@ def test_what_was_asked_for_before_is_not_computed_again(made, run):
     dispatcher, staff = made()
 
     async def scenario():
-        await dispatcher.solve(FOUND, [run], range(4))
-        return await dispatcher.solve(FOUND, [run], [3, 1])
+        await dispatcher.solve(CONTEXT, [run], range(4))
+        return await dispatcher.solve(CONTEXT, [run], [3, 1])
 
     ((last, first),) = going(dispatcher, scenario)
     assert (last["episode"], first["episode"]) == (3, 1)
@@ -121,7 +123,7 @@ def test_what_was_asked_for_before_is_not_computed_again(made, run):
 def test_configurations_that_adapt_other_blocks_go_apart(made, run):
     deeper = with_hyper_parameters(run, {"blocks": 2})
     dispatcher, staff = made()
-    going(dispatcher, lambda: dispatcher.solve(FOUND, [run, deeper], range(4)))
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, [run, deeper], range(4)))
     assert sorted(one.solver.blocks for order in staff.orders for one in order.configurations.values()) == [1, 2]
     assert all(len(order.configurations) == 1 for order in staff.orders)
 
@@ -129,7 +131,7 @@ def test_configurations_that_adapt_other_blocks_go_apart(made, run):
 def test_configurations_of_other_episodes_go_apart(made, run):
     harder = run.model_copy(update={"episodes": run.episodes.model_copy(update={"way": 4})})
     dispatcher, staff = made()
-    going(dispatcher, lambda: dispatcher.solve(FOUND, [run, harder], range(4)))
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, [run, harder], range(4)))
     assert all(len(order.configurations) == 1 for order in staff.orders)
 
 
@@ -137,7 +139,7 @@ def test_runs_of_one_hash_are_one(made, run):
     without, same = with_alpha(run, 0, 0)
     same = with_hyper_parameters(same, {"tau": 9})
     dispatcher, staff = made()
-    rows = going(dispatcher, lambda: dispatcher.solve(FOUND, [without, same], range(4)))
+    rows = going(dispatcher, lambda: dispatcher.solve(CONTEXT, [without, same], range(4)))
     assert rows[0] == rows[1]
     assert [len(order.configurations) for order in staff.orders] == [1]
 
@@ -147,8 +149,8 @@ def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, r
 
     async def scenario():
         with pytest.raises(ValueError, match="no masks"):
-            await dispatcher.solve(FOUND, [run], range(4))
-        return await dispatcher.solve(FOUND, [run], range(4))
+            await dispatcher.solve(CONTEXT, [run], range(4))
+        return await dispatcher.solve(CONTEXT, [run], range(4))
 
     assert len(going(dispatcher, scenario)[0]) == 4
     assert len(staff.hired) == 1
@@ -165,10 +167,10 @@ def test_trials_advance_rung_by_rung(made, run):
     generation = GenerationSpec(3, runs, [[0, 1], [2, 3, 4], [5]])
 
     def ask(rung, trials=runs):
-        return asyncio.gather(*(dispatcher.next_rung(FOUND, generation, name, rung) for name in trials))
+        return asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, name, rung) for name in trials))
 
     async def scenario():
-        await dispatcher.begin(FOUND, generation)
+        await dispatcher.begin(CONTEXT, generation)
         first = await ask(0)
         assert [[row["episode"] for row in rows] for rows in first] == [[0, 1]] * 3
         assert [rows[1]["accuracy"] for rows in first] == [accuracy_of(own, 1) for own in runs.values()]
@@ -194,11 +196,11 @@ def test_trials_are_compared_with_the_best_of_the_generations_before(made, run):
     before, now = with_alpha(run, 1, 2)
 
     async def scenario():
-        await dispatcher.solve(FOUND, [before], range(6))
+        await dispatcher.solve(CONTEXT, [before], range(6))
         for number, incumbent in enumerate((None, before)):
             generation = GenerationSpec(number, {"x": now}, [[0, 1], [2], [3, 4, 5]], incumbent)
             for rung in range(3):
-                await dispatcher.next_rung(FOUND, generation, "x", rung)
+                await dispatcher.next_rung(CONTEXT, generation, "x", rung)
 
     going(dispatcher, scenario)
     known = [accuracy_of(before, i) for i in range(3)]
@@ -213,7 +215,7 @@ def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, ru
         return set(sorted(accuracies, key=lambda trial: -sum(accuracies[trial]))[: 3 - rung])
 
     async def ask(dispatcher, trials, rung):
-        return await asyncio.gather(*(dispatcher.next_rung(FOUND, generation, trial, rung) for trial in trials))
+        return await asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, trial, rung) for trial in trials))
 
     dispatcher, _ = made(stopping=keep_two)
 
@@ -241,11 +243,11 @@ def test_a_lost_episode_is_left_out_for_all(made, run):
     first, second = with_alpha(run, 1, 2)
 
     async def scenario():
-        rows = await dispatcher.solve(FOUND, [first], range(4))
+        rows = await dispatcher.solve(CONTEXT, [first], range(4))
         tried = len(staff.orders)
         generation = GenerationSpec(0, {"0.0": first, "0.1": second}, [[1, 2], [3]])
-        rungs = [await dispatcher.next_rung(FOUND, generation, name, 0) for name in generation.runs]
-        both = await dispatcher.solve(FOUND, [second, first], range(6))
+        rungs = [await dispatcher.next_rung(CONTEXT, generation, name, 0) for name in generation.runs]
+        both = await dispatcher.solve(CONTEXT, [second, first], range(6))
         assert all(2 not in order.episodes for order in staff.orders[tried:])
         return rows, rungs, both, await dispatcher.status()
 
@@ -262,8 +264,8 @@ def test_it_tells_the_accuracies_of_what_was_done(made, run):
     first, second = with_alpha(run, 1, 2)
 
     async def scenario():
-        await dispatcher.solve(FOUND, [first, second], range(6))
-        return await dispatcher.accuracies(FOUND, [(first, 6), (second, 4)])
+        await dispatcher.solve(CONTEXT, [first, second], range(6))
+        return await dispatcher.accuracies(CONTEXT, [(first, 6), (second, 4)])
 
     assert going(dispatcher, scenario) == [
         [accuracy_of(first, i) for i in (0, 1, 3, 4, 5)],
@@ -305,7 +307,7 @@ def test_two_questions_in_flight_compute_what_they_share_once(made, run):
     first, second = with_alpha(run, 1, 2)
 
     async def scenario():
-        asked = (dispatcher.solve(FOUND, [first], range(8)), dispatcher.solve(FOUND, [second, first], range(6)))
+        asked = (dispatcher.solve(CONTEXT, [first], range(8)), dispatcher.solve(CONTEXT, [second, first], range(6)))
         rows = await asyncio.gather(*asked)
         return rows, await dispatcher.status()
 
@@ -322,9 +324,9 @@ def test_what_fails_fails_for_all_that_wait_for_it_and_is_tried_anew_by_the_next
     dispatcher, staff = made(faults=[fault])
 
     async def scenario():
-        asked = [dispatcher.solve(FOUND, [run], range(4)) for _ in range(2)]
+        asked = [dispatcher.solve(CONTEXT, [run], range(4)) for _ in range(2)]
         failed = await asyncio.gather(*asked, return_exceptions=True)
-        return failed, await dispatcher.solve(FOUND, [run], range(4))
+        return failed, await dispatcher.solve(CONTEXT, [run], range(4))
 
     failed, rows = going(dispatcher, scenario)
     assert [str(error) for error in failed] == ["no masks", "no masks"]
@@ -337,7 +339,7 @@ def test_a_dispatcher_that_took_the_place_of_another_hires_for_what_was_found(ma
 
     async def all_of_it():
         try:
-            return await dispatcher.solve(FOUND, [run], range(2))
+            return await dispatcher.solve(CONTEXT, [run], range(2))
         finally:
             await dispatcher.close()
 

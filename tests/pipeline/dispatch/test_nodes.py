@@ -14,7 +14,7 @@ from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted
 from pipeline.identity import Found
 from pipeline.opening import connected, start_dispatcher
-from pipeline.orders import Place
+from pipeline.orders import Context, Place
 from pipeline.storage.ledger import Ledger
 from tests.pipeline.processes import alive, send
 
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 NODE = {"object_store_memory": 100 * 2**20}
 FOUND = Found("none", "none", "float32", "cpu", 64, 6, True, {"novel": 6})
+CONTEXT = Context(FOUND)
 
 
 class Sleeper:
@@ -94,7 +95,7 @@ def nodes():
 def test_nodes_come_and_go(cluster, run, tmp_path):
     first = cluster.add_node(**NODE, num_cpus=1, num_gpus=1)
     with dispatching(cluster, run, tmp_path, Wanted(1.0, None, 1)) as (dispatcher, own):
-        asked = dispatcher.solve.remote([own], [i for i in range(800) if i != 13])
+        asked = dispatcher.solve.remote(CONTEXT, [own], [i for i in range(800) if i != 13])
         wait_until(lambda: rows(tmp_path))
         before = nodes()
         cluster.add_node(**NODE, num_cpus=2, num_gpus=2)
@@ -108,7 +109,7 @@ def test_nodes_come_and_go(cluster, run, tmp_path):
         # The node that left held one worker: what that was at and what it had in hand was sent again, no more.
         assert len({row["episode"] // 4 for row in found if row["attempt"] > 1}) <= 2
         # With nothing to do the workers are let go, so that an autoscaler could take the nodes back.
-        wait_until(lambda: ray.get(dispatcher.status.remote())["workers"] == 0)
+        wait_until(lambda: ray.get(dispatcher.status.remote()).workers == 0)
         wait_until(lambda: ray.available_resources().get("GPU") == 2.0)
 
 
@@ -119,15 +120,15 @@ def _head():
 def test_a_dispatcher_that_is_killed_answers_what_it_was_asked(cluster, run, tmp_path):
     cluster.add_node(**NODE, num_cpus=2)
     with dispatching(cluster, run, tmp_path, Wanted(0.0, 2, 2)) as (dispatcher, own):
-        asked = dispatcher.solve.remote([own], range(20, 140))
+        asked = dispatcher.solve.remote(CONTEXT, [own], range(20, 140))
         wait_until(lambda: len(rows(tmp_path)) > 20)
         send(os.getpid(), "ray::Dispatcher", signal.SIGKILL)
         (answered,) = ray.get(asked)
         assert [row["episode"] for row in answered] == list(range(20, 140))
         status = ray.get(dispatcher.status.remote())
-        assert status["restarted"]
-        assert 20 < status["reused"] < 120
-        assert status["computed"] + status["reused"] == 120
+        assert status.restarted
+        assert 20 < status.reused < 120
+        assert status.computed + status.reused == 120
         ledger = Ledger(str(tmp_path / "ledger"))
         assert ledger.folder.names("rows") == sorted(set(ledger.folder.names("rows")))
         assert ledger.read()["episode"].to_pylist() == list(range(20, 140))
@@ -136,11 +137,11 @@ def test_a_dispatcher_that_is_killed_answers_what_it_was_asked(cluster, run, tmp
 def test_a_poisonous_episode_is_isolated_and_named(cluster, run, tmp_path):
     cluster.add_node(**NODE, num_cpus=2)
     with dispatching(cluster, run, tmp_path, Wanted(0.0, 2, 2)) as (dispatcher, own):
-        (answered,) = ray.get(dispatcher.solve.remote([own], range(40)))
+        (answered,) = ray.get(dispatcher.solve.remote(CONTEXT, [own], range(40)))
         assert [row["episode"] for row in answered] == [i for i in range(40) if i != 13]
         status = ray.get(dispatcher.status.remote())
-        assert status["lost"] == ["episode 13 of novel (3-way 1-shot, seed 0)"]
-        assert status["computed"] == 39
+        assert status.lost == ("episode 13 of novel (3-way 1-shot, seed 0)",)
+        assert status.computed == 39
         alone = [name for name in Ledger(str(tmp_path / "ledger")).folder.names("rows") if name.count("-") == 2]
         assert len(alone) == 3  # the other episodes of its shard
 
@@ -150,7 +151,7 @@ def test_a_worker_that_stands_still_is_replaced(cluster, run, tmp_path):
     cluster.add_node(**NODE, num_cpus=1)
     patient = Compute(shard=4, order_seconds=5.0)
     with dispatching(cluster, run, tmp_path, Wanted(0.0, 1, 1), patient) as (dispatcher, own):
-        asked = dispatcher.solve.remote([own], range(20, 100))
+        asked = dispatcher.solve.remote(CONTEXT, [own], range(20, 100))
         stopped = send(os.getpid(), "ray::Sleeper.solve", signal.SIGSTOP)
         (answered,) = ray.get(asked)
         assert [row["episode"] for row in answered] == list(range(20, 100))

@@ -73,7 +73,7 @@ def test_runs_end_as_they_are_said_to(tracker):
     tracker.trial("0.2", "another", {}, {})
     tracker.finish_trial("0.1", "FINISHED", "halving")
     tracker.finish_trial("0.2", "FAILED", "error")
-    tracker.fail()
+    tracker.end("FAILED")
     by_id = {run.info.run_id: run for run in runs(tracker)}
     ended = {trial: by_id[run_id] for trial, run_id in tracker.children.items()}
     assert (ended["0.1"].info.status, ended["0.1"].data.tags["stopped_by"]) == ("FINISHED", "halving")
@@ -84,7 +84,7 @@ def test_runs_end_as_they_are_said_to(tracker):
 
 
 def test_failing_before_the_start_is_nothing(tracker):
-    tracker.fail()
+    tracker.end("FAILED")
     assert runs(tracker) == []
 
 
