@@ -19,9 +19,10 @@ MOST_TOLD = 20  # troubles
 
 @dataclass(frozen=True)
 class Standing:
-    """How a command stands. `state` is running, finished, interrupted, failed or dead (it ended without a word).
+    """How a command stands. `state` is running, finished, interrupted, failed or dead (it ended without a word);
+    `phase` is what a sweep was last at.
 
-    `phase` is what a sweep was last at. `planned`, `computed` and `reused` count problems since it was last started, `rows` what the ledger holds of its
+    `planned`, `computed` and `reused` count problems since it was last started, `rows` what the ledger holds of its
     configurations. `workers` have opened and not died since; `troubles` are warnings in words, the latest last.
     """
 

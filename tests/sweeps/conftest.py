@@ -16,6 +16,7 @@ from sweeps.tracking.tracker import Tracker
 from tests.sweeps.jobs.job_server import URL, Cluster
 from tests.sweeps.ledgers import WITH
 from tests.sweeps.tiny import CONFIG
+from tests.sweeps.whole import ended, started
 
 
 @pytest.fixture
@@ -90,3 +91,18 @@ def fpt(here, cluster, monkeypatch):
         return CliRunner().invoke(cli.app, ["submit", *options, "--", *arguments])
 
     return typed
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """A sweep that nothing has happened to: its home, and what it printed."""
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
+    return home, ended(started(home))
+
+
+@pytest.fixture
+def home(undisturbed, tmp_path):
+    """Another home, with the same images."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "images").symlink_to(undisturbed[0] / "images")
+    return tmp_path / "home"

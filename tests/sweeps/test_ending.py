@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.pipeline.processes import alive, descendants
-from tests.sweeps.test_sweep import ended, home, queried, rows, runs, started, undisturbed  # noqa: F401
+from tests.sweeps.whole import ended, queried, rows, runs, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,7 +58,7 @@ AT = {
         (signal.SIGINT, "search"),
     ],
 )
-def test_a_sweep_that_is_told_to_end_goes_on_by_the_same_command(undisturbed, home, told, at):  # noqa: F811
+def test_a_sweep_that_is_told_to_end_goes_on_by_the_same_command(undisturbed, home, told, at):
     process = started(home)
     event, facts = AT[at]
     wait_for(process, home, event, **facts)
@@ -94,7 +94,7 @@ def test_a_sweep_that_is_told_to_end_goes_on_by_the_same_command(undisturbed, ho
     assert steps == [], "a step was logged twice"
 
 
-def test_a_second_signal_ends_at_once(undisturbed, home):  # noqa: F811
+def test_a_second_signal_ends_at_once(undisturbed, home):
     process = started(home)
     wait_for(process, home, "generation begun", generation=0)
     processes = descendants(process.pid)

@@ -4,11 +4,7 @@ import json
 import os
 import platform
 import signal
-import sqlite3
-import subprocess
-import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +14,14 @@ from mlflow import MlflowClient
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
-from pipeline.storage.ledger import CIRCUMSTANCES, Ledger
+from pipeline.storage.ledger import Ledger
 from sweeps.schema.sweep import load
 from sweeps.sweep import run_sweep
 from sweeps.terminal.times import PARTS
 from tests.pipeline.processes import descendants, kill_one
 from tests.sweeps.tiny import CONFIG, TINY
+from tests.sweeps.whole import ended, files, queried, rows, runs, started
 
-FPT = Path(sys.executable).with_name("fpt")
 SAID = ("best", "final", "trials", "whole", "may_be_best", "importances", "audit", "episodes_spent", "episodes_lost")
 JUDGED = ("accuracy", "ci95", "difference", "difference_ci95", "p", "p_holm")
 FINAL = ("episodes", *JUDGED, "baseline_accuracy", "again", "compared")
@@ -37,68 +33,6 @@ pytestmark = [
     # MLflow's own models use what SQLAlchemy has deprecated.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning"),
 ]
-
-
-def started(home, *overrides):
-    """`fpt sweep --json`, in a process group of its own, typed in the folder above its home."""
-    sets = [f"--set={override}" for override in (*TINY, f"home={home}", *overrides)]
-    return subprocess.Popen(
-        [FPT, "sweep", CONFIG, "--json", *sets],
-        cwd=home.parent,
-        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def ended(process):
-    """The object that a sweep has printed last."""
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return json.loads(out.splitlines()[-1])
-
-
-def files(home):
-    """The ledger's files with the time of their last change."""
-    return {path.name: path.stat().st_mtime_ns for path in (home / "ledger" / "rows").glob("*.parquet")}
-
-
-def rows(home):
-    """What the ledger says, without the circumstances."""
-    table = Ledger(str(home / "ledger")).read().drop_columns(CIRCUMSTANCES)
-    written = sum(pyarrow.parquet.read_metadata(home / "ledger" / "rows" / name).num_rows for name in files(home))
-    assert written == len(table), "a row was written twice"
-    return table.to_pylist()
-
-
-def queried(home, query):
-    with closing(sqlite3.connect(home / "mlflow.db")) as database:
-        return database.execute(query).fetchall()
-
-
-def runs(home):
-    """MLflow's runs: (parents, children), each (id, status)."""
-    of_kind = (
-        "select runs.run_uuid, status from runs join tags using (run_uuid) where key = 'fpt.kind' and value = '{}'"
-    )
-    return queried(home, of_kind.format("sweep")), queried(home, of_kind.format("trial"))
-
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
-    """A sweep that nothing has happened to: its home, and what it printed."""
-    home = tmp_path_factory.mktemp("undisturbed") / "home"
-    return home, ended(started(home))
-
-
-@pytest.fixture
-def home(undisturbed, tmp_path):
-    """Another home, with the same images."""
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "images").symlink_to(undisturbed[0] / "images")
-    return tmp_path / "home"
 
 
 def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
