@@ -32,7 +32,8 @@ class Staff:
         worker.name = name
         self.one_by_one[name], self.at_work[name] = asyncio.Lock(), []
         worker.node = Remote(lambda: self.place(f"node of {name}"))
-        worker.open = Remote(self.open)
+        # A call begins by itself, as one of Ray's does, and not within who awaits it, where others would not get on.
+        worker.open = Remote(lambda: asyncio.ensure_future(self.open()))
         worker.solve = Remote(lambda order, attempt, smaller: self.send(name, order, attempt, smaller))
         return worker
 
