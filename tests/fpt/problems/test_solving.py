@@ -95,7 +95,7 @@ def test_the_same_bits_twice(backbone, episodes, outcomes):
     found = solve(backbone, episodes, SETTINGS, stack=8)
     for ours, theirs in zip(chain(*found), chain(*outcomes), strict=True):
         assert torch.equal(ours.logits, theirs.logits)
-        assert replace(ours, logits=theirs.logits) == theirs
+        assert vars(ours) | {"logits": None} == vars(theirs) | {"logits": None}
 
 
 def test_hits_are_right_queries_of_each_class(episodes, outcomes):
