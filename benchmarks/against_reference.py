@@ -22,7 +22,7 @@ from benchmarks import reference
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import load_backbone
 from fpt.backbones.memory import tune_allocator
-from fpt.backbones.precision import matrix_product_rate
+from fpt.backbones.product_rate import matrix_product_rate
 from fpt.bench import Shape, frozen_episodes, operations, random_pixels
 from fpt.heads.closed_form import Head, metaoptnet
 from fpt.problems.frozen import freeze_episodes

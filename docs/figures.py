@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
 from fpt.problems.solving import Episodes, Setting, episode_evidence, prompts_of_all
-from fpt.prompts.columnar import VARIANTS, importance, top_patches
+from fpt.prompts.columnar import importance, top_patches, variant_named
 from fpt.prompts.localisation import chance, precision
 from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
@@ -54,7 +54,7 @@ def main() -> None:
 def draw_method(backbone: Any, episodes: Episodes, chosen: Setting, path: Path) -> None:
     """Rows: images; columns: the image and its key, attention, G, importance without G and with it, prompts."""
     evidence: Any = episode_evidence(backbone, episodes, chosen)
-    gradient = VARIANTS[chosen.prompts].rescale(evidence.gradient)
+    gradient = variant_named(chosen.prompts).rescale(evidence.gradient)
     plain, fused = (importance(evidence.maps, gradient, lambda_) for lambda_ in (0.0, chosen.lambda_))
     mask = prompts_of_all(backbone, episodes, [chosen])[0].mask[0]
     without = top_patches(plain, int(mask[0].sum()))

@@ -16,8 +16,9 @@ from fpt.backbones.backbone import Backbone, Images
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.solving import Episodes, Setting
 from fpt.problems.solving import solve as solve_problems
-from fpt.prompts.columnar import VARIANTS, PositionPrompts, gather_evidence, prompts_from
+from fpt.prompts.columnar import PositionPrompts, gather_evidence, prompts_from
 from fpt.prompts.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
+from fpt.registry import ESTIMATED, check_name
 from fpt.solvers import Settings
 
 NAMES = {"lam": "lambda_", "lr": "rate", "variant": "prompts"}  # of hyper-parameters here and in Setting
@@ -74,8 +75,7 @@ def position_prompts(
     `patches` of each image, or of each window of a pyramid (which has no `order`; its gradient term is added where
     `lam` is not 0, but never for `official`). Raises ValueError for a variant, order or number that there is not.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)} but got {variant!r}")
+    check_name("variant", variant, ESTIMATED)
     labels = labels.to(backbone.device)
     head = tuple(wide(part.to(backbone.device, backbone.dtype))[None] for part in (head_weight, head_bias))
     one_problem = torch.zeros_like(labels)

@@ -14,18 +14,18 @@ from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.memory import held_by, out_of_memory
-from fpt.heads.closed_form import HEAD_NAMES, named_head
+from fpt.heads.closed_form import named_head
 from fpt.phases import phase
 from fpt.problems.frozen import Frozen, reads_frozen_queries
-from fpt.prompts.columnar import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
+from fpt.prompts.columnar import Evidence, gather_evidence, prompts_from, uniform_target, variant_named
 from fpt.prompts.localisation import attention_on_key, chance, precision
 from fpt.prompts.pyramids import StageEvidence, gather_stage_evidence, stage_prompts, takes_gradient
-from fpt.solvers import SOLVERS, STEERED
+from fpt.registry import HEADS, MASKS, SOLVERS, VARIANTS, check_name
+from fpt.solvers import solver_named
 from fpt.solvers.contract import AT_ONCE, Settings, Stack
 
 KEPT = 24  # times what enters it, that an adapted block keeps for the way back: its inner width is up to 4
 ON_GPU, ON_CPU = 64, 8  # most problems in a stack
-PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick where the data has them
 
 
 @dataclass(frozen=True)
@@ -133,20 +133,17 @@ def fitting_stack(episodes: Episodes, training: Settings) -> int:
 
 
 def _check(setting: Setting, episodes: Episodes) -> None:
-    if setting.solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)} but got {setting.solver!r}")
-    if setting.training.head not in HEAD_NAMES:
-        raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {setting.training.head!r}")
-    if setting.prompts not in PROMPTS:
-        raise ValueError(f"prompts must be one of {', '.join(PROMPTS)} but got {setting.prompts!r}")
+    check_name("solver", setting.solver, SOLVERS)
+    check_name("head", setting.training.head, HEADS)
+    check_name("prompts", setting.prompts, VARIANTS)
     masks = episodes.query_key is not None
     assert episodes.query.seen is not None or not reads_frozen_queries(setting.solver, masks), "queries were not frozen"
-    if setting.prompts == "masks" and episodes.support_key is None:
+    if setting.prompts == MASKS and episodes.support_key is None:
         raise ValueError("prompts must not be masks for data without masks of its key entities")
 
 
 def _steered(setting: Setting) -> bool:
-    return setting.solver in STEERED and setting.alpha > 0
+    return SOLVERS[setting.solver].steered and setting.alpha > 0
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def prompts_of_all(
     for setting in settings:
         if not _steered(setting):
             prompts.append(_no_prompts(backbone, episodes))
-        elif setting.prompts == "masks":
+        elif setting.prompts == MASKS:
             assert episodes.support_key is not None
             mask = episodes.support_key
             prompts.append(Prompted(mask, [uniform_target(episodes.support.features, mask)]))
@@ -188,7 +185,7 @@ def _no_prompts(backbone: Backbone, episodes: Episodes) -> Prompted:
 
 def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
     """Settings of one key share their evidence."""
-    how, training = VARIANTS[setting.prompts], setting.training
+    how, training = variant_named(setting.prompts), setting.training
     of_stages = setting.prompts == "official", takes_gradient(setting.prompts, setting.lambda_)
     family = of_stages if backbone.pyramid else (how.heads, how.centred)
     return training.head, training.temperature, training.way, setting.seed, _score_multiplier(setting), *family
@@ -284,7 +281,7 @@ def _solve_stack(
 ) -> list[Outcome]:
     first = settings[members[0][0]]
     stack = stack_of(episodes, settings, prompts, members)
-    solution = SOLVERS[first.solver](backbone, stack, first.training)
+    solution = solver_named(first.solver)(backbone, stack, first.training)
     labels = episodes.query_labels[[episode for _, episode in members]]
     right_SQ = (solution.scores.argmax(-1) == labels).cpu().numpy()
     finite_S = solution.scores.isfinite().all(-1).all(-1).tolist()

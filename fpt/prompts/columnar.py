@@ -22,8 +22,8 @@ from torch import Tensor
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head, scores
+from fpt.registry import ESTIMATED, ORDERS, check_name, load
 
-ORDERS = ("paper", "rollout")
 DROPPED = 0.9  # of each fused row, in the released code
 SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
 
@@ -136,11 +136,16 @@ def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
     return weight / weight.sum(-1, keepdim=True) * mask.sum(-1, keepdim=True)
 
 
-VARIANTS = {
-    "paper": Variant("mean", "paper", False, unscaled, rectified, uniform_target),
-    "scaled": Variant("mean", "paper", False, scaled, rectified, uniform_target),
-    "official": Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target),
-}
+PAPER = Variant("mean", "paper", False, unscaled, rectified, uniform_target)
+SCALED = Variant("mean", "paper", False, scaled, rectified, uniform_target)
+OFFICIAL = Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target)
+
+
+def variant_named(name: str) -> Variant:
+    """The variant called `name`. Raises ValueError for an unknown one."""
+    check_name("variant", name, ESTIMATED)
+    variant: Variant = load(ESTIMATED[name])
+    return variant
 
 
 def gather_evidence(
@@ -156,7 +161,7 @@ def gather_evidence(
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
-    top, how = backbone.depth - 1, VARIANTS[variant]
+    top, how = backbone.depth - 1, variant_named(variant)
     kind = torch.promote_types(backbone.dtype, torch.float32)
     maps = torch.empty(
         len(images), backbone.depth, backbone.patches, backbone.patches, dtype=kind, device=backbone.device
@@ -201,8 +206,7 @@ def importance(
     matrices, O(L N^2). `order: rollout` multiplies L ... 1 instead (arXiv:2005.00928).
     Raises ValueError for an unknown order.
     """
-    if order not in ORDERS:
-        raise ValueError(f"order must be one of {', '.join(ORDERS)} but got {order!r}")
+    check_name("order", order, ORDERS)
     images, layers, patches, _ = maps.shape
     row_B1N = torch.full((images, 1, patches), 1 / patches, dtype=maps.dtype, device=maps.device)
     for layer in range(layers) if order == "paper" else reversed(range(layers)):
@@ -216,7 +220,7 @@ def prompts_from(
     evidence: Evidence, variant: str, lambda_: float, patches: int, order: str | None = None
 ) -> PositionPrompts:
     """The position prompts of each image, from its evidence. `order` None is the variant's own."""
-    how = VARIANTS[variant]
+    how = variant_named(variant)
     component = how.rescale(evidence.gradient)
     of_each = importance(evidence.maps, component, lambda_, order or how.order, how.fuse)
     mask = top_patches(of_each, patches)

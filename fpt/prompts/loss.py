@@ -9,9 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fpt.backbones.attention import AttentionCall
-
-ROWS = ("patches", "all", "class")
-HEADS = ("mean", "each")
+from fpt.registry import ROWS, STEERED_HEADS, check_name
 
 
 def log_attention_to(
@@ -57,10 +55,8 @@ def concentration(
     `rows` are the queries that are pulled: those of patches, all tokens', or [CLS] alone. `heads`: the mean of their
     logits, or each head on its own. Raises ValueError for unknown ones.
     """
-    if rows not in ROWS:
-        raise ValueError(f"rows must be one of {', '.join(ROWS)} but got {rows!r}")
-    if heads not in HEADS:
-        raise ValueError(f"heads must be one of {', '.join(HEADS)} but got {heads!r}")
+    check_name("rows", rows, ROWS)
+    check_name("heads", heads, STEERED_HEADS)
     total = torch.zeros_like(tau)
     for call, target, prefix in zip(calls, targets, prefixes, strict=True):
         chosen = {"patches": slice(prefix, None), "all": slice(0, None), "class": slice(0, 1)}[rows]

@@ -18,7 +18,7 @@ from fpt.backbones.attention import listen, wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.backbones.structure import dim_first, tokens_first
 from fpt.heads.closed_form import Head
-from fpt.prompts.columnar import VARIANTS, PositionPrompts, first_component, own_scores, top_patches
+from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches, variant_named
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def stage_prompts(evidence: StageEvidence, variant: str, lambda_: float, patches
     scores = evidence.received
     component = torch.zeros_like(scores) if evidence.gradient is None else evidence.gradient
     if evidence.gradient is not None:
-        component = VARIANTS[variant].rescale(component.flatten(1)).view_as(component)
+        component = variant_named(variant).rescale(component.flatten(1)).view_as(component)
         scores = scores + lambda_ * component
     mask = top_patches(scores, patches)
     target = mask.to(scores.dtype) / (1 if variant == "official" else patches)

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from fpt.backbones import precision
+from fpt.backbones import precision, product_rate
 from fpt.backbones.precision import best_precision, bfloat16_on_cpu, use_precision
 
 ENOUGH = 0.9  # of the predictions on five scenes a class; bfloat16 keeps three digits
@@ -47,7 +47,7 @@ def test_a_cpu_that_promises_nothing_is_not_tried(monkeypatch):
 def test_a_processor_that_kills_the_attempt_has_no_bfloat16(monkeypatch, tmp_path, script, found):
     stand_in = tmp_path / "attempt.py"
     stand_in.write_text(script)
-    monkeypatch.setattr(precision, "__file__", str(stand_in))
+    monkeypatch.setattr(product_rate, "__file__", str(stand_in))
     assert bfloat16_on_cpu() == found
     if found:
         assert use_precision("bfloat16", "cpu") == torch.bfloat16

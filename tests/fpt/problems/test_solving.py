@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from fpt.backbones.backbone import Backbone
-from fpt.heads.closed_form import HEAD_NAMES, named_head
+from fpt.heads.closed_form import named_head
+from fpt.problems import solving
 from fpt.problems.frozen import Frozen, freeze
 from fpt.problems.solving import Episodes, Outcome, Setting, fitting_stack, prompts_of_all, solve
 from fpt.prompts.columnar import gather_evidence, importance, scaled, top_patches
-from fpt.solvers import SOLVERS, Settings
+from fpt.registry import HEADS, SOLVERS
+from fpt.solvers import Settings, solver_named
 
 LORA = Settings(way=3, blocks=2, epochs=3, layers=2)
 RUN_OUT = torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")
@@ -197,7 +199,7 @@ def test_scores_that_are_not_finite_are_no_accuracy(backbone, episodes):
         ({"prompts": "own"}, "prompts must be one of paper, scaled, official, masks but got 'own'"),
         ({"order": "reverse"}, "order must be one of paper, rollout but got 'reverse'"),
         ({"patches": 65}, "patches must be from 1 to 64 but got 65"),
-        ({"training": replace(LORA, head="tail")}, f"head must be one of {', '.join(HEAD_NAMES)} but got 'tail'"),
+        ({"training": replace(LORA, head="tail")}, f"head must be one of {', '.join(HEADS)} but got 'tail'"),
         ({"training": replace(LORA, rows="none")}, "rows must be one of patches, all, class but got 'none'"),
         ({"training": replace(LORA, heads="few")}, "heads must be one of mean, each but got 'few'"),
     ],
@@ -215,7 +217,7 @@ def test_masks_need_data_that_has_them(backbone, episodes):
 def test_a_stack_that_memory_does_not_hold_is_halved_until_it_does(backbone, episodes, monkeypatch):
     settings = SETTINGS[0], replace(SETTINGS[0], alpha=2.0)
     expected = solve(backbone, episodes, settings, 8)
-    lora, sizes = SOLVERS["lora"], []
+    lora, sizes = solver_named("lora"), []
 
     def tight(backbone, stack, training):
         sizes.append(stack.size)
@@ -223,7 +225,7 @@ def test_a_stack_that_memory_does_not_hold_is_halved_until_it_does(backbone, epi
             raise RUN_OUT[len(sizes) % 2]
         return lora(backbone, stack, training)
 
-    monkeypatch.setitem(SOLVERS, "lora", tight)
+    monkeypatch.setattr(solving, "solver_named", lambda name: tight)
     assert_same(solve(backbone, episodes, settings, 8), expected)
     assert sizes == [8, 4, 2, 2, 2, 2]
 
@@ -234,7 +236,7 @@ def test_a_problem_that_no_memory_holds_and_other_errors_are_not_hidden(backbone
         def failing(backbone, stack, training, error=error):
             raise error
 
-        monkeypatch.setitem(SOLVERS, "lora", failing)
+        monkeypatch.setattr(solving, "solver_named", lambda name, failing=failing: failing)
         with pytest.raises(RuntimeError, match=str(error)):
             solve(backbone, episodes, [SETTINGS[0]], 8)
 
