@@ -31,7 +31,7 @@ from fpt.phases import measured, phase
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.solving import Episodes, Setting, solve
 from fpt.registry import PRECISIONS, SOLVERS
-from fpt.solvers import Settings
+from fpt.solvers import Training
 
 
 class _Counter(TorchDispatchMode):
@@ -198,10 +198,8 @@ def main() -> None:
     backbone = load_backbone(
         arguments.backbone, device=arguments.device, dtype=use_precision(precision, arguments.device)
     )
-    training = Settings(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
-    alpha = 1.0 if SOLVERS[arguments.solver].steered else 0.0
-    patches = max(1, backbone.most_patches // 14)
-    setting = Setting(arguments.solver, training, prompts="scaled", alpha=alpha, patches=patches)
+    training = Training(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
+    setting = Setting(arguments.solver, training, patches=max(1, backbone.most_patches // 14))
     shape = Shape(arguments.way, arguments.shot, arguments.query)
     result = measure(backbone, shape, setting, arguments.episodes, arguments.stacks, arguments.repeats)
     print(as_text(result))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from fpt import defaults
 from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS
 from pipeline.data.sources.catalogue import SOURCES
 
@@ -24,7 +25,6 @@ def one_of(names: Collection[str]) -> AfterValidator:
         return name
 
     return AfterValidator(check)
-
 
 
 class Section(BaseModel):
@@ -87,17 +87,17 @@ class Episodes(Section):
 class Solver(Section):
     """`batch` 0 takes the whole support set in every step; `blocks` is how many of the last blocks are adapted."""
 
-    name: Annotated[str, one_of(SOLVERS)] = "lora"
-    head: Annotated[str, one_of(HEADS)] = "protonet"
-    temperature: Rate = 1.0
-    head_multiplier: Rate = 20.0
-    lr: Rate = 5e-3
-    epochs: Annotated[int, Field(ge=0)] = 10
-    batch: Annotated[int, Field(ge=0)] = 0
-    blocks: Positive = 1
-    rank: Positive = 4  # LoRA's
-    tokens: Positive = 10  # VPT's: in every adapted block if `deep`, else in the first
-    deep: bool = True
+    name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
+    head: Annotated[str, one_of(HEADS)] = defaults.HEAD
+    temperature: Rate = defaults.TEMPERATURE
+    head_multiplier: Rate = defaults.HEAD_MULTIPLIER
+    lr: Rate = defaults.LR
+    epochs: Annotated[int, Field(ge=0)] = defaults.EPOCHS
+    batch: Annotated[int, Field(ge=0)] = defaults.BATCH
+    blocks: Positive = defaults.BLOCKS
+    rank: Positive = defaults.RANK  # LoRA's
+    tokens: Positive = defaults.TOKENS  # VPT's: in every adapted block if `deep`, else in the first
+    deep: bool = defaults.DEEP
 
 
 class Prompts(Section):
@@ -107,15 +107,15 @@ class Prompts(Section):
     product of layers: null for the variant's own.
     """
 
-    variant: Annotated[str, one_of(VARIANTS)] = "scaled"
-    order: Annotated[str, one_of(ORDERS)] | None = None
-    lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 1.0
-    alpha: Annotated[float, Field(ge=0)] = 1.0
-    tau: Rate = 1.0
-    patches: Positive = 6
-    layers: Positive = 1
-    rows: Annotated[str, one_of(ROWS)] = "patches"
-    heads: Annotated[str, one_of(STEERED_HEADS)] = "mean"
+    variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
+    order: Annotated[str, one_of(ORDERS)] | None = defaults.ORDER
+    lam: Annotated[float, Field(ge=0, alias="lambda")] = defaults.LAM
+    alpha: Annotated[float, Field(ge=0)] = defaults.ALPHA
+    tau: Rate = defaults.TAU
+    patches: Positive = defaults.PATCHES
+    layers: Positive = defaults.LAYERS
+    rows: Annotated[str, one_of(ROWS)] = defaults.ROWS
+    heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
 
 
 class Compute(Section):

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fpt import defaults
 from fpt.backbones.attention import AttentionCall
 from fpt.registry import ROWS, STEERED_HEADS, check_name
 
@@ -29,7 +30,9 @@ def log_attention_to(
 
 
 def focus_loss(
-    logits: Float[Tensor, "images *heads rows patches"], target: Float[Tensor, "images patches"], tau: float
+    logits: Float[Tensor, "images *heads rows patches"],
+    target: Float[Tensor, "images patches"],
+    tau: float = defaults.TAU,
 ) -> Float[Tensor, ""]:
     """Minus R, mean over images (the paper's Eq. 6, a mean for its sum): what alpha multiplies.
 
@@ -47,8 +50,8 @@ def concentration(
     targets: Sequence[Float[Tensor, "images ..."]],
     tau: Float[Tensor, " images"],
     prefixes: Sequence[int],
-    rows: str = "patches",
-    heads: str = "mean",
+    rows: str = defaults.ROWS,
+    heads: str = defaults.HEADS,
 ) -> Float[Tensor, " images"]:
     """R of each image, summed over `calls`, each with its own target (images x windows x patches for a pyramid).
 

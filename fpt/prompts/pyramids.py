@@ -29,9 +29,9 @@ class StageEvidence:
     gradient: Float[Tensor, "images windows patches"] | None
 
 
-def takes_gradient(variant: str, lambda_: float) -> bool:
+def takes_gradient(variant: str, lam: float) -> bool:
     """Whether a pyramid's prompts have a gradient term: the released code's never do."""
-    return variant != "official" and lambda_ > 0
+    return variant != "official" and lam > 0
 
 
 def gather_stage_evidence(
@@ -78,7 +78,7 @@ def gather_stage_evidence(
     return evidence
 
 
-def stage_prompts(evidence: StageEvidence, variant: str, lambda_: float, patches: int) -> PositionPrompts:
+def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: int) -> PositionPrompts:
     """The prompts of one stage, images x windows x patches: the `patches` most important of each window.
 
     The target is binary for `official`, as in the released code, and sums to 1 in each window otherwise.
@@ -87,7 +87,7 @@ def stage_prompts(evidence: StageEvidence, variant: str, lambda_: float, patches
     component = torch.zeros_like(scores) if evidence.gradient is None else evidence.gradient
     if evidence.gradient is not None:
         component = variant_named(variant).rescale(component.flatten(1)).view_as(component)
-        scores = scores + lambda_ * component
+        scores = scores + lam * component
     mask = top_patches(scores, patches)
     target = mask.to(scores.dtype) / (1 if variant == "official" else patches)
     return PositionPrompts(scores, mask, target, component)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from fpt.backbones.backbone import Backbone
 from fpt.registry import SOLVERS, check_name, load
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Solution, Stack, Training
 
-Solver = Callable[[Backbone, Stack, Settings], Solution]
+Solver = Callable[[Backbone, Stack, Training], Solution]
 
 
 def solver_named(name: str) -> Solver:
@@ -16,4 +16,4 @@ def solver_named(name: str) -> Solver:
     return solver
 
 
-__all__ = ["Settings", "Solution", "Solver", "Stack", "solver_named"]
+__all__ = ["Solution", "Solver", "Stack", "Training", "solver_named"]

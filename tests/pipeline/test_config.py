@@ -19,7 +19,7 @@ def test_solvers_and_heads_are_those_of_the_method():
 
 def test_hyper_parameters_go_where_they_belong():
     run = with_hyper_parameters(made(), {"lambda": 3, "alpha": 0, "patches": 2, "lr": 0.5, "name": "protonet"})
-    assert (run.prompts.lambda_, run.prompts.alpha, run.prompts.patches) == (3.0, 0.0, 2)
+    assert (run.prompts.lam, run.prompts.alpha, run.prompts.patches) == (3.0, 0.0, 2)
     assert (run.solver.lr, run.solver.name) == (0.5, "protonet")
     assert run == made(prompts={"lambda": 3, "alpha": 0, "patches": 2}, solver={"lr": 0.5, "name": "protonet"})
     assert with_hyper_parameters(made(), {}) == made()

@@ -8,10 +8,10 @@ import torch
 
 from fpt.heads.closed_form import named_head, scores
 from fpt.registry import HEADS, SOLVERS
-from fpt.solvers import Settings, solver_named
+from fpt.solvers import Training, solver_named
 from tests.fpt.solvers.conftest import MEMBERS
 
-WHOLE = Settings(way=3, blocks=2, epochs=3, layers=2)
+WHOLE = Training(way=3, blocks=2, epochs=3, layers=2)
 # The last mini-batch of an epoch has two images. R2D2 scores are small, so float32 hides little of a difference.
 MINI = replace(WHOLE, batch=4, rows="class", heads="each", layers=1, head="r2d2")
 EVERY_ROW = replace(WHOLE, batch=4, rows="all", layers=2)
@@ -145,9 +145,9 @@ def test_alpha_of_zero_is_no_prompts_bit_for_bit(solver, backbone, stack_for):
 @every_solver
 def test_a_problem_that_fails_does_not_touch_its_neighbours(solver, backbone, stack_for):
     stack = stack_for(solver, WHOLE)
-    rate = stack.rate.clone()
+    rate = stack.lr.clone()
     rate[3] = torch.nan
-    sound, broken = (solver_named(solver)(backbone, one, WHOLE) for one in (stack, replace(stack, rate=rate)))
+    sound, broken = (solver_named(solver)(backbone, one, WHOLE) for one in (stack, replace(stack, lr=rate)))
     for problem in (0, 1, 2, 4, 5, 6, 7):
         assert_agree(part(broken, problem), part(sound, problem))
 
@@ -155,9 +155,9 @@ def test_a_problem_that_fails_does_not_touch_its_neighbours(solver, backbone, st
 @frozen_solvers
 def test_a_frozen_solver_reads_nothing_but_features(solver, backbone, stack_for):
     stack = stack_for(solver, WHOLE)
-    others = Settings(way=3, epochs=1, batch=2, head="random", temperature=7.0, head_multiplier=2.0)
+    others = Training(way=3, epochs=1, batch=2, head="random", temperature=7.0, head_multiplier=2.0)
     nothing = torch.full_like(stack.support_tokens, torch.nan)
-    elsewhere = replace(stack, support_tokens=nothing, rate=stack.rate * 2, seeds=[(9, 9)] * 8)
+    elsewhere = replace(stack, support_tokens=nothing, lr=stack.lr * 2, seeds=[(9, 9)] * 8)
     first, second = solver_named(solver)(backbone, stack, WHOLE), solver_named(solver)(backbone, elsewhere, others)
     assert torch.equal(first.scores, second.scores)
     assert torch.equal(first.query_attention, stack.query_attention)
