@@ -9,8 +9,9 @@ import torch
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.bench import Shape, as_text, measure
 from fpt.figures.episode import ATTENTION
+from fpt.registry import SOLVERS
 from pipeline.checks import check_run
-from pipeline.config import STEERED, plain_run
+from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
@@ -62,9 +63,10 @@ def show(
     if not 1 <= most <= MOST_ALLOWED:
         raise ValueError(f"--most must be from 1 to {MOST_ALLOWED} but got {most}")
     check_run(run)
-    if run.solver.name not in STEERED or run.prompts.alpha == 0:
+    if not SOLVERS[run.solver.name].steered or run.prompts.alpha == 0:
+        steered = ", ".join(name for name, solver in SOLVERS.items() if solver.steered)
         raise ValueError(
-            f"solver.name must be one that takes prompts ({', '.join(sorted(STEERED))}), and prompts.alpha above 0, "
+            f"solver.name must be one that takes prompts ({steered}), and prompts.alpha above 0, "
             f"for a picture of them but got {run.solver.name} and {run.prompts.alpha:g}"
         )
     if path.suffix.lower() != ".png":

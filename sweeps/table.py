@@ -9,8 +9,9 @@ from itertools import product
 from math import sqrt
 from pathlib import Path
 
+from fpt.registry import SOLVERS
 from pipeline.checks import check_run
-from pipeline.config import FROZEN, STEERED, Run, plain_run
+from pipeline.config import Run, plain_run
 from pipeline.data.packed import packed_images
 from pipeline.identity import Found, Inputs
 from pipeline.opening import open_session
@@ -75,9 +76,9 @@ def pairs_of(place: Place, table: Table) -> list[Pair]:
         without, prompted = (
             table.run(place.run, place.backbone, place.dataset, label, shot, prompts) for prompts in (False, True)
         )
-        frozen, steered = without.solver.name in FROZEN, without.solver.name in STEERED
-        runs = (without, prompted) if steered and prompted.prompts.alpha > 0 else (without,)
-        episodes = table.episodes.closed_form if frozen else table.episodes.fine_tuned
+        solver = SOLVERS[without.solver.name]
+        runs = (without, prompted) if solver.steered and prompted.prompts.alpha > 0 else (without,)
+        episodes = table.episodes.fine_tuned if solver.trained else table.episodes.closed_form
         pairs.append(Pair(label, runs, episodes))
     return pairs
 

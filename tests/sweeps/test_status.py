@@ -32,7 +32,13 @@ def work(seconds_ago, hashes=("aa", "bb"), worker="worker-0", problems=4):
 
 OPENED = {"time": NOW - 1000, "event": "session opened"}
 DIED = {"time": NOW - 30, "event": "died", "level": "warning", "worker": "worker-0", "host": "gpu7", "why": "no memory"}
-REFUSED = {"time": NOW - 20, "event": "refused", "level": "warning", "worker": "worker-1", "why": "it has other weights"}
+REFUSED = {
+    "time": NOW - 20,
+    "event": "refused",
+    "level": "warning",
+    "worker": "worker-1",
+    "why": "it has other weights",
+}
 
 
 @pytest.fixture

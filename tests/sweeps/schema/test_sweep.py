@@ -41,7 +41,7 @@ def test_overrides_replace_fields_at_any_depth():
     )
     assert (sweep.episodes.way, sweep.dataset.images_per_class) == (3, 8)
     assert sweep.search.rungs == (2, 4)
-    assert (sweep.prompts.lambda_, sweep.solver.lr) == (2.5, 0.001)
+    assert (sweep.prompts.lam, sweep.solver.lr) == (2.5, 0.001)
     assert sweep.search.space["tau"] == Range(low=0.3, high=9, log=True)
     assert sweep.search.space["lambda"] == Range(low=1, high=2)
     assert sweep.search.first["mine"] == {"alpha": 3, "lr": 0.01}
@@ -71,7 +71,7 @@ MISTAKES = [
     ("episodes.way=1", "episodes.way must be greater than or equal to 2 but got 1"),
     ("episodes.shot=two", "episodes.shot must be a valid integer, unable to parse string as an integer but got 'two'"),
     ("prompts.lambda=.nan", "prompts.lambda must be a finite number but got nan"),
-    ("prompts.variant=best", "prompts.variant must be 'paper', 'scaled', 'official' or 'masks' but got 'best'"),
+    ("prompts.variant=best", "prompts.variant must be one of paper, scaled, official, masks but got 'best'"),
     ("prompts.layers=3", "prompts.layers must be at most 2, which is solver.blocks, but got 3"),
     ("search.keep=1", "search.keep must be less than 1 but got 1"),
     ("search.rungs=[4, 2]", "search: rungs must rise but got [4, 2]"),
