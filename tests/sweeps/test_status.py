@@ -69,7 +69,7 @@ def test_a_running_sweep(told, tmp_path):
     assert (one.rows, one.configurations) == (3, 2)
     assert (one.trials_begun, one.trials_stopped) == (2, 1)
     assert (one.workers, one.died, one.refused) == (0, 1, 1)
-    assert one.troubles == ("worker-0 on gpu7 died: no memory", "worker-1 refused: it has other weights")
+    assert one.troubles == ("worker-0 on gpu7 died: no memory", "worker-1 refused: other weights")
     text = as_text([one], NOW)
     assert "aaa  glyphs  running (search)  50 %" in text
     assert "problems: 10 of 20 planned (4 computed, 6 from the ledger)" in text
