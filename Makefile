@@ -2,6 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= sweeps/configs/glyphs.yaml
+ON_ALL_CORES := -n auto --maxprocesses 4 --dist worksteal
 
 help: ## this list; PYTHON=... takes a Python of yours, else the newest here from 3.11 to 3.14, or one that uv brings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +17,7 @@ ui: environment ## browse the results in MLflow, on this machine only
 	$(BIN)/fpt ui $(CONFIG)
 
 test: environment ## the tests, some minutes
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(ON_ALL_CORES)
 
 test-all: environment ## the slow tests too
 	$(BIN)/pytest
