@@ -83,6 +83,8 @@ def dimensions(space: Mapping[str, Dimension], solver: str) -> dict[str, tuple[s
 
     Prompts only where a solver takes any, a rank only LoRA's, tokens only VPT's, nothing for frozen features.
     """
+    if solver not in SOLVERS:  # which the configuration refuses
+        return {}
     known = SOLVERS[solver]
     unread = {SOLVER, *(OF_SOLVERS - known.fields), *(() if known.steered else PROMPTING)}
     found: dict[str, tuple[str, Range | Choices]] = {}
