@@ -20,7 +20,7 @@ from fpt.problems.solving import solve as solve_problems
 from fpt.prompts.columnar import PositionPrompts
 from fpt.prompts.pyramids import PyramidPrompts
 from fpt.prompts.strategy import strategy_of
-from fpt.registry import ESTIMATED, check_name
+from fpt.registry import ESTIMATED, SOLVERS, check_name
 from fpt.solvers import Training
 
 
@@ -122,6 +122,7 @@ def _way(episodes: Sequence[Episode]) -> int:
 
 
 def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, Any]) -> Setting:
+    check_name("solver", solver, SOLVERS)
     of_training = {field.name for field in fields(Training)} - {"way"}
     of_setting = {field.name for field in fields(Setting)} - {"solver", "training", "seed"}
     for name in hyper_parameters:
