@@ -14,7 +14,7 @@ from sweeps.report.episode import picture_of_episode
 from sweeps.report.text import as_markdown, verdict
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Search, Sweep
-from sweeps.verdict.judge import Finding
+from sweeps.verdict.finding import Finding
 
 
 def draw_first_episode(sweep: Sweep, search: Search, winner: HyperParameters, store: Path, folder: Path) -> Picture:
