@@ -122,7 +122,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
                 session.note("phase", name="final evaluation")
                 winner = record.winner
-                episode = aside.submit(_first_episode, sweep, search, winner.values, session.store, folder)
+                episode = aside.submit(_first_episode, sweep, winner.values, session.store, folder)
                 finding = judge(sweep, search, session, record, progress)
             session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
@@ -140,11 +140,11 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     return finding, where, work
 
 
-def _first_episode(sweep: Sweep, search: Search, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
+def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
     """Drawn while workers judge, for torch and matplotlib take seconds to load."""
-    from sweeps.report.files import draw_first_episode
+    from sweeps.report.first_episode import draw_first_episode
 
-    return draw_first_episode(sweep, search, winner, store, folder)
+    return draw_first_episode(sweep, winner, store, folder)
 
 
 @contextmanager
