@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sweeps.data import data
-from sweeps.schema import sweep as configuration
+from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
 from sweeps.terminal import messages as terminal
 from sweeps.terminal.messages import (
@@ -69,9 +69,9 @@ def fpt(
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """As sweeps.schema.sweep.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
+    """As sweeps.schema.loading.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
     terminal.refuse_no_file(path)
-    return configuration.load(path, overrides)
+    return loading.load(path, overrides)
 
 
 @app.command(rich_help_panel=SEARCH)

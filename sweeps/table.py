@@ -17,7 +17,8 @@ from pipeline.opening import open_session
 from pipeline.session import Session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Row
-from sweeps.schema.sweep import MEAN, Sweep, Table
+from sweeps.schema.sweep import Sweep
+from sweeps.schema.table import MEAN, Table
 from sweeps.statistics.estimates import Estimate, estimate, holm, paired_difference, paired_p_value
 from sweeps.statistics.rows import accuracies_of
 from sweeps.sweep import parameters, recorded, sweep_identity

@@ -17,8 +17,9 @@ from pipeline.config import Dataset, Run, plain_run, with_hyper_parameters
 from pipeline.identity import METHOD_VERSION, Inputs, configuration_hash, hash_of, identity, packing_identity
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
+from sweeps.schema.loading import load
 from sweeps.schema.naming import setting_of
-from sweeps.schema.sweep import Sweep, load
+from sweeps.schema.sweep import Sweep
 from sweeps.tracking.store import tracking_uri
 
 SECTIONS = ("backbone", "episodes", "solver", "prompts")  # that a sweep's run in MLflow tells of, and a hash covers

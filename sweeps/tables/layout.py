@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline.config import Run
 from sweeps.report import markdown
-from sweeps.schema.sweep import MEAN
+from sweeps.schema.table import MEAN
 from sweeps.statistics.estimates import SURE, Estimate
 
 FIELDS = (

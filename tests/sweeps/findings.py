@@ -3,7 +3,7 @@
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.judge import BASELINE, Compared, Finding
 from tests.sweeps.tiny import CONFIG, TINY

@@ -16,7 +16,7 @@ from pipeline.config import plain_run
 from pipeline.identity import Found
 from pipeline.session import Session
 from sweeps import cli
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.statistics.estimates import Estimate
 from sweeps.table import (
     Pair,

@@ -9,7 +9,7 @@ from scipy import stats
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import METHOD_VERSION, configuration_hash, identity
 from pipeline.storage.ledger import Ledger
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.sweep import parameters
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, WITHOUT, answered, kept, refused, with_sets

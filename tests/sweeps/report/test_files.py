@@ -6,7 +6,7 @@ from PIL import Image
 from pipeline.config import plain_run
 from sweeps.report import files
 from sweeps.report.text import verdict
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from tests.sweeps.findings import SWEEP
 from tests.sweeps.report.charts.trials import findings
 

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pipeline.config import FROZEN, STEERED, plain_run
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.table import check_table, pairs_of, places_of
 from tests.sweeps.tiny import CONFIG, TINY
 

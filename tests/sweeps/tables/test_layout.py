@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.config import plain_run
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.statistics.estimates import Estimate
 from sweeps.tables.latex import as_latex
 from sweeps.tables.layout import FIELDS, Cell, as_markdown, as_records, as_table
