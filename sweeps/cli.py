@@ -135,7 +135,8 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from rich.console import Console
 
         from sweeps.table import make_table
-        from sweeps.tables.layout import as_records, as_table
+        from sweeps.tables.cells import as_records
+        from sweeps.tables.layout import as_table
 
         cells, files = make_table(wanted, address)
         console = Console(stderr=as_json, width=table_width(as_json))
