@@ -190,7 +190,7 @@ def show(
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        from sweeps.run import show as drawn
+        from sweeps.show import show as drawn
 
         result = drawn(wanted, episode, out, attention, images, most)
         _print(result["file"], result, as_json)
@@ -220,7 +220,7 @@ def bench(
             times = times_of_new_sweep(wanted)
             _print(str(times), times.as_json(), as_json)
             return
-        from sweeps.run import speed
+        from sweeps.bench import speed
 
         text, result = speed(wanted, stacks, repeats)
         print(text, file=sys.stderr if as_json else sys.stdout)
