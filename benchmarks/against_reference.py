@@ -22,13 +22,13 @@ from benchmarks import reference
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import load_backbone
 from fpt.backbones.memory import tune_allocator
-from fpt.backbones.precision import matrix_product_rate
+from fpt.backbones.product_rate import matrix_product_rate
 from fpt.bench import Shape, frozen_episodes, operations, random_pixels
 from fpt.heads.closed_form import Head, metaoptnet
 from fpt.problems.frozen import freeze_episodes
 from fpt.problems.solving import Gathered, Setting, solve
 from fpt.prompts.columnar import gather_evidence, prompts_from
-from fpt.solvers import Settings
+from fpt.solvers import Training
 
 LR, ALPHA, TAU, SEED = 5e-3, 0.5, 1.0, 0
 LAMBDAS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0)
@@ -66,10 +66,10 @@ def backbone_of(name: str) -> Backbone:
 def setting_of(case: Case) -> Setting:
     """What the released scripts run: `official` prompts, a MetaOptNet head, attention of all rows."""
     way = case.shape.way
-    training = Settings(
+    training = Training(
         way=way, blocks=case.blocks, epochs=case.epochs, batch=way, head="metaoptnet", temperature=1.0, rows="all"
     )
-    return Setting("lora", training, prompts="official", alpha=ALPHA, tau=TAU, patches=case.patches, rate=LR, seed=SEED)
+    return Setting("lora", training, variant="official", alpha=ALPHA, tau=TAU, patches=case.patches, lr=LR, seed=SEED)
 
 
 def pixels_of(case: Case, workers: int) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ def theirs(case: Case, workers: int) -> tuple[float, Tensor]:
             way=case.shape.way,
             blocks=case.blocks,
             epochs=case.epochs,
-            rate=LR,
+            lr=LR,
             alpha=ALPHA,
             tau=TAU,
             patches=case.patches,
@@ -169,7 +169,7 @@ def second_setting(repeats: int) -> str:
         gathered: Gathered = {}
         episodes = frozen_episodes(backbone, case.shape, support, query, setting)
         solve(backbone, episodes, [setting], 1, gathered)
-        known[blocks] = episodes, replace(setting, rate=1e-3), gathered
+        known[blocks] = episodes, replace(setting, lr=1e-3), gathered
     ratios = []
     for _ in range(repeats):
         times = {
@@ -238,8 +238,7 @@ def eight_trials(repeats: int) -> str:
     backbone, one = backbone_of(case.backbone), setting_of(case)
     support, query = random_pixels(backbone, case.shape, 1)
     eight = [
-        replace(one, lambda_=lambda_, alpha=0.1 * (i + 1), tau=0.5 * (i + 1), patches=4 + i)
-        for i, lambda_ in enumerate(LAMBDAS)
+        replace(one, lam=lam, alpha=0.1 * (i + 1), tau=0.5 * (i + 1), patches=4 + i) for i, lam in enumerate(LAMBDAS)
     ]
 
     def run(settings: Sequence[Setting]) -> None:

@@ -110,7 +110,7 @@ def solve_episode(
     way: int,
     blocks: int,
     epochs: int,
-    rate: float,
+    lr: float,
     alpha: float,
     tau: float,
     patches: int,
@@ -120,7 +120,7 @@ def solve_episode(
     net = episode_net(backbone, support, labels, seeds=seeds, way=way, blocks=blocks)
     target = prompts(net, support, labels, patches, backbone.prefix)
     batches = generator(*seeds, "batches")
-    optimiser = torch.optim.AdamW(net.trained(), lr=rate)
+    optimiser = torch.optim.AdamW(net.trained(), lr=lr)
     for _ in range(epochs):
         for chosen in torch.from_numpy(batches.permutation(len(labels))).split(way):
             optimiser.zero_grad()

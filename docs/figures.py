@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
 from fpt.problems.solving import Episodes, Setting, episode_evidence, prompts_of_all
-from fpt.prompts.columnar import VARIANTS, importance, top_patches
+from fpt.prompts.columnar import importance, top_patches, variant_named
 from fpt.prompts.localisation import chance, precision
 from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
@@ -54,8 +54,8 @@ def main() -> None:
 def draw_method(backbone: Any, episodes: Episodes, chosen: Setting, path: Path) -> None:
     """Rows: images; columns: the image and its key, attention, G, importance without G and with it, prompts."""
     evidence: Any = episode_evidence(backbone, episodes, chosen)
-    gradient = VARIANTS[chosen.prompts].rescale(evidence.gradient)
-    plain, fused = (importance(evidence.maps, gradient, lambda_) for lambda_ in (0.0, chosen.lambda_))
+    gradient = variant_named(chosen.variant).rescale(evidence.gradient)
+    plain, fused = (importance(evidence.maps, gradient, lam) for lam in (0.0, chosen.lam))
     mask = prompts_of_all(backbone, episodes, [chosen])[0].mask[0]
     without = top_patches(plain, int(mask[0].sum()))
     assert episodes.support_key is not None
@@ -64,7 +64,7 @@ def draw_method(backbone: Any, episodes: Episodes, chosen: Setting, path: Path) 
         "attention, last layer\n(mean over heads, rows)",
         "gradient term G\n(blue below 0)",
         "importance, λ = 0\n(attention alone)",
-        f"importance, λ = {chosen.lambda_:g}",
+        f"importance, λ = {chosen.lam:g}",
         f"position prompt:\nthe top {int(mask[0].sum())} patches",
     )
     figure = Figure(figsize=(10, 1.75 * len(SHOWN) + 0.4), layout="constrained")
@@ -101,7 +101,7 @@ def draw_lambda(backbone: Any, episodes: list[Episodes], chosen: Setting, path: 
     keys = [own.support_key[0] for own in episodes if own.support_key is not None]
     places = [value or LAMBDAS[1] / 4 for value in LAMBDAS]
     for patches, marker, colour in ((1, "o", "#009e73"), (3, "s", PROMPT_COLOUR), (8, "^", KEY_COLOUR)):
-        settings = [replace(chosen, lambda_=value, patches=patches) for value in LAMBDAS]
+        settings = [replace(chosen, lam=value, patches=patches) for value in LAMBDAS]
         found = [[100 * precision(one.mask[0], key) for one in prompts_of_all(backbone, own, settings)]
                  for own, key in zip(episodes, keys, strict=True)]  # fmt: skip
         means = [estimate(column) for column in zip(*found, strict=True)]

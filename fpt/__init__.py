@@ -1,11 +1,14 @@
 """Position prompts for few-shot classification with pre-trained vision transformers."""
 
-from fpt.backbones.backbone import Backbone
-from fpt.backbones.loading import load_backbone
-from fpt.interface import Episode, PyramidPrompts, Record, position_prompts, solve
-from fpt.prompts.columnar import PositionPrompts
-from fpt.prompts.loss import focus_loss
-from fpt.solvers import SOLVERS
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fpt.backbones.backbone import Backbone
+    from fpt.backbones.loading import load_backbone
+    from fpt.interface import Episode, PyramidPrompts, Record, position_prompts, solve
+    from fpt.prompts.columnar import PositionPrompts
+    from fpt.prompts.loss import focus_loss
+    from fpt.registry import SOLVERS
 
 __all__ = [
     "SOLVERS",
@@ -19,3 +22,30 @@ __all__ = [
     "position_prompts",
     "solve",
 ]
+
+# Loaded when first asked for: a configuration reads fpt.registry, and must not wait for torch.
+_WHERE = {
+    "SOLVERS": "fpt.registry",
+    "Backbone": "fpt.backbones.backbone",
+    "Episode": "fpt.interface",
+    "PositionPrompts": "fpt.prompts.columnar",
+    "PyramidPrompts": "fpt.interface",
+    "Record": "fpt.interface",
+    "focus_loss": "fpt.prompts.loss",
+    "load_backbone": "fpt.backbones.loading",
+    "position_prompts": "fpt.interface",
+    "solve": "fpt.interface",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

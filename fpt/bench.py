@@ -25,11 +25,13 @@ from torch.utils.flop_counter import flop_registry
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.memory import tune_allocator
-from fpt.backbones.precision import PRECISIONS, best_precision, matrix_product_rate, use_precision
+from fpt.backbones.precision import best_precision, use_precision
+from fpt.backbones.product_rate import matrix_product_rate
 from fpt.phases import measured, phase
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.solving import Episodes, Setting, solve
-from fpt.solvers import SOLVERS, STEERED, Settings
+from fpt.registry import PRECISIONS, SOLVERS
+from fpt.solvers import Training
 
 
 class _Counter(TorchDispatchMode):
@@ -196,10 +198,8 @@ def main() -> None:
     backbone = load_backbone(
         arguments.backbone, device=arguments.device, dtype=use_precision(precision, arguments.device)
     )
-    training = Settings(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
-    alpha = 1.0 if arguments.solver in STEERED else 0.0
-    patches = max(1, backbone.most_patches // 14)
-    setting = Setting(arguments.solver, training, prompts="scaled", alpha=alpha, patches=patches)
+    training = Training(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
+    setting = Setting(arguments.solver, training, patches=max(1, backbone.most_patches // 14))
     shape = Shape(arguments.way, arguments.shot, arguments.query)
     result = measure(backbone, shape, setting, arguments.episodes, arguments.stacks, arguments.repeats)
     print(as_text(result))

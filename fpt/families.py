@@ -68,6 +68,7 @@ FAMILIES: dict[str, int | None] = {
 }
 WAY = 2
 PATCHES = 2  # of each image or window
+VARIANT = "paper"
 SWITCHED_OFF = 1e-3
 NO_GRADIENT_TERM = "lambda must be 0"
 WORKING = ("model", "pixels", "kind", "layers", "prefix", "patches", "prompts", "LoRA with prompts", "linear probe")
@@ -143,7 +144,13 @@ def _prompts(backbone: Backbone, episode: Episode, lam: float) -> None:
     random = torch.Generator().manual_seed(1)
     head = torch.randn(WAY, backbone.dim, generator=random), torch.zeros(WAY)
     found = position_prompts(
-        backbone, episode.support_images, episode.support_labels, *head, lam=lam, patches=_patches(backbone)
+        backbone,
+        episode.support_images,
+        episode.support_labels,
+        *head,
+        lam=lam,
+        patches=_patches(backbone),
+        variant=VARIANT,
     )
     stages = (
         zip(found.importance, found.mask, strict=True)
@@ -174,7 +181,7 @@ def _patches(backbone: Backbone) -> int:
 
 
 def _logits(backbone: Backbone, episode: Episode, **how: Any) -> Tensor:
-    (record,) = solve(backbone, [episode], seed=0, epochs=1, lr=1e-3, **how)
+    (record,) = solve(backbone, [episode], seed=0, epochs=1, lr=1e-3, blocks=backbone.depth, variant=VARIANT, **how)
     return _finite(record.logits)
 
 

@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from fpt import defaults
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.solving import Episodes, Setting
 from fpt.problems.solving import solve as solve_problems
-from fpt.prompts.columnar import VARIANTS, PositionPrompts, gather_evidence, prompts_from
+from fpt.prompts.columnar import PositionPrompts, gather_evidence, prompts_from
 from fpt.prompts.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
-from fpt.solvers import Settings
-
-NAMES = {"lam": "lambda_", "lr": "rate", "variant": "prompts"}  # of hyper-parameters here and in Setting
+from fpt.registry import ESTIMATED, check_name
+from fpt.solvers import Training
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,17 @@ def position_prompts(
     head_weight: Float[Tensor, "way dim"],
     head_bias: Float[Tensor, " way"],
     *,
-    lam: float = 1.0,
-    patches: int = 14,
-    variant: str = "paper",
-    order: str | None = None,
+    lam: float = defaults.LAM,
+    patches: int = defaults.PATCHES,
+    variant: str = defaults.VARIANT,
+    order: str | None = defaults.ORDER,
 ) -> PositionPrompts | PyramidPrompts:
     """The key patches of labelled images under a linear classifier of the backbone's features.
 
     `patches` of each image, or of each window of a pyramid (which has no `order`; its gradient term is added where
     `lam` is not 0, but never for `official`). Raises ValueError for a variant, order or number that there is not.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)} but got {variant!r}")
+    check_name("variant", variant, ESTIMATED)
     labels = labels.to(backbone.device)
     head = tuple(wide(part.to(backbone.device, backbone.dtype))[None] for part in (head_weight, head_bias))
     one_problem = torch.zeros_like(labels)
@@ -99,11 +98,11 @@ def solve(
 ) -> list[Record]:
     """Solves episodes, those of one shape in stacks of `stack`; one record each, in order.
 
-    Hyper-parameters: lam, alpha, tau, patches, variant, order; lr, epochs, batch, blocks (all by default), head,
-    temperature, head_multiplier, rank, tokens, deep; layers, rows, heads. A solver ignores what it has no use for.
-    Raises ValueError for an unknown one, an unknown solver, or labels that are not 0 to way - 1.
+    Hyper-parameters: lam, alpha, tau, patches, variant, order; lr, epochs, batch, blocks, head, temperature,
+    head_multiplier, rank, tokens, deep; layers, rows, heads. What is left out is as in fpt/defaults.py, and a solver
+    ignores what it has no use for. Raises ValueError for an unknown one, an unknown solver, or labels that are not 0 to
+    way - 1.
     """
-    hyper_parameters = {"blocks": backbone.depth, **hyper_parameters}
     records: dict[int, Record] = {}
     places = sorted(range(len(episodes)), key=lambda i: _shape(episodes[i]))
     for _, group in groupby(places, key=lambda i: _shape(episodes[i])):
@@ -136,18 +135,17 @@ def _way(episodes: Sequence[Episode]) -> int:
 
 
 def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, Any]) -> Setting:
-    of_training = {field.name for field in fields(Settings)} - {"way"}
+    of_training = {field.name for field in fields(Training)} - {"way"}
     of_setting = {field.name for field in fields(Setting)} - {"solver", "training", "seed"}
-    training: dict[str, Any] = {}
-    setting: dict[str, Any] = {}
-    for name, value in hyper_parameters.items():
-        known = NAMES.get(name, name)
-        if known not in of_training | of_setting or name in NAMES.values():
-            here = {own: public for public, own in NAMES.items()}
-            allowed = sorted(here.get(own, own) for own in of_training | of_setting)
-            raise ValueError(f"hyper-parameters must be among {', '.join(allowed)} but got {name!r}")
-        (training if known in of_training else setting)[known] = value
-    return Setting(solver, Settings(way=way, **training), seed=seed, **setting)
+    for name in hyper_parameters:
+        if name not in of_training | of_setting:
+            allowed = ", ".join(sorted(of_training | of_setting))
+            raise ValueError(f"hyper-parameters must be among {allowed} but got {name!r}")
+    training, others = (
+        {name: value for name, value in hyper_parameters.items() if name in known}
+        for known in (of_training, of_setting)
+    )
+    return Setting(solver, Training(way=way, **training), seed=seed, **others)
 
 
 def _stacked(backbone: Backbone, episodes: Sequence[Episode], setting: Setting) -> Episodes:

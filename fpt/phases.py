@@ -1,11 +1,11 @@
 """Where the time of an episode goes: phases that note themselves while somebody measures."""
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-
-import torch
+from typing import Any
 
 PHASES = ("load", "prompts", "head", "fit", "queries")
 _measured: ContextVar[dict[str, float] | None] = ContextVar("measured", default=None)
@@ -39,5 +39,6 @@ def measured(names: Sequence[str] = PHASES) -> Iterator[dict[str, float]]:
 
 
 def _wait_for_device() -> None:
-    if torch.cuda.is_initialized():
+    torch: Any = sys.modules.get("torch")  # who has not loaded it has nothing on a device to wait for
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()

@@ -1,21 +1,30 @@
 """What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-# Solvers that take position prompts, as fpt.solvers.STEERED, and fields that are one solver's alone.
-STEERED = frozenset({"full", "vpt", "lora", "ssf"})
-OWN = {"rank": "lora", "tokens": "vpt", "deep": "vpt"}
+from fpt import defaults
+from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS
+from pipeline.data.sources.catalogue import SOURCES
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 HyperParameters = dict[str, float | int | str | bool]
 
-# Solvers that read features alone, as fpt.solvers.FROZEN: a trial reads this file, and must not wait for torch.
-FROZEN = frozenset({"knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet"})
+
+def one_of(names: Collection[str]) -> AfterValidator:
+    """Refuses all other names than these, which are read when a value is checked."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise PydanticCustomError("one_of", "Input should be one of {names}", {"names": ", ".join(names)})
+        return name
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):
@@ -32,19 +41,7 @@ class Dataset(Section):
     as the paper's code has it. `small_classes`: those with fewer than shot + query images.
     """
 
-    source: Literal[
-        "glyphs",
-        "folder",
-        "table",
-        "lists",
-        "cub",
-        "cars",
-        "places",
-        "plantae",
-        "aircraft",
-        "pets",
-        "packed",
-    ] = "glyphs"
+    source: Annotated[str, one_of(SOURCES)] = "glyphs"
     path: str | None = None
     images_per_class: Positive = 30
     distractors: Annotated[int, Field(ge=0, le=6)] = 2
@@ -73,7 +70,7 @@ class BackboneName(Section):
     name: str = "vit_micro_glyphs"
     weights: bool | str = True
     image_size: Positive | None = None
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    precision: Annotated[str, one_of(("auto", *PRECISIONS))] = "auto"
 
 
 class Episodes(Section):
@@ -90,19 +87,17 @@ class Episodes(Section):
 class Solver(Section):
     """`batch` 0 takes the whole support set in every step; `blocks` is how many of the last blocks are adapted."""
 
-    name: Literal[
-        "knn", "ridge", "svm", "protonet", "r2d2", "metaoptnet", "linear_probe", "full", "vpt", "lora", "ssf"
-    ] = "lora"
-    head: Literal["protonet", "r2d2", "metaoptnet", "zero", "random"] = "protonet"
-    temperature: Rate = 1.0
-    head_multiplier: Rate = 20.0
-    lr: Rate = 5e-3
-    epochs: Annotated[int, Field(ge=0)] = 10
-    batch: Annotated[int, Field(ge=0)] = 0
-    blocks: Positive = 1
-    rank: Positive = 4  # LoRA's
-    tokens: Positive = 10  # VPT's: in every adapted block if `deep`, else in the first
-    deep: bool = True
+    name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
+    head: Annotated[str, one_of(HEADS)] = defaults.HEAD
+    temperature: Rate = defaults.TEMPERATURE
+    head_multiplier: Rate = defaults.HEAD_MULTIPLIER
+    lr: Rate = defaults.LR
+    epochs: Annotated[int, Field(ge=0)] = defaults.EPOCHS
+    batch: Annotated[int, Field(ge=0)] = defaults.BATCH
+    blocks: Positive = defaults.BLOCKS
+    rank: Positive = defaults.RANK  # LoRA's
+    tokens: Positive = defaults.TOKENS  # VPT's: in every adapted block if `deep`, else in the first
+    deep: bool = defaults.DEEP
 
 
 class Prompts(Section):
@@ -112,15 +107,15 @@ class Prompts(Section):
     product of layers: null for the variant's own.
     """
 
-    variant: Literal["paper", "scaled", "official", "masks"] = "scaled"
-    order: Literal["paper", "rollout"] | None = None
-    lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 1.0
-    alpha: Annotated[float, Field(ge=0)] = 1.0
-    tau: Rate = 1.0
-    patches: Positive = 6
-    layers: Positive = 1
-    rows: Literal["patches", "all", "class"] = "patches"
-    heads: Literal["mean", "each"] = "mean"
+    variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
+    order: Annotated[str, one_of(ORDERS)] | None = defaults.ORDER
+    lam: Annotated[float, Field(ge=0, alias="lambda")] = defaults.LAM
+    alpha: Annotated[float, Field(ge=0)] = defaults.ALPHA
+    tau: Rate = defaults.TAU
+    patches: Positive = defaults.PATCHES
+    layers: Positive = defaults.LAYERS
+    rows: Annotated[str, one_of(ROWS)] = defaults.ROWS
+    heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
 
 
 class Compute(Section):

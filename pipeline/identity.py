@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from pipeline.config import FROZEN, OWN, STEERED, Dataset, Run
+from fpt.registry import SOLVERS
+from pipeline.config import Dataset, Run
 
 # Raise it when the method changes results: rows of another version are never reused.
 METHOD_VERSION = 3
@@ -50,14 +51,11 @@ class Found:
 def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
     """All that can change a result, and nothing else: what a configuration hash covers."""
     episodes = run.episodes.model_dump(exclude={"count"})
-    solver = run.solver.model_dump()
-    if run.solver.name in FROZEN:
-        solver = {"name": run.solver.name}
-    elif run.solver.name == "linear_probe":
-        solver = {key: value for key, value in solver.items() if key not in ("blocks", *OWN)}
-    else:
-        solver = {key: value for key, value in solver.items() if OWN.get(key, run.solver.name) == run.solver.name}
-    steered = run.solver.name in STEERED and run.prompts.alpha > 0
+    known = SOLVERS[run.solver.name]
+    solver = {key: value for key, value in run.solver.model_dump().items() if key == "name" or key in known.fields}
+    if known.version is not None:  # of a package of its own, which METHOD_VERSION does not count
+        solver["version"] = known.version
+    steered = known.steered and run.prompts.alpha > 0
     prompts = run.prompts.model_dump(by_alias=True) if steered else None
     if prompts and run.prompts.variant == "masks":
         prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}

@@ -162,12 +162,13 @@ def _short(name: str) -> str:
 
 def _listed(src: Path, kind: str | None, seed: int, all_novel: bool) -> tuple[Any, dict[str, dict[str, int]]]:
     """The listing with its splits, and how large its classes are."""
+    from fpt.registry import check_name
     from pipeline.config import Dataset
     from pipeline.data.listed import class_sizes, listing_of
-    from pipeline.data.sources.catalogue import SOURCES, detect
+    from pipeline.data.sources.catalogue import detect, listed
 
-    if kind is not None and kind not in SOURCES:
-        raise ValueError(f"--source must be one of {', '.join(SOURCES)} but got {kind!r}")
+    if kind is not None:
+        check_name("--source", kind, listed())
     asked = {"source": kind or detect(src), "path": str(src), "split_seed": seed, "all_novel": all_novel}
     listing = listing_of(Dataset.model_validate(asked))
     return listing, class_sizes(listing)

@@ -5,8 +5,9 @@ from typing import Any
 
 from fpt.backbones.loading import load_backbone
 from fpt.figures.episode import ATTENTION
+from fpt.registry import SOLVERS
 from pipeline.checks import check_run
-from pipeline.config import STEERED, plain_run
+from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.storage.folder import Home
 from sweeps.report.episode import IMAGES, MOST, MOST_ALLOWED, as_json, draw_solved, solved_episode
@@ -27,9 +28,10 @@ def show(
     if not 1 <= most <= MOST_ALLOWED:
         raise ValueError(f"--most must be from 1 to {MOST_ALLOWED} but got {most}")
     check_run(run)
-    if run.solver.name not in STEERED or run.prompts.alpha == 0:
+    if not SOLVERS[run.solver.name].steered or run.prompts.alpha == 0:
+        steered = ", ".join(sorted(name for name, solver in SOLVERS.items() if solver.steered))
         raise ValueError(
-            f"solver.name must be one that takes prompts ({', '.join(sorted(STEERED))}), and prompts.alpha above 0, "
+            f"solver.name must be one that takes prompts ({steered}), and prompts.alpha above 0, "
             f"for a picture of them but got {run.solver.name} and {run.prompts.alpha:g}"
         )
     if path.suffix.lower() != ".png":

@@ -43,7 +43,7 @@ class Backbone:
     """A frozen transformer whose attention layers were found by running it on noise.
 
     `layers` are all of them, lowest first; `stages` the indices of the layers of each scale (one scale: a columnar
-    transformer, whose T tokens are `prefix` ones and `patches`). Raises ValueError, saying why, for a model that
+    transformer, whose T tokens are `prefix` ones and `grid_patches`). Raises ValueError, saying why, for a model that
     cannot work. `image_size` in pixels is what the model says where it is left out.
     """
 
@@ -81,7 +81,7 @@ class Backbone:
             for windows, tokens in (self.layers[stage[-1]].size for stage in self.stages)
         ]
         self.prefix, self.grid = (0, (0, 0)) if self.pyramid else _tokens_of(model, self.layers[-1])
-        self.patches = self.grid[0] * self.grid[1]
+        self.grid_patches = self.grid[0] * self.grid[1]
         self.weights: Matched | None = None  # how a local file's met the model's
         self._per_image: set[nn.Module] | None = None
         self._cuts: dict[int, str] = {}
@@ -102,7 +102,7 @@ class Backbone:
     def target_shapes(self) -> list[tuple[int, ...]]:
         """Of what one image's attention is trained towards at each scale: (patches,), or (windows, patches)."""
         if not self.pyramid:
-            return [(self.patches,)]
+            return [(self.grid_patches,)]
         ends = (self.layers[stage[-1]] for stage in self.stages)
         return [(end.windows, end.tokens - prefix) for end, prefix in zip(ends, self.stage_prefixes, strict=True)]
 

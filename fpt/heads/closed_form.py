@@ -2,7 +2,7 @@
 
 # S problems, B support images, W ways, D dimensions
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fpt.heads.svm_dual import dual_variables
 from fpt.randomness import generator
+from fpt.registry import HEADS, check_name, load
 
 Head = tuple[Float[Tensor, "stack way dim"], Float[Tensor, "stack way"]]
 RIDGE = 50.0  # as in the paper's released code
@@ -79,15 +80,6 @@ def random(seeds: Sequence[tuple[int, int]], way: int, dim: int, temperature: fl
     return head_SWD[..., :-1], head_SWD[..., -1]
 
 
-HEADS: dict[str, Callable[[Tensor, Tensor, int, float], Head]] = {
-    "protonet": protonet,
-    "r2d2": r2d2,
-    "metaoptnet": metaoptnet,
-    "zero": zero,
-}
-HEAD_NAMES = (*HEADS, "random")
-
-
 def named_head(
     name: str,
     features: Float[Tensor, "stack support dim"],
@@ -97,11 +89,11 @@ def named_head(
     seeds: Sequence[tuple[int, int]],
 ) -> Head:
     """The head called `name`; `seeds` are the (seed, episode) of each problem. Raises ValueError for an unknown one."""
-    if name not in HEAD_NAMES:
-        raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {name!r}")
+    check_name("head", name, HEADS)
     if name == "random":
         return random(seeds, way, features.shape[2], temperature, features)
-    return HEADS[name](features, labels, way, temperature)
+    head: Head = load(HEADS[name])(features, labels, way, temperature)
+    return head
 
 
 def scores(features: Float[Tensor, "stack images dim"], head: Head) -> Float[Tensor, "stack images way"]:

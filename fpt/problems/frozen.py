@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fpt.backbones.backbone import Backbone, Images
-from fpt.solvers import STEERED
+from fpt.registry import SOLVERS
 from fpt.solvers.contract import AT_ONCE
 
 
@@ -59,7 +59,7 @@ def reads_frozen_queries(solver: str, masks: bool) -> bool:
     """Whether the whole frozen backbone must see queries: for a solver that leaves it frozen, and where masks tell how
     much of its attention was on the key entity before. Else they need not go further than the adapted blocks.
     """
-    return solver not in STEERED or masks
+    return SOLVERS[solver].frozen_features or masks
 
 
 @torch.no_grad()

@@ -12,20 +12,21 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from fpt import defaults
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.memory import held_by, out_of_memory
-from fpt.heads.closed_form import HEAD_NAMES, named_head
+from fpt.heads.closed_form import named_head
 from fpt.phases import phase
 from fpt.problems.frozen import Frozen, reads_frozen_queries
-from fpt.prompts.columnar import VARIANTS, Evidence, gather_evidence, prompts_from, uniform_target
+from fpt.prompts.columnar import Evidence, gather_evidence, prompts_from, uniform_target, variant_named
 from fpt.prompts.localisation import attention_on_key, chance, precision
 from fpt.prompts.pyramids import StageEvidence, gather_stage_evidence, stage_prompts, takes_gradient
-from fpt.solvers import SOLVERS, STEERED
-from fpt.solvers.contract import AT_ONCE, Settings, Stack
+from fpt.registry import HEADS, MASKS, SOLVERS, VARIANTS, check_name
+from fpt.solvers import solver_named
+from fpt.solvers.contract import AT_ONCE, Stack, Training
 
 KEPT = 24  # times what enters it, that an adapted block keeps for the way back: its inner width is up to 4
 ON_GPU, ON_CPU = 64, 8  # most problems in a stack
-PROMPTS = (*VARIANTS, "masks")  # "masks": the true key patches, a yardstick where the data has them
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ class Setting:
     """One hyper-parameter setting. `alpha` 0 means no prompts."""
 
     solver: str
-    training: Settings
-    prompts: str = "paper"
-    order: str | None = None  # of the product of layers; None: the variant's own
-    lambda_: float = 1.0
-    alpha: float = 0.0
-    tau: float = 1.0
-    patches: int = 1
-    rate: float = 5e-3
-    seed: int = 0
+    training: Training
+    variant: str = defaults.VARIANT
+    order: str | None = defaults.ORDER
+    lam: float = defaults.LAM
+    alpha: float = defaults.ALPHA
+    tau: float = defaults.TAU
+    patches: int = defaults.PATCHES
+    lr: float = defaults.LR
+    seed: int = defaults.SEED
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def solve(
     `stack` is how many problems are solved together at most, 0 for as many as fit the device; it is halved `halvings`
     times to begin with, and where memory runs out, which changes no prediction. `gathered` is filled, and used where it
     has been filled for the same episodes before.
-    Raises ValueError for an unknown solver or kind of prompts, or masks that the data does not have.
+    Raises ValueError for an unknown solver, head or variant, or masks that the data does not have.
     """
     for setting in settings:
         _check(setting, episodes)
@@ -120,7 +121,7 @@ def solve(
     return [[outcomes[i, episode] for episode in range(count)] for i in range(len(settings))]
 
 
-def fitting_stack(episodes: Episodes, training: Settings) -> int:
+def fitting_stack(episodes: Episodes, training: Training) -> int:
     """How many problems a device's memory holds while they are trained; on a CPU no more than its caches like.
 
     By all of the device's memory, not by what is free, so that a rerun has the same stacks.
@@ -133,20 +134,17 @@ def fitting_stack(episodes: Episodes, training: Settings) -> int:
 
 
 def _check(setting: Setting, episodes: Episodes) -> None:
-    if setting.solver not in SOLVERS:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)} but got {setting.solver!r}")
-    if setting.training.head not in HEAD_NAMES:
-        raise ValueError(f"head must be one of {', '.join(HEAD_NAMES)} but got {setting.training.head!r}")
-    if setting.prompts not in PROMPTS:
-        raise ValueError(f"prompts must be one of {', '.join(PROMPTS)} but got {setting.prompts!r}")
+    check_name("solver", setting.solver, SOLVERS)
+    check_name("head", setting.training.head, HEADS)
+    check_name("variant", setting.variant, VARIANTS)
     masks = episodes.query_key is not None
     assert episodes.query.seen is not None or not reads_frozen_queries(setting.solver, masks), "queries were not frozen"
-    if setting.prompts == "masks" and episodes.support_key is None:
-        raise ValueError("prompts must not be masks for data without masks of its key entities")
+    if setting.variant == MASKS and episodes.support_key is None:
+        raise ValueError("variant must not be masks for data without masks of its key entities")
 
 
 def _steered(setting: Setting) -> bool:
-    return setting.solver in STEERED and setting.alpha > 0
+    return SOLVERS[setting.solver].steered and setting.alpha > 0
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def prompts_of_all(
     for setting in settings:
         if not _steered(setting):
             prompts.append(_no_prompts(backbone, episodes))
-        elif setting.prompts == "masks":
+        elif setting.variant == MASKS:
             assert episodes.support_key is not None
             mask = episodes.support_key
             prompts.append(Prompted(mask, [uniform_target(episodes.support.features, mask)]))
@@ -182,21 +180,21 @@ def prompts_of_all(
 
 def _no_prompts(backbone: Backbone, episodes: Episodes) -> Prompted:
     lead, like = episodes.labels.shape, episodes.support.features
-    mask = torch.zeros(*lead, backbone.patches, dtype=torch.bool, device=like.device)
+    mask = torch.zeros(*lead, backbone.grid_patches, dtype=torch.bool, device=like.device)
     return Prompted(mask, [like.new_zeros(*lead, *shape) for shape in backbone.target_shapes])
 
 
 def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
     """Settings of one key share their evidence."""
-    how, training = VARIANTS[setting.prompts], setting.training
-    of_stages = setting.prompts == "official", takes_gradient(setting.prompts, setting.lambda_)
+    how, training = variant_named(setting.variant), setting.training
+    of_stages = setting.variant == "official", takes_gradient(setting.variant, setting.lam)
     family = of_stages if backbone.pyramid else (how.heads, how.centred)
     return training.head, training.temperature, training.way, setting.seed, _score_multiplier(setting), *family
 
 
 def _score_multiplier(setting: Setting) -> float:
     """Of the initial head's, for what prompts are made from: the released code takes the head as it is trained."""
-    return setting.training.head_multiplier if setting.prompts == "official" else 1.0
+    return setting.training.head_multiplier if setting.variant == "official" else 1.0
 
 
 def episode_evidence(backbone: Backbone, episodes: Episodes, setting: Setting) -> Evidence | list[StageEvidence]:
@@ -216,11 +214,11 @@ def episode_evidence(backbone: Backbone, episodes: Episodes, setting: Setting) -
         problem_of = torch.arange(len(labels), device=labels.device).repeat_interleave(support)
         head = weight[chosen] * multiplier, bias[chosen] * multiplier
         if backbone.pyramid:
-            with_gradient = takes_gradient(setting.prompts, setting.lambda_)
-            scored = backbone, images, labels.flatten(), head, problem_of, setting.prompts
+            with_gradient = takes_gradient(setting.variant, setting.lam)
+            scored = backbone, images, labels.flatten(), head, problem_of, setting.variant
             parts.append(gather_stage_evidence(*scored, with_gradient))
         else:
-            parts.append([gather_evidence(backbone, images, labels.flatten(), head, problem_of, setting.prompts)])
+            parts.append([gather_evidence(backbone, images, labels.flatten(), head, problem_of, setting.variant)])
     if backbone.pyramid:
         return [_joined_evidence(of_stage) for of_stage in zip(*parts, strict=True)]
     joined: Evidence = _joined_evidence([of_all for (of_all,) in parts])
@@ -238,9 +236,9 @@ def _estimated(
 ) -> Prompted:
     lead = episodes.labels.shape
     if isinstance(evidence, Evidence):
-        found = prompts_from(evidence, setting.prompts, setting.lambda_, setting.patches, setting.order)
+        found = prompts_from(evidence, setting.variant, setting.lam, setting.patches, setting.order)
         return Prompted(found.mask.unflatten(0, lead), [found.target.unflatten(0, lead)])
-    stages = [stage_prompts(stage, setting.prompts, setting.lambda_, setting.patches) for stage in evidence]
+    stages = [stage_prompts(stage, setting.variant, setting.lam, setting.patches) for stage in evidence]
     none = _no_prompts(backbone, episodes)
     return Prompted(none.mask, [stage.target.unflatten(0, lead) for stage in stages])
 
@@ -268,7 +266,7 @@ def stack_of(
         ],
         alpha=per_problem([setting.alpha if _steered(setting) else 0.0 for setting in chosen]),
         tau=per_problem([setting.tau for setting in chosen]),
-        rate=per_problem([setting.rate for setting in chosen]),
+        lr=per_problem([setting.lr for setting in chosen]),
         seeds=[
             (setting.seed, episodes.indices[episode]) for setting, (_, episode) in zip(chosen, members, strict=True)
         ],
@@ -284,7 +282,7 @@ def _solve_stack(
 ) -> list[Outcome]:
     first = settings[members[0][0]]
     stack = stack_of(episodes, settings, prompts, members)
-    solution = SOLVERS[first.solver](backbone, stack, first.training)
+    solution = solver_named(first.solver)(backbone, stack, first.training)
     labels = episodes.query_labels[[episode for _, episode in members]]
     right_SQ = (solution.scores.argmax(-1) == labels).cpu().numpy()
     finite_S = solution.scores.isfinite().all(-1).all(-1).tolist()

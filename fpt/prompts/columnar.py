@@ -19,11 +19,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fpt import defaults
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head, scores
+from fpt.registry import ESTIMATED, ORDERS, check_name, load
 
-ORDERS = ("paper", "rollout")
 DROPPED = 0.9  # of each fused row, in the released code
 SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
 
@@ -136,11 +137,16 @@ def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
     return weight / weight.sum(-1, keepdim=True) * mask.sum(-1, keepdim=True)
 
 
-VARIANTS = {
-    "paper": Variant("mean", "paper", False, unscaled, rectified, uniform_target),
-    "scaled": Variant("mean", "paper", False, scaled, rectified, uniform_target),
-    "official": Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target),
-}
+PAPER = Variant("mean", "paper", False, unscaled, rectified, uniform_target)
+SCALED = Variant("mean", "paper", False, scaled, rectified, uniform_target)
+OFFICIAL = Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target)
+
+
+def variant_named(name: str) -> Variant:
+    """The variant called `name`. Raises ValueError for an unknown one."""
+    check_name("variant", name, ESTIMATED)
+    variant: Variant = load(ESTIMATED[name])
+    return variant
 
 
 def gather_evidence(
@@ -149,17 +155,17 @@ def gather_evidence(
     labels: Int[Tensor, " images"],
     head: Head,
     problem_of: Int[Tensor, " images"],
-    variant: str = "paper",
+    variant: str,
 ) -> Evidence:
     """Attention of every layer and G of each image, before it is rescaled.
 
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
-    top, how = backbone.depth - 1, VARIANTS[variant]
+    top, how = backbone.depth - 1, variant_named(variant)
     kind = torch.promote_types(backbone.dtype, torch.float32)
     maps = torch.empty(
-        len(images), backbone.depth, backbone.patches, backbone.patches, dtype=kind, device=backbone.device
+        len(images), backbone.depth, backbone.grid_patches, backbone.grid_patches, dtype=kind, device=backbone.device
     )
     with torch.no_grad(), keep_maps(maps[:, :top], how.heads):
         tokens = backbone.lower(images, top)
@@ -191,7 +197,7 @@ def own_scores(
 def importance(
     maps: Float[Tensor, "images layers patches patches"],
     component: Float[Tensor, "images patches"],
-    lambda_: float,
+    lam: float,
     order: str = "paper",
     fuse: Callable[[Tensor], Tensor] = rectified,
 ) -> Float[Tensor, "images patches"]:
@@ -201,24 +207,23 @@ def importance(
     matrices, O(L N^2). `order: rollout` multiplies L ... 1 instead (arXiv:2005.00928).
     Raises ValueError for an unknown order.
     """
-    if order not in ORDERS:
-        raise ValueError(f"order must be one of {', '.join(ORDERS)} but got {order!r}")
-    images, layers, patches, _ = maps.shape
-    row_B1N = torch.full((images, 1, patches), 1 / patches, dtype=maps.dtype, device=maps.device)
+    check_name("order", order, ORDERS)
+    images, layers, count, _ = maps.shape
+    row_B1N = torch.full((images, 1, count), 1 / count, dtype=maps.dtype, device=maps.device)
     for layer in range(layers) if order == "paper" else reversed(range(layers)):
-        fused_BNN = fuse(maps[:, layer] + lambda_ * component[:, None])
+        fused_BNN = fuse(maps[:, layer] + lam * component[:, None])
         weight_B1N = row_B1N / (1 + fused_BNN.sum(-1))[:, None]
         row_B1N = weight_B1N + weight_B1N @ fused_BNN
     return row_B1N[:, 0]
 
 
 def prompts_from(
-    evidence: Evidence, variant: str, lambda_: float, patches: int, order: str | None = None
+    evidence: Evidence, variant: str, lam: float, patches: int, order: str | None = defaults.ORDER
 ) -> PositionPrompts:
     """The position prompts of each image, from its evidence. `order` None is the variant's own."""
-    how = VARIANTS[variant]
+    how = variant_named(variant)
     component = how.rescale(evidence.gradient)
-    of_each = importance(evidence.maps, component, lambda_, order or how.order, how.fuse)
+    of_each = importance(evidence.maps, component, lam, order or how.order, how.fuse)
     mask = top_patches(of_each, patches)
     return PositionPrompts(of_each, mask, how.target(of_each, mask), component)
 

@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fpt import defaults
 from fpt.backbones.attention import AttentionCall
-
-ROWS = ("patches", "all", "class")
-HEADS = ("mean", "each")
+from fpt.registry import ROWS, STEERED_HEADS, check_name
 
 
 def log_attention_to(
@@ -31,7 +30,9 @@ def log_attention_to(
 
 
 def focus_loss(
-    logits: Float[Tensor, "images *heads rows patches"], target: Float[Tensor, "images patches"], tau: float
+    logits: Float[Tensor, "images *heads rows patches"],
+    target: Float[Tensor, "images patches"],
+    tau: float = defaults.TAU,
 ) -> Float[Tensor, ""]:
     """Minus R, mean over images (the paper's Eq. 6, a mean for its sum): what alpha multiplies.
 
@@ -49,18 +50,16 @@ def concentration(
     targets: Sequence[Float[Tensor, "images ..."]],
     tau: Float[Tensor, " images"],
     prefixes: Sequence[int],
-    rows: str = "patches",
-    heads: str = "mean",
+    rows: str = defaults.ROWS,
+    heads: str = defaults.HEADS,
 ) -> Float[Tensor, " images"]:
     """R of each image, summed over `calls`, each with its own target (images x windows x patches for a pyramid).
 
     `rows` are the queries that are pulled: those of patches, all tokens', or [CLS] alone. `heads`: the mean of their
     logits, or each head on its own. Raises ValueError for unknown ones.
     """
-    if rows not in ROWS:
-        raise ValueError(f"rows must be one of {', '.join(ROWS)} but got {rows!r}")
-    if heads not in HEADS:
-        raise ValueError(f"heads must be one of {', '.join(HEADS)} but got {heads!r}")
+    check_name("rows", rows, ROWS)
+    check_name("heads", heads, STEERED_HEADS)
     total = torch.zeros_like(tau)
     for call, target, prefix in zip(calls, targets, prefixes, strict=True):
         chosen = {"patches": slice(prefix, None), "all": slice(0, None), "class": slice(0, 1)}[rows]

@@ -18,7 +18,7 @@ from fpt.backbones.attention import listen, wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.backbones.structure import dim_first, tokens_first
 from fpt.heads.closed_form import Head
-from fpt.prompts.columnar import VARIANTS, PositionPrompts, first_component, own_scores, top_patches
+from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches, variant_named
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class StageEvidence:
     gradient: Float[Tensor, "images windows patches"] | None
 
 
-def takes_gradient(variant: str, lambda_: float) -> bool:
+def takes_gradient(variant: str, lam: float) -> bool:
     """Whether a pyramid's prompts have a gradient term: the released code's never do."""
-    return variant != "official" and lambda_ > 0
+    return variant != "official" and lam > 0
 
 
 def gather_stage_evidence(
@@ -78,7 +78,7 @@ def gather_stage_evidence(
     return evidence
 
 
-def stage_prompts(evidence: StageEvidence, variant: str, lambda_: float, patches: int) -> PositionPrompts:
+def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: int) -> PositionPrompts:
     """The prompts of one stage, images x windows x patches: the `patches` most important of each window.
 
     The target is binary for `official`, as in the released code, and sums to 1 in each window otherwise.
@@ -86,8 +86,8 @@ def stage_prompts(evidence: StageEvidence, variant: str, lambda_: float, patches
     scores = evidence.received
     component = torch.zeros_like(scores) if evidence.gradient is None else evidence.gradient
     if evidence.gradient is not None:
-        component = VARIANTS[variant].rescale(component.flatten(1)).view_as(component)
-        scores = scores + lambda_ * component
+        component = variant_named(variant).rescale(component.flatten(1)).view_as(component)
+        scores = scores + lam * component
     mask = top_patches(scores, patches)
     target = mask.to(scores.dtype) / (1 if variant == "official" else patches)
     return PositionPrompts(scores, mask, target, component)

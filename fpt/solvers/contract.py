@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fpt import defaults
 from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
 
@@ -36,7 +37,7 @@ class Stack:
     targets: Sequence[Float[Tensor, "stack support ..."]]
     alpha: Float[Tensor, " stack"]
     tau: Float[Tensor, " stack"]
-    rate: Float[Tensor, " stack"]
+    lr: Float[Tensor, " stack"]
     seeds: Sequence[tuple[int, int]]  # (seed, episode) of each problem
 
     @property
@@ -45,24 +46,24 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Training:
     """What all problems of a stack share. `temperature` divides the initial head's scores; the head is trained as
     `head_multiplier` times itself, its scores divided by as much, so that a step of Adam moves it less.
     """
 
     way: int
-    blocks: int = 1
-    epochs: int = 10
-    batch: int = 0  # images of a mini-batch; 0 for the whole support set
-    head: str = "protonet"
-    temperature: float = 1.0
-    head_multiplier: float = 20.0
-    rank: int = 4  # of LoRA's updates
-    tokens: int = 10  # that VPT adds, to every adapted block if `deep`, else to the first
-    deep: bool = True
-    layers: int = 1  # steered, from the top
-    rows: str = "patches"
-    heads: str = "mean"
+    blocks: int = defaults.BLOCKS
+    epochs: int = defaults.EPOCHS
+    batch: int = defaults.BATCH
+    head: str = defaults.HEAD
+    temperature: float = defaults.TEMPERATURE
+    head_multiplier: float = defaults.HEAD_MULTIPLIER
+    rank: int = defaults.RANK
+    tokens: int = defaults.TOKENS
+    deep: bool = defaults.DEEP
+    layers: int = defaults.LAYERS
+    rows: str = defaults.ROWS
+    heads: str = defaults.HEADS
 
 
 @dataclass(frozen=True)
@@ -90,31 +91,31 @@ def part(stack: Stack, problems: slice) -> Stack:
     return Stack(**values, targets=[target[problems] for target in stack.targets])
 
 
-def initial_head(stack: Stack, settings: Settings) -> Head:
+def initial_head(stack: Stack, training: Training) -> Head:
     """The head that the solver starts from. Raises ValueError for an unknown head."""
     return named_head(
-        settings.head, stack.support_features, stack.labels, settings.way, settings.temperature, stack.seeds
+        training.head, stack.support_features, stack.labels, training.way, training.temperature, stack.seeds
     )
 
 
-def takes_whole_sets(stack: Stack, settings: Settings) -> bool:
+def takes_whole_sets(stack: Stack, training: Training) -> bool:
     """Whether every step takes the whole support set."""
-    return settings.batch == 0 or settings.batch >= stack.labels.shape[1]
+    return training.batch == 0 or training.batch >= stack.labels.shape[1]
 
 
-def mini_batches(stack: Stack, settings: Settings) -> Iterator[Int[Tensor, "stack batch"] | slice]:
+def mini_batches(stack: Stack, training: Training) -> Iterator[Int[Tensor, "stack batch"] | slice]:
     """Indices into each problem's support set, for all steps; a full slice where a mini-batch is the whole set.
 
     The order is each problem's own, a pure function of its (seed, episode). A last short mini-batch is kept.
     """
-    if takes_whole_sets(stack, settings):
-        for _ in range(settings.epochs):
+    if takes_whole_sets(stack, training):
+        for _ in range(training.epochs):
             yield slice(None)
         return
     generators = [generator(seed, episode, "batches") for seed, episode in stack.seeds]
-    for _ in range(settings.epochs):
+    for _ in range(training.epochs):
         order = torch.from_numpy(np.stack([random.permutation(stack.labels.shape[1]) for random in generators]))
-        yield from order.to(stack.labels.device).split(settings.batch, dim=1)
+        yield from order.to(stack.labels.device).split(training.batch, dim=1)
 
 
 def take(tensor: Tensor, chosen: Tensor | slice) -> Tensor:

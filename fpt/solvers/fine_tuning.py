@@ -17,9 +17,9 @@ from fpt.prompts.loss import concentration
 from fpt.solvers.adapters import computed_once
 from fpt.solvers.contract import (
     AT_ONCE,
-    Settings,
     Solution,
     Stack,
+    Training,
     head_scores,
     initial_head,
     mini_batches,
@@ -34,7 +34,7 @@ Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
 def fine_tune(
     backbone: Backbone,
     stack: Stack,
-    settings: Settings,
+    training: Training,
     adapter: Sequence[Tensor],
     applied: AbstractContextManager[None],
     optimiser: Optimiser = AdamW,
@@ -47,18 +47,18 @@ def fine_tune(
     before the patches; `unmoved` are modules whose input depends on nothing but the images of a step. Nothing else gets
     a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
     """
-    start = backbone.depth - settings.blocks
+    start = backbone.depth - training.blocks
     with phase("head"):
-        head = starting_head(stack, settings)
+        head = starting_head(stack, training)
     leaves = [leaf.requires_grad_() for leaf in (*adapter, *head)]
-    stepper = optimiser(leaves, stack.rate)
+    stepper = optimiser(leaves, stack.lr)
     steered = is_steered(stack)
     with applied:
-        with phase("fit"), computed_once(unmoved if takes_whole_sets(stack, settings) else ()):
-            for chosen in mini_batches(stack, settings):
+        with phase("fit"), computed_once(unmoved if takes_whole_sets(stack, training) else ()):
+            for chosen in mini_batches(stack, training):
                 loss_S = losses(
                     backbone,
-                    settings,
+                    training,
                     head,
                     take(stack.support_tokens, chosen),
                     take(stack.labels, chosen),
@@ -69,13 +69,13 @@ def fine_tune(
                 )
                 stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
         with phase("queries"):
-            return predict(backbone, stack, start, head, settings, backbone.prefix + added_tokens)
+            return predict(backbone, stack, start, head, training, backbone.prefix + added_tokens)
 
 
-def starting_head(stack: Stack, settings: Settings) -> Head:
+def starting_head(stack: Stack, training: Training) -> Head:
     """The initial head, `head_multiplier` times itself."""
-    weight, bias = initial_head(stack, settings)
-    return weight * settings.head_multiplier, bias * settings.head_multiplier
+    weight, bias = initial_head(stack, training)
+    return weight * training.head_multiplier, bias * training.head_multiplier
 
 
 def is_steered(stack: Stack) -> bool:
@@ -85,7 +85,7 @@ def is_steered(stack: Stack) -> bool:
 
 def losses(
     backbone: Backbone,
-    settings: Settings,
+    training: Training,
     head: Head,
     tokens: Float[Tensor, "stack batch ..."],
     labels: Int[Tensor, "stack batch"],
@@ -95,11 +95,11 @@ def losses(
     prefix: int,
 ) -> Float[Tensor, " stack"]:
     """Mean over a mini-batch of cross-entropy - alpha R, of each problem. No `targets`: cross-entropy alone."""
-    start = backbone.depth - settings.blocks
+    start = backbone.depth - training.blocks
     size, images = labels.shape
-    watched, chosen, prefixes = _steered_layers(backbone, settings, prefix) if targets else (0, [], [])
-    passed = backbone.upper(tokens.flatten(0, 1), start, watched=watched, class_row_only=settings.rows == "class")
-    logits_SBW = head_scores(passed.features.unflatten(0, (size, images)), head, settings.head_multiplier)
+    watched, chosen, prefixes = _steered_layers(backbone, training, prefix) if targets else (0, [], [])
+    passed = backbone.upper(tokens.flatten(0, 1), start, watched=watched, class_row_only=training.rows == "class")
+    logits_SBW = head_scores(passed.features.unflatten(0, (size, images)), head, training.head_multiplier)
     loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels, reduction="none")
     if targets:
         per_call = list(targets[-len(chosen) :]) if backbone.pyramid else list(targets) * len(chosen)
@@ -108,36 +108,36 @@ def losses(
             [target.flatten(0, 1) for target in per_call],
             tau.repeat_interleave(images),
             prefixes,
-            settings.rows,
-            settings.heads,
+            training.rows,
+            training.heads,
         ).unflatten(0, (size, images))
         share = 1 if backbone.pyramid else 1 / len(chosen)  # stages add up, layers are averaged
         loss_SB = loss_SB - alpha[:, None] * share * pulled_SB
     return loss_SB.mean(1)
 
 
-def _steered_layers(backbone: Backbone, settings: Settings, prefix: int) -> tuple[int, list[int], list[int]]:
+def _steered_layers(backbone: Backbone, training: Training, prefix: int) -> tuple[int, list[int], list[int]]:
     """How many layers to watch, which of those are pulled, and the tokens before the patches in each.
 
     Of a pyramid, the last layer of every stage that is adapted; else the last `layers`.
     """
-    if settings.rows == "class" and not backbone.has_class_token:
+    if training.rows == "class" and not backbone.has_class_token:
         raise ValueError("rows must be patches or all for a backbone without a [CLS] token but got 'class'")
     if not backbone.pyramid:
-        return settings.layers, list(range(settings.layers)), [prefix] * settings.layers
-    start = backbone.depth - settings.blocks
+        return training.layers, list(range(training.layers)), [prefix] * training.layers
+    start = backbone.depth - training.blocks
     ends = [(stage[-1], before) for stage, before in zip(backbone.stages, backbone.stage_prefixes, strict=True)]
     adapted = [(last - start, before) for last, before in ends if last >= start]
-    return settings.blocks, [last for last, _ in adapted], [before for _, before in adapted]
+    return training.blocks, [last for last, _ in adapted], [before for _, before in adapted]
 
 
 @torch.no_grad()
-def predict(backbone: Backbone, stack: Stack, start: int, head: Head, settings: Settings, prefix: int) -> Solution:
+def predict(backbone: Backbone, stack: Stack, start: int, head: Head, training: Training, prefix: int) -> Solution:
     """Scores of the queries by the adapted backbone, and its [CLS] attention. Some queries of each at a time."""
     scores, attention = [], []
     for tokens in stack.query_tokens.split(max(1, AT_ONCE // stack.size), dim=1):
         passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
         shape = tokens.shape[:2]
-        scores.append(head_scores(passed.features.unflatten(0, shape), head, settings.head_multiplier))
+        scores.append(head_scores(passed.features.unflatten(0, shape), head, training.head_multiplier))
         attention.append(backbone.class_attention(passed, prefix).unflatten(0, shape))
     return Solution(torch.cat(scores, 1), torch.cat(attention, 1))

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head
-from fpt.solvers.contract import Settings, Solution, Stack, mini_batches, part, take
+from fpt.solvers.contract import Solution, Stack, Training, mini_batches, part, take
 from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
 from fpt.solvers.optimisers import AdamW
 
@@ -21,18 +21,18 @@ COPIES = 6  # of the weights: themselves, their gradient, two moments, and two w
 CPU_BUDGET = 4 * 2**30  # bytes
 
 
-def full(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def full(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """Full fine-tuning of the last `blocks` blocks and the norm above them; AdamW.
 
     As many problems at once as there is memory for weights of their own (down to one after the other): each problem's
     result is the same.
     """
-    weights = {name: weight.detach() for name, weight in backbone.parameters_of_blocks(settings.blocks).items()}
+    weights = {name: weight.detach() for name, weight in backbone.parameters_of_blocks(training.blocks).items()}
     each = COPIES * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
     free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET
     together = max(1, free // each)
     solved = [
-        _together(backbone, part(stack, slice(first, first + together)), settings, weights)
+        _together(backbone, part(stack, slice(first, first + together)), training, weights)
         for first in range(0, stack.size, together)
     ]
     return Solution(
@@ -41,34 +41,34 @@ def full(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     )
 
 
-def _together(backbone: Backbone, stack: Stack, settings: Settings, weights: dict[str, Tensor]) -> Solution:
+def _together(backbone: Backbone, stack: Stack, training: Training, weights: dict[str, Tensor]) -> Solution:
     names, count = list(weights), len(weights)
     leaves = [wide(weight).expand(stack.size, *weight.shape).clone() for weight in weights.values()]
-    leaves += starting_head(stack, settings)
-    optimiser, steered = AdamW(leaves, stack.rate), is_steered(stack)
+    leaves += starting_head(stack, training)
+    optimiser, steered = AdamW(leaves, stack.lr), is_steered(stack)
 
     def loss(
         own: Sequence[Tensor], tokens: Tensor, labels: Tensor, targets: list[Tensor], alpha: Tensor, tau: Tensor
     ) -> Tensor:
         batch = (tokens[None], labels[None], [target[None] for target in targets], alpha[None], tau[None])
         loss_1: Tensor = _with_weights(
-            backbone, names, own[:count], losses, settings, _head(own[count:]), *batch, backbone.prefix
+            backbone, names, own[:count], losses, training, _head(own[count:]), *batch, backbone.prefix
         )
         return loss_1[0]
 
     gradients = torch.vmap(grad(loss), randomness="error")
-    for chosen in mini_batches(stack, settings):
+    for chosen in mini_batches(stack, training):
         targets = [take(target, chosen) for target in stack.targets] if steered else []
         batch = (take(stack.support_tokens, chosen), take(stack.labels, chosen), targets, stack.alpha, stack.tau)
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule
             optimiser.step(gradients(leaves, *batch))
-    start = backbone.depth - settings.blocks
+    start = backbone.depth - training.blocks
     solved = []
     for problem in range(stack.size):
         own = [leaf[problem] for leaf in leaves]
         one = part(stack, slice(problem, problem + 1))
         head = _head(own[count:])
-        solved.append(_with_weights(backbone, names, own[:count], predict, one, start, head, settings, backbone.prefix))
+        solved.append(_with_weights(backbone, names, own[:count], predict, one, start, head, training, backbone.prefix))
     return Solution(torch.cat([one.scores for one in solved]), torch.cat([one.query_attention for one in solved]))
 
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from fpt.backbones.backbone import Backbone
 from fpt.phases import phase
 from fpt.solvers.contract import (
-    Settings,
     Solution,
     Stack,
+    Training,
     frozen_queries,
     head_scores,
     initial_head,
@@ -18,18 +18,18 @@ from fpt.solvers.contract import (
 from fpt.solvers.optimisers import Sgd
 
 
-def linear_probe(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def linear_probe(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """Cross-entropy by SGD with momentum, as in the paper's released code. Attention is not trained: no prompts."""
     queries, attention = frozen_queries(stack)
     with phase("head"):
-        leaves = [(part * settings.head_multiplier).requires_grad_() for part in initial_head(stack, settings)]
+        leaves = [(part * training.head_multiplier).requires_grad_() for part in initial_head(stack, training)]
     head = (leaves[0], leaves[1])
-    optimiser = Sgd(leaves, stack.rate)
+    optimiser = Sgd(leaves, stack.lr)
     with phase("fit"):
-        for chosen in mini_batches(stack, settings):
-            logits_SBW = head_scores(take(stack.support_features, chosen), head, settings.head_multiplier)
+        for chosen in mini_batches(stack, training):
+            logits_SBW = head_scores(take(stack.support_features, chosen), head, training.head_multiplier)
             labels_SB = take(stack.labels, chosen)
             loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels_SB, reduction="none")
             optimiser.step(torch.autograd.grad(loss_SB.mean(1).sum(), leaves))
     with phase("queries"), torch.no_grad():
-        return Solution(head_scores(queries, head, settings.head_multiplier), attention)
+        return Solution(head_scores(queries, head, training.head_multiplier), attention)

@@ -8,21 +8,21 @@ from fpt.backbones.backbone import Backbone
 from fpt.backbones.class_row import is_plain
 from fpt.randomness import generator
 from fpt.solvers.adapters import attention_projections, lora_applied, lora_start
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Solution, Stack, Training
 from fpt.solvers.fine_tuning import fine_tune
 
 
-def lora(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def lora(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685). AdamW on adapters and head.
 
     Raises ValueError for a backbone whose attention has no linear projections.
     """
-    projections = attention_projections(backbone, backbone.depth - settings.blocks)
+    projections = attention_projections(backbone, backbone.depth - training.blocks)
     generators = [generator(seed, episode, "adapter") for seed, episode in stack.seeds]
-    adapters = lora_start(projections, settings.rank, generators, stack.support_features)
+    adapters = lora_start(projections, training.rank, generators, stack.support_features)
     leaves = [part for adapter in adapters for part in adapter]
     applied = lora_applied(projections, adapters)
-    return fine_tune(backbone, stack, settings, leaves, applied, unmoved=_before_any_update(backbone, settings.blocks))
+    return fine_tune(backbone, stack, training, leaves, applied, unmoved=_before_any_update(backbone, training.blocks))
 
 
 def _before_any_update(backbone: Backbone, blocks: int) -> list[nn.Module]:

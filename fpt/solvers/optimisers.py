@@ -16,13 +16,13 @@ class AdamW:
     def __init__(
         self,
         parameters: Sequence[Tensor],
-        rate: Float[Tensor, " stack"],
+        lr: Float[Tensor, " stack"],
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
         self.parameters, self.betas, self.epsilon, self.weight_decay = parameters, betas, epsilon, weight_decay
-        self.rates = [_per_problem(rate, parameter) for parameter in parameters]
+        self.lrs = [_per_problem(lr, parameter) for parameter in parameters]
         self.first = [torch.zeros_like(parameter) for parameter in parameters]
         self.second = [torch.zeros_like(parameter) for parameter in parameters]
         self.steps = 0
@@ -32,14 +32,14 @@ class AdamW:
         self.steps += 1
         fast, slow = self.betas
         first_correction, second_correction = 1 - fast**self.steps, 1 - slow**self.steps
-        for parameter, rate, first, second, gradient in zip(
-            self.parameters, self.rates, self.first, self.second, gradients, strict=True
+        for parameter, lr, first, second, gradient in zip(
+            self.parameters, self.lrs, self.first, self.second, gradients, strict=True
         ):
-            parameter.mul_(1 - rate * self.weight_decay)
+            parameter.mul_(1 - lr * self.weight_decay)
             first.lerp_(gradient, 1 - fast)
             second.mul_(slow).addcmul_(gradient, gradient, value=1 - slow)
             denominator = (second / second_correction).sqrt_().add_(self.epsilon)
-            parameter.sub_(rate / first_correction * first / denominator)
+            parameter.sub_(lr / first_correction * first / denominator)
 
 
 class Sgd:
@@ -48,14 +48,14 @@ class Sgd:
     def __init__(
         self,
         parameters: Sequence[Tensor],
-        rate: Float[Tensor, " stack"],
+        lr: Float[Tensor, " stack"],
         momentum: float = 0.9,
         dampening: float = 0.9,
         weight_decay: float = 1e-3,
     ) -> None:
         self.parameters, self.momentum, self.weight_decay = parameters, momentum, weight_decay
         self.dampening = dampening
-        self.rates = [_per_problem(rate, parameter) for parameter in parameters]
+        self.lrs = [_per_problem(lr, parameter) for parameter in parameters]
         self.velocity: list[Tensor] = []
 
     @torch.no_grad()
@@ -69,9 +69,9 @@ class Sgd:
                 velocity.mul_(self.momentum).add_(gradient, alpha=1 - self.dampening)
         else:
             self.velocity = decayed
-        for parameter, rate, velocity in zip(self.parameters, self.rates, self.velocity, strict=True):
-            parameter.sub_(rate * velocity)
+        for parameter, lr, velocity in zip(self.parameters, self.lrs, self.velocity, strict=True):
+            parameter.sub_(lr * velocity)
 
 
-def _per_problem(rate: Tensor, parameter: Tensor) -> Tensor:
-    return rate.to(parameter).view(-1, *[1] * (parameter.ndim - 1))
+def _per_problem(lr: Tensor, parameter: Tensor) -> Tensor:
+    return lr.to(parameter).view(-1, *[1] * (parameter.ndim - 1))

@@ -4,10 +4,10 @@ from functools import partial
 
 from fpt.backbones.backbone import Backbone
 from fpt.solvers.classical import classified
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Solution, Stack, Training
 
 
-def ridge(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def ridge(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """scikit-learn's classifier by regression onto -1 and 1, alpha 1 as in the paper's released code."""
     from sklearn.linear_model import RidgeClassifier  # a second that workers of other solvers need not wait
 

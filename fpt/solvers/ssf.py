@@ -2,16 +2,16 @@
 
 from fpt.backbones.backbone import Backbone
 from fpt.solvers.adapters import scale_and_shift_start, scaled_and_shifted
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Solution, Stack, Training
 from fpt.solvers.fine_tuning import fine_tune
 
 
-def ssf(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def ssf(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """SSF, Lian et al., NeurIPS 2022 (arXiv:2210.08823), Eq. 3, from scale 1 and shift 0. AdamW on both and the head.
 
     After the linear layers and norms of the adapted blocks, and the norm above them.
     """
-    modules = backbone.modules_of_blocks(backbone.depth - settings.blocks, ("linear", "norm"))
+    modules = backbone.modules_of_blocks(backbone.depth - training.blocks, ("linear", "norm"))
     pairs = scale_and_shift_start(modules, stack.size, stack.support_features)
     leaves = [part for pair in pairs for part in pair]
-    return fine_tune(backbone, stack, settings, leaves, scaled_and_shifted(modules, pairs))
+    return fine_tune(backbone, stack, training, leaves, scaled_and_shifted(modules, pairs))

@@ -4,10 +4,10 @@ from functools import partial
 
 from fpt.backbones.backbone import Backbone
 from fpt.solvers.classical import classified
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Solution, Stack, Training
 
 
-def svm(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def svm(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """scikit-learn's classifier, C 1 as in the paper's released code; pairs of classes vote, confidence breaks ties."""
     from sklearn.svm import SVC  # a second that workers of other solvers need not wait
 

@@ -8,12 +8,12 @@ import torch
 from fpt.backbones.backbone import Backbone
 from fpt.randomness import generator
 from fpt.solvers.adapters import tokens_inserted
-from fpt.solvers.contract import Settings, Solution, Stack
+from fpt.solvers.contract import Solution, Stack, Training
 from fpt.solvers.fine_tuning import fine_tune
 from fpt.solvers.optimisers import Sgd
 
 
-def vpt(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
+def vpt(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     """Visual prompt tuning, Jia et al., ECCV 2022 (arXiv:2203.12119). SGD on tokens and head.
 
     Deep: every adapted block has its own `tokens`, dropped behind it (Eq. 5 to 7). Shallow: the first adapted block has
@@ -22,21 +22,21 @@ def vpt(backbone: Backbone, stack: Stack, settings: Settings) -> Solution:
     """
     if backbone.pyramid or not backbone.has_class_token:
         raise ValueError("solver vpt must have a columnar backbone with a [CLS] token to put its tokens behind")
-    start = backbone.depth - settings.blocks
-    groups = settings.blocks if settings.deep else 1
+    start = backbone.depth - training.blocks
+    groups = training.blocks if training.deep else 1
     patch = backbone.image_size // backbone.grid[0]
     dim = stack.support_tokens.shape[-1]
     bound = sqrt(6 / (3 * patch**2 + dim))
     drawn = np.stack(
         [
-            generator(seed, episode, "adapter").uniform(-bound, bound, (groups, settings.tokens, dim))
+            generator(seed, episode, "adapter").uniform(-bound, bound, (groups, training.tokens, dim))
             for seed, episode in stack.seeds
         ]
     )
     tokens_SGPD = torch.from_numpy(drawn).to(stack.support_features)
-    inserted = tokens_inserted(backbone.blocks[start:], tokens_SGPD, backbone.prefix, settings.deep)
+    inserted = tokens_inserted(backbone.blocks[start:], tokens_SGPD, backbone.prefix, training.deep)
     try:
-        return fine_tune(backbone, stack, settings, [tokens_SGPD], inserted, Sgd, settings.tokens)
+        return fine_tune(backbone, stack, training, [tokens_SGPD], inserted, Sgd, training.tokens)
     except RuntimeError as error:
         if "size" not in str(error) and "shape" not in str(error):
             raise

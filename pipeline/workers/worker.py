@@ -16,7 +16,8 @@ from fpt.problems.frozen import Frozen, reads_frozen_queries
 from fpt.problems.solving import Episodes as EpisodeTensors
 from fpt.problems.solving import Outcome, Setting, solve
 from fpt.prompts.localisation import key_patches
-from fpt.solvers import STEERED, Settings
+from fpt.registry import SOLVERS
+from fpt.solvers import Training
 from pipeline.config import Episodes, Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore
@@ -141,7 +142,7 @@ def setting(run: Run) -> Setting:
     solver, prompts = run.solver, run.prompts
     return Setting(
         solver=solver.name,
-        training=Settings(
+        training=Training(
             way=run.episodes.way,
             blocks=solver.blocks,
             epochs=solver.epochs,
@@ -156,13 +157,13 @@ def setting(run: Run) -> Setting:
             rows=prompts.rows,
             heads=prompts.heads,
         ),
-        prompts=prompts.variant,
+        variant=prompts.variant,
         order=prompts.order,
-        lambda_=prompts.lambda_,
-        alpha=prompts.alpha if solver.name in STEERED else 0.0,
+        lam=prompts.lam,
+        alpha=prompts.alpha if SOLVERS[solver.name].steered else 0.0,
         tau=prompts.tau,
         patches=prompts.patches,
-        rate=solver.lr,
+        lr=solver.lr,
         seed=run.episodes.seed,
     )
 

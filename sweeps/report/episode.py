@@ -16,7 +16,8 @@ from fpt.heads.closed_form import scores
 from fpt.problems.frozen import joined
 from fpt.problems.solving import prompts_of_all, stack_of
 from fpt.prompts.localisation import attention_on_key, precision
-from fpt.solvers import FROZEN, SOLVERS
+from fpt.registry import SOLVERS
+from fpt.solvers import solver_named
 from fpt.solvers.contract import initial_head
 from pipeline.config import Run
 from pipeline.data.sampler import sampler_of
@@ -84,12 +85,12 @@ def solved_episode(run: Run, store_path: Path, index: int) -> SolvedEpisode:
     # Asked about its own support images too, the fine-tuned model shows where it looks in them.
     asked = replace(episodes, query=joined([episodes.query, episodes.support], lambda both: torch.cat(both, 1)))
     stack = stack_of(asked, [chosen], prompts, [(0, 0)])
-    solution = SOLVERS[chosen.solver](backbone, stack, chosen.training)
+    solution = solver_named(chosen.solver)(backbone, stack, chosen.training)
     queries, labels = len(drawn.query), episodes.query_labels[0]
     predicted = solution.scores[0, :queries].argmax(-1)
     finite = bool(solution.scores[0, :queries].isfinite().all())
     start = None
-    if chosen.solver not in FROZEN:
+    if SOLVERS[chosen.solver].trained:
         first = scores(episodes.query.features, initial_head(stack, chosen.training))[0].argmax(-1)
         start = _share(first == labels)
     class_of = {int(row): name for name, rows in classes.items() for row in rows}

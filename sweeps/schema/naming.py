@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.config import FROZEN, Run
+from fpt.registry import SOLVERS
+from pipeline.config import Run
 
 USUAL = frozenset({"name", "lambda", "alpha", "tau", "patches", "lr"})
 
@@ -17,7 +18,7 @@ def setting_name(run: Run, searched: Iterable[str] = ()) -> str:
 def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> str:
     """The same of a description, as the ledger keeps it: `prompts` is None without them."""
     solver, prompts = described["solver"], described["prompts"]
-    if solver["name"] in FROZEN:
+    if solver["name"] in SOLVERS and not SOLVERS[solver["name"]].trained:
         return f"{solver['name']} · frozen features"
     parts = [solver["name"]]
     if prompts is None:
@@ -27,7 +28,8 @@ def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> st
     else:
         parts.append(f"lambda {prompts['lambda']:.3g} · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
         parts.append(f"P {prompts['patches']}")
-    parts.append(f"lr {solver['lr']:.3g}")
+    if "lr" in solver:
+        parts.append(f"lr {solver['lr']:.3g}")
     for name in sorted(set(searched) - USUAL):
         value = (prompts or {}).get(name, solver.get(name))
         if value is not None:

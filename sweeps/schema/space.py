@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal
 import optuna
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pipeline.config import FROZEN, OWN, STEERED, HyperParameters, Section
+from fpt.registry import OF_SOLVERS, SOLVERS
+from pipeline.config import HyperParameters, Prompts, Section
 
 STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
+PROMPTING = frozenset(field.alias or name for name, field in Prompts.model_fields.items())
 SOLVER = "name"  # of `solver`, where a search may choose it
 
 
@@ -81,12 +83,11 @@ def dimensions(space: Mapping[str, Dimension], solver: str) -> dict[str, tuple[s
 
     Prompts only where a solver takes any, a rank only LoRA's, tokens only VPT's, nothing for frozen features.
     """
+    known = SOLVERS[solver]
+    unread = {SOLVER, *(OF_SOLVERS - known.fields), *(() if known.steered else PROMPTING)}
     found: dict[str, tuple[str, Range | Choices]] = {}
     for name in sorted(space, key=lambda name: name != "alpha"):
-        prompting = name == "alpha" or name in STEERING
-        if name == SOLVER or solver in FROZEN or OWN.get(name, solver) != solver:
-            continue
-        if prompting and solver not in STEERED:
+        if name in unread:
             continue
         entry = space[name]
         if isinstance(entry, dict):

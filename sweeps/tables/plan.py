@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from itertools import product
 
-from pipeline.config import FROZEN, STEERED, Run, plain_run
+from fpt.registry import SOLVERS
+from pipeline.config import Run, plain_run
 from sweeps.schema.sweep import Sweep
 from sweeps.schema.table import Table
 
@@ -50,8 +51,8 @@ def pairs_of(place: Place, table: Table) -> list[Pair]:
         without, prompted = (
             table.run(place.run, place.backbone, place.dataset, label, shot, prompts) for prompts in (False, True)
         )
-        frozen, steered = without.solver.name in FROZEN, without.solver.name in STEERED
-        runs = (without, prompted) if steered and prompted.prompts.alpha > 0 else (without,)
-        episodes = table.episodes.closed_form if frozen else table.episodes.fine_tuned
+        solver = SOLVERS[without.solver.name]
+        runs = (without, prompted) if solver.steered and prompted.prompts.alpha > 0 else (without,)
+        episodes = table.episodes.fine_tuned if solver.trained else table.episodes.closed_form
         pairs.append(Pair(label, runs, episodes))
     return pairs

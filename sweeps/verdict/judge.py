@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite
 
-from pipeline.config import FROZEN, HyperParameters, Run, plain_run, with_hyper_parameters
+from fpt.registry import SOLVERS
+from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Final, Search, Sweep
@@ -173,7 +174,8 @@ def _compared_settings(
     if sweep.final.masks and best.prompts.alpha > 0:
         settings["true masks"] = with_hyper_parameters(best, {"variant": "masks"})
     head = best.solver.head  # what fine-tuning starts from is the yardstick for it
-    settings["frozen features"] = with_hyper_parameters(best, {"name": head if head in FROZEN else "protonet"})
+    frozen = head if head in SOLVERS and not SOLVERS[head].trained else "protonet"
+    settings["frozen features"] = with_hyper_parameters(best, {"name": frozen})
     return settings
 
 

@@ -7,14 +7,14 @@ from fpt.backbones.backbone import Backbone
 from fpt.bench import Shape, as_text, measure, operations
 from fpt.phases import measured, phase
 from fpt.problems.solving import Setting
-from fpt.solvers import Settings
+from fpt.solvers import Training
 
 SHAPE = Shape(way=2, shot=1, query=2)
 
 
 def forward_by_hand(backbone: Backbone, dim: int, tokens: int, patch: int) -> int:
     """Multiply-adds of a plain ViT whose top block computes [CLS] alone, by way of the tokens, times two."""
-    embedding = backbone.patches * 3 * patch**2 * dim
+    embedding = backbone.grid_patches * 3 * patch**2 * dim
     full = 12 * tokens * dim**2 + 2 * tokens**2 * dim
     heads = backbone.blocks[-1].attn.num_heads
     top = 12 * dim**2 + 2 * heads * tokens * dim  # each head has its own view of all dimensions of the tokens
@@ -23,21 +23,23 @@ def forward_by_hand(backbone: Backbone, dim: int, tokens: int, patch: int) -> in
 
 def test_operations_of_frozen_features_are_those_of_a_forward_pass(small_model):
     backbone = Backbone(small_model("vit"))
-    found = operations(backbone, SHAPE, Setting("knn", Settings(way=2)))
+    found = operations(backbone, SHAPE, Setting("knn", Training(way=2)))
     images = SHAPE.way * (SHAPE.shot + SHAPE.query)
     assert found == pytest.approx(images * forward_by_hand(backbone, 48, 5, 16), rel=5e-3)
 
 
 def test_operations_grow_with_every_step_by_the_same(backbone):
     def after(epochs):
-        return operations(backbone, SHAPE, Setting("lora", Settings(way=2, blocks=2, epochs=epochs), alpha=1.0))
+        return operations(
+            backbone, SHAPE, Setting("lora", Training(way=2, blocks=2, epochs=epochs), variant="paper", patches=1)
+        )
 
     first, second, third = (after(epochs) for epochs in (1, 2, 3))
     assert third - second == second - first > 0
 
 
 def test_a_measurement_adds_up(backbone):
-    setting = Setting("lora", Settings(way=2, blocks=1, epochs=1), alpha=1.0)
+    setting = Setting("lora", Training(way=2, blocks=1, epochs=1), variant="paper", patches=1)
     result = measure(backbone, SHAPE, setting, episodes=2, stacks=[1, 2], repeats=1)
     assert set(result["phases"]) == {"load", "prompts", "head", "fit", "queries", "overhead"}
     assert all(result["phases"][name] > 0 for name in ("load", "prompts", "head", "fit", "queries"))

@@ -109,13 +109,13 @@ def test_scores_that_are_not_finite_are_no_accuracy(small):
     ("options", "message"),
     [
         ({"solver": "magic"}, "solver must be one of knn, .* but got 'magic'"),
-        ({"variant": "own"}, "prompts must be one of paper, scaled, official, masks but got 'own'"),
+        ({"variant": "own"}, "variant must be one of paper, scaled, official, masks but got 'own'"),
         ({"patches": 5}, "patches must be from 1 to 4 but got 5"),
         ({"order": "reverse"}, "order must be one of paper, rollout but got 'reverse'"),
         ({"head": "tail"}, "head must be one of .* but got 'tail'"),
         ({"lamda": 1.0}, "hyper-parameters must be among alpha, .*lam, .* but got 'lamda'"),
         ({"lambda_": 1.0}, "hyper-parameters must be among .* but got 'lambda_'"),
-        ({"variant": "masks"}, "prompts must not be masks for data without masks"),
+        ({"variant": "masks"}, "variant must not be masks for data without masks"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -1,10 +1,7 @@
-from typing import get_args
-
 import pytest
 from pydantic import ValidationError
 
-from fpt.heads.closed_form import HEAD_NAMES
-from fpt.solvers import FROZEN, SOLVERS, STEERED
+from fpt.registry import HEADS, OF_SOLVERS, SOLVERS
 from pipeline import config
 from pipeline.config import Run, plain_run, with_hyper_parameters
 
@@ -15,16 +12,14 @@ def made(**sections):
 
 
 def test_solvers_and_heads_are_those_of_the_method():
-    fields = config.Solver.model_fields
-    assert set(get_args(fields["name"].annotation)) == set(SOLVERS)
-    assert set(get_args(fields["head"].annotation)) == set(HEAD_NAMES)
-    assert config.FROZEN == FROZEN
-    assert config.STEERED == STEERED
+    for field, names in (("name", SOLVERS), ("head", HEADS)):
+        assert [getattr(made(solver={field: name}).solver, field) for name in names] == list(names)
+    assert set(config.Solver.model_fields) == OF_SOLVERS | {"name"}
 
 
 def test_hyper_parameters_go_where_they_belong():
     run = with_hyper_parameters(made(), {"lambda": 3, "alpha": 0, "patches": 2, "lr": 0.5, "name": "protonet"})
-    assert (run.prompts.lambda_, run.prompts.alpha, run.prompts.patches) == (3.0, 0.0, 2)
+    assert (run.prompts.lam, run.prompts.alpha, run.prompts.patches) == (3.0, 0.0, 2)
     assert (run.solver.lr, run.solver.name) == (0.5, "protonet")
     assert run == made(prompts={"lambda": 3, "alpha": 0, "patches": 2}, solver={"lr": 0.5, "name": "protonet"})
     assert with_hyper_parameters(made(), {}) == made()

@@ -1,6 +1,6 @@
 import pytest
 
-from fpt.solvers import FROZEN, SOLVERS, STEERED
+from fpt.registry import SOLVERS
 from pipeline import identity
 from pipeline.config import Compute, Run
 from pipeline.identity import Found, Inputs
@@ -102,7 +102,7 @@ def test_without_prompts_nothing_about_them_counts(section, field):
 
 
 @pytest.mark.parametrize(("section", "field"), OF_PROMPTS)
-@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - STEERED))
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if not SOLVERS[name].steered])
 def test_prompts_count_only_for_solvers_that_take_them(solver, section, field):
     named = {"name": solver}
     assert hash_with(section, field, solver=named) == hash_of(made(solver=named))
@@ -119,7 +119,7 @@ def test_true_masks_hang_on_nothing_that_estimates_them(section, field):
 def test_solvers_hang_on_what_they_read(solver):
     fields = set(OTHERS["solver"]) - {"name"}
     matter = {field for field in fields if OWN.get(field, solver) == solver}
-    if solver in FROZEN:
+    if not SOLVERS[solver].trained:
         matter = set()
     elif solver == "linear_probe":
         matter -= {"blocks"}

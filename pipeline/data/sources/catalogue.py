@@ -1,70 +1,107 @@
-"""Where users' images come from: each source lists what a data set holds in the layout in which it is distributed."""
+"""Where users' images come from: each source lists what a data set holds in the layout in which it is distributed.
+
+Configurations read their names here, so that this file is quick to load: a source's code is loaded when it is used.
+Installed packages add sources through the entry-point group `fpt.sources`, whose members are the functions that list;
+CONTRIBUTING.md shows one.
+"""
 
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data.sources.benchmarks import aircraft, cars, cub, pets
-from pipeline.data.sources.folders import folder
+from fpt.registry import Registry, check_name, load
 from pipeline.data.sources.listing import Listing
-from pipeline.data.sources.lists import lists
-from pipeline.data.sources.places import places
-from pipeline.data.sources.plantae import plantae
-from pipeline.data.sources.tables import TABLE_SUFFIXES, is_table, table
 
-SOURCES: dict[str, Callable[[Path], Listing]] = {
-    "folder": folder,
-    "table": table,
-    "lists": lists,
-    "cub": cub,
-    "cars": cars,
-    "places": places,
-    "plantae": plantae,
-    "aircraft": aircraft,
-    "pets": pets,
-}
 
-# What only one source has, in root or in the folder that its archive unpacks to.
-SIGNS = {
-    "lists": ("base.json", "novel.json", "all.json"),
-    "cub": ("image_class_labels.txt", "CUB_200_2011/image_class_labels.txt"),
-    "cars": (
-        "devkit/cars_meta.mat",
-        "cars_annos.mat",
-        "stanford_cars/devkit/cars_meta.mat",
-        "stanford_cars/cars_annos.mat",
-    ),
-    "aircraft": ("data/images_variant_*.txt", "fgvc-aircraft-2013b/data/images_variant_*.txt"),
-    "pets": ("annotations/trimaps", "oxford-iiit-pet/annotations/trimaps"),
-    "places": ("categories_places365.txt", "train/airfield", "places365_standard/train"),
-    "plantae": ("Plantae/*/", "*/Plantae/*/", "train2017.json", "train2018.json"),
-}
+@dataclass(frozen=True)
+class SourceEntry:
+    """What is known of a source before its code is loaded.
+
+    `function` says where the function is, as module:name, that makes a Listing of a root; None where nothing is listed,
+    as images are drawn or were packed before. `signs` are files and folders that only this source has, in its root or
+    in the folder that its archive unpacks to; sources are tried in their order. `takes_files`: the root may be a file.
+    """
+
+    function: str | None
+    signs: tuple[str, ...] = ()
+    takes_files: bool = False
+
+
+SOURCES = Registry(
+    "fpt.sources",
+    {
+        "glyphs": SourceEntry(None),
+        "folder": SourceEntry("pipeline.data.sources.folders:folder"),
+        "table": SourceEntry("pipeline.data.sources.tables:table", takes_files=True),
+        "lists": SourceEntry("pipeline.data.sources.lists:lists", ("base.json", "novel.json", "all.json")),
+        "cub": SourceEntry(
+            "pipeline.data.sources.benchmarks:cub",
+            ("image_class_labels.txt", "CUB_200_2011/image_class_labels.txt"),
+        ),
+        "cars": SourceEntry(
+            "pipeline.data.sources.benchmarks:cars",
+            (
+                "devkit/cars_meta.mat",
+                "cars_annos.mat",
+                "stanford_cars/devkit/cars_meta.mat",
+                "stanford_cars/cars_annos.mat",
+            ),
+        ),
+        "aircraft": SourceEntry(
+            "pipeline.data.sources.benchmarks:aircraft",
+            ("data/images_variant_*.txt", "fgvc-aircraft-2013b/data/images_variant_*.txt"),
+        ),
+        "pets": SourceEntry(
+            "pipeline.data.sources.benchmarks:pets", ("annotations/trimaps", "oxford-iiit-pet/annotations/trimaps")
+        ),
+        "places": SourceEntry(
+            "pipeline.data.sources.places:places",
+            ("categories_places365.txt", "train/airfield", "places365_standard/train"),
+        ),
+        "plantae": SourceEntry(
+            "pipeline.data.sources.plantae:plantae",
+            ("Plantae/*/", "*/Plantae/*/", "train2017.json", "train2018.json"),
+        ),
+        "packed": SourceEntry(None),
+    },
+    lambda point: SourceEntry(point.value, takes_files=True),
+)
+
+
+def listed() -> tuple[str, ...]:
+    """The sources that list images of a user's own."""
+    return tuple(name for name, source in SOURCES.items() if source.function is not None)
 
 
 def list_source(source: str, root: Path) -> Listing:
     """What a source holds at root. Raises ValueError for a source that is not known, and for a root that is not there
     or not laid out as the source needs it.
     """
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)} but got {source!r}")
+    check_name("source", source, listed())
     _check_open(root)
-    if source != "table" and not root.is_dir():
+    known = SOURCES[source]
+    if not known.takes_files and not root.is_dir():
         raise ValueError(f"root of {source} must be a folder but {root} is a file")
-    return SOURCES[source](root)
+    assert known.function is not None
+    function: Callable[[Path], Listing] = load(known.function)
+    return function(root)
 
 
 def detect(root: Path) -> str:
     """The source that root is laid out for, by files and folders that only one has; a table before a folder of class
     folders, which anything with folders in it may be. Raises ValueError where it looks like none.
     """
+    from pipeline.data.sources.tables import TABLE_SUFFIXES, is_table  # pyarrow, for which no configuration waits
+
     _check_open(root)
     if root.is_file():
         if root.suffix.lower() in TABLE_SUFFIXES:
             return "table"
         raise ValueError(f"root must be a folder or one of {', '.join(TABLE_SUFFIXES)} but got {root}")
-    for source, signs in SIGNS.items():
-        if any(True for sign in signs for _ in root.glob(sign)):
+    for source, known in SOURCES.items():
+        if any(True for sign in known.signs for _ in root.glob(sign)):
             return source
     inside = sorted(root.iterdir())
     if any(is_table(path) for path in inside):
@@ -72,7 +109,7 @@ def detect(root: Path) -> str:
     if any(path.is_dir() and not path.name.startswith(".") for path in inside):
         return "folder"
     raise ValueError(
-        f"root must be laid out as one of {', '.join(SOURCES)} but {root} holds no class folders and no table"
+        f"root must be laid out as one of {', '.join(listed())} but {root} holds no class folders and no table"
     )
 
 

@@ -12,7 +12,8 @@ from fpt.backbones.loading import load_backbone
 from fpt.glyphs.scenes import scene
 from fpt.problems.frozen import freeze_episodes
 from fpt.problems.solving import Episodes, Setting, solve
-from fpt.solvers import SOLVERS, STEERED, Settings
+from fpt.registry import SOLVERS
+from fpt.solvers import Training
 
 WAY, SHOT, QUERY, EPISODES = 5, 1, 8, 6
 
@@ -39,9 +40,9 @@ def main() -> None:
         )
         assert episodes.query.tokens.dtype == kind
         for solver in SOLVERS:
-            training = Settings(way=WAY, blocks=2, epochs=3, head="r2d2", temperature=0.1)
-            alpha = 0.1 if solver in STEERED else 0.0
-            setting = Setting(solver, training, prompts="scaled", alpha=alpha, patches=3, rate=1e-3)
+            training = Training(way=WAY, blocks=2, epochs=3, head="r2d2", temperature=0.1)
+            alpha = 0.1 if SOLVERS[solver].steered else 0.0
+            setting = Setting(solver, training, variant="scaled", alpha=alpha, patches=3, lr=1e-3)
             outcomes = solve(backbone, episodes, [setting], 3)[0]
             assert all(outcome.logits.dtype in (torch.float32, torch.float64) for outcome in outcomes)
             predictions = torch.cat([outcome.logits.argmax(-1) for outcome in outcomes])

@@ -62,7 +62,7 @@ def test_what_is_known_about_a_backbone(kind, small_model):
     backbone = Backbone(small_model(kind))
     images = images_for(backbone)
     assert backbone.grid == (2, 2)
-    assert backbone.patches == 4
+    assert backbone.grid_patches == 4
     assert backbone.lower(images, 0).shape == (3, backbone.prefix + 4, backbone.dim)
     assert features_of_the_whole_model(backbone, images).shape == (3, backbone.dim)
 

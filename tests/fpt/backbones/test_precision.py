@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from fpt.backbones import precision
+from fpt.backbones import precision, product_rate
 from fpt.backbones.precision import best_precision, bfloat16_on_cpu, use_precision
 
 ENOUGH = 0.9  # of the predictions on five scenes a class; bfloat16 keeps three digits
@@ -47,31 +47,13 @@ def test_a_cpu_that_promises_nothing_is_not_tried(monkeypatch):
 def test_a_processor_that_kills_the_attempt_has_no_bfloat16(monkeypatch, tmp_path, script, found):
     stand_in = tmp_path / "attempt.py"
     stand_in.write_text(script)
-    monkeypatch.setattr(precision, "__file__", str(stand_in))
+    monkeypatch.setattr(product_rate, "__file__", str(stand_in))
     assert bfloat16_on_cpu() == found
     if found:
         assert use_precision("bfloat16", "cpu") == torch.bfloat16
     else:
         with pytest.raises(ValueError, match="precision must be float32 here, where bfloat16 products fail"):
             use_precision("bfloat16", "cpu")
-
-
-def test_types_are_tried_in_turns(monkeypatch):
-    """A machine that is busy for a while slows both types, not the one whose turn it happens to be."""
-    clock, seconds = [0.0], iter([1.0, 2.0] * 2 + [8.0, 16.0] * 10)
-    monkeypatch.setattr(precision, "SECONDS_OF_RATE", 20.0)
-
-    def now():
-        return clock[0]
-
-    class Matrix:
-        def __matmul__(self, other):
-            clock[0] += next(seconds)
-
-    monkeypatch.setattr(precision.time, "perf_counter", now)
-    monkeypatch.setattr(precision.torch, "randn", lambda *size, **how: Matrix())
-    rates = precision.matrix_product_rates(torch.device("cpu"), [torch.float32, torch.bfloat16], size=2)
-    assert rates == [16.0, 8.0]
 
 
 def test_tf32_is_a_switch_and_not_a_type():

@@ -17,7 +17,7 @@ def packaged():
 def test_timm_knows_the_backbone(backbone):
     assert timm.is_model("vit_micro_glyphs")
     assert (backbone.depth, backbone.dim, backbone.prefix) == (6, 128, 1)
-    assert (backbone.grid, backbone.patches, backbone.image_size) == ((8, 8), 64, 64)
+    assert (backbone.grid, backbone.grid_patches, backbone.image_size) == ((8, 8), 64, 64)
     assert 1e6 < sum(weight.numel() for weight in backbone.model.parameters()) < 3e6
 
 

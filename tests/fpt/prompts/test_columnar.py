@@ -21,7 +21,7 @@ def first_component_by_svd(gradient, tokens):
     return np.stack(components)
 
 
-def importance_by_full_products(maps, component, lambda_, order):
+def importance_by_full_products(maps, component, lam, order):
     """Entry by entry, in float64, with the whole product of all layers."""
     rows = []
     for image in range(len(maps)):
@@ -30,7 +30,7 @@ def importance_by_full_products(maps, component, lambda_, order):
             fused = np.eye(PATCHES)
             for n in range(PATCHES):
                 for t in range(PATCHES):
-                    fused[n, t] += max(float(maps[image, layer, n, t]) + lambda_ * float(component[image, t]), 0)
+                    fused[n, t] += max(float(maps[image, layer, n, t]) + lam * float(component[image, t]), 0)
                 fused[n] /= fused[n].sum()
             product = product @ fused if order == "paper" else fused @ product
         rows.append(product.mean(0))
@@ -90,10 +90,10 @@ def test_a_gradient_of_zero_gives_no_component_and_does_not_touch_its_neighbours
 
 
 @pytest.mark.parametrize("order", ["paper", "rollout"])
-@pytest.mark.parametrize("lambda_", [0.0, 0.05, 1.0, 30.0, -2.0])
-def test_importance_is_the_mean_row_of_the_product_of_all_layers(maps, component, lambda_, order):
-    expected = importance_by_full_products(maps, component, lambda_, order)
-    np.testing.assert_allclose(importance(maps, component, lambda_, order).numpy(), expected, atol=1e-6)
+@pytest.mark.parametrize("lam", [0.0, 0.05, 1.0, 30.0, -2.0])
+def test_importance_is_the_mean_row_of_the_product_of_all_layers(maps, component, lam, order):
+    expected = importance_by_full_products(maps, component, lam, order)
+    np.testing.assert_allclose(importance(maps, component, lam, order).numpy(), expected, atol=1e-6)
 
 
 def test_orders_differ(maps, component):
@@ -101,9 +101,9 @@ def test_orders_differ(maps, component):
     assert (paper - rollout).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("lambda_", [0.0, 1.0, 1e4, -1e4])
-def test_importance_is_a_distribution_at_any_lambda(maps, component, lambda_):
-    found = importance(maps, component, lambda_)
+@pytest.mark.parametrize("lam", [0.0, 1.0, 1e4, -1e4])
+def test_importance_is_a_distribution_at_any_lambda(maps, component, lam):
+    found = importance(maps, component, lam)
     assert (found >= 0).all()
     torch.testing.assert_close(found.sum(1), torch.ones(IMAGES))
 
@@ -190,7 +190,7 @@ def evidence_of_the_whole_model(backbone: Backbone, images, head):
 
 
 def test_evidence_is_that_of_the_whole_model(backbone, images, head):
-    evidence = gather_evidence(backbone, images, LABELS, head, PROBLEM_OF)
+    evidence = gather_evidence(backbone, images, LABELS, head, PROBLEM_OF, "paper")
     maps, component = evidence_of_the_whole_model(backbone, images, head)
     np.testing.assert_allclose(evidence.maps.numpy(), maps.numpy(), atol=1e-6)
     np.testing.assert_allclose(evidence.gradient.numpy(), component, atol=1e-4 * np.abs(component).max())
@@ -198,11 +198,13 @@ def test_evidence_is_that_of_the_whole_model(backbone, images, head):
 
 def test_a_zero_head_gives_no_gradient_evidence(backbone, images, head):
     nothing = tuple(torch.zeros_like(part) for part in head)
-    assert torch.equal(gather_evidence(backbone, images, LABELS, nothing, PROBLEM_OF).gradient, torch.zeros(3, 64))
+    assert torch.equal(
+        gather_evidence(backbone, images, LABELS, nothing, PROBLEM_OF, "paper").gradient, torch.zeros(3, 64)
+    )
 
 
 def test_evidence_holds_no_graph_and_leaves_the_backbone_frozen(backbone, images, head):
-    evidence = gather_evidence(backbone, images, LABELS, head, PROBLEM_OF)
+    evidence = gather_evidence(backbone, images, LABELS, head, PROBLEM_OF, "paper")
     assert not evidence.maps.requires_grad
     assert not evidence.gradient.requires_grad
     assert all(weight.grad is None and not weight.requires_grad for weight in backbone.model.parameters())

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fpt.backbones.attention import AttentionCall
-from fpt.prompts.loss import HEADS, ROWS, concentration, focus_loss, log_attention_to
+from fpt.prompts.loss import concentration, focus_loss, log_attention_to
+from fpt.registry import ROWS, STEERED_HEADS
 
 IMAGES, HEAD_COUNT, PREFIX, PATCHES, CHANNELS = 3, 2, 2, 5, 4
 TOKENS = PREFIX + PATCHES
@@ -74,7 +75,7 @@ def concentration_by_loops(calls, targets, rows, heads):
 
 
 @pytest.mark.parametrize("layers", [slice(0, 1), slice(1, 2), slice(2, 3), slice(0, 3)], ids=str)
-@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("heads", STEERED_HEADS)
 @pytest.mark.parametrize("rows", ROWS)
 def test_concentration_by_loops(calls, targets, rows, heads, layers):
     """The sum over layers, each with its own target."""
@@ -106,7 +107,7 @@ def test_layers_of_different_size_each_lose_their_own_prefix():
     torch.testing.assert_close(found[0], first + second)
 
 
-@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("heads", STEERED_HEADS)
 def test_windows_of_an_image_are_averaged(heads):
     """Two images of three windows, each with a target of its own, are six images of one window."""
     logits, target = normal(6, HEAD_COUNT, PATCHES, PATCHES), normal(6, PATCHES, seed=1).abs()
@@ -116,7 +117,7 @@ def test_windows_of_an_image_are_averaged(heads):
     torch.testing.assert_close(found, alone.view(2, 3).mean(1))
 
 
-@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("heads", STEERED_HEADS)
 def test_concentration_is_never_positive_and_most_where_attention_is(calls, targets, heads):
     assert (concentration(calls, targets, TAU, [PREFIX] * 3, heads=heads) < 0).all()
     sure = torch.zeros(IMAGES, HEAD_COUNT, TOKENS, TOKENS)

@@ -11,7 +11,7 @@ from timm.models.swin_transformer import window_partition
 import fpt
 from fpt.backbones.backbone import Backbone
 from fpt.prompts.pyramids import window_places
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.fine_tuning import losses
 from tests.fpt.prompts.test_variants import component_by_svd
 
@@ -142,7 +142,7 @@ def test_losses_add_up_over_stages(rows, backbone, labelled):
     prompts = fpt.position_prompts(backbone, images, labels, weight, bias, lam=0.0, patches=TOP, variant="official")
     zero = torch.zeros(1, WAY, 48, dtype=torch.float64), torch.zeros(1, WAY, dtype=torch.float64)
     alpha, tau = torch.tensor([0.7], dtype=torch.float64), torch.tensor([2.0], dtype=torch.float64)
-    training = Settings(way=WAY, blocks=4, rows=rows)
+    training = Training(way=WAY, blocks=4, rows=rows)
     found = losses(
         backbone,
         training,

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import RidgeClassifier
 from sklearn.svm import SVC
 
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.ridge import ridge
 from fpt.solvers.svm import svm
 
@@ -17,7 +17,7 @@ from fpt.solvers.svm import svm
     ids=["ridge", "svm"],
 )
 def test_predictions_are_those_of_scikit_learn(solver, reference, way, backbone, stack_for):
-    training = Settings(way=3)
+    training = Training(way=3)
     stack = stack_for("ridge", training)
     chosen = slice(2 * way)
     parts = ("support_tokens", "support_features", "labels")

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from fpt.randomness import generator
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.contract import head_scores, initial_head, mini_batches, take
 
-SETTINGS = Settings(way=3, epochs=3, batch=4)
+SETTINGS = Training(way=3, epochs=3, batch=4)
 
 
 @pytest.fixture

@@ -3,19 +3,19 @@ import sys
 import pytest
 import torch
 
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.full import full
 from tests.fpt.solvers.whole_model import assert_each_problem_is_a_whole_model, with_blocks
 
-TRAINING = Settings(way=3, blocks=2, epochs=2, batch=4, layers=2, head="r2d2")
+TRAINING = Training(way=3, blocks=2, epochs=2, batch=4, layers=2, head="r2d2")
 
 
 @pytest.mark.parametrize(
     "training",
     [
-        Settings(way=3, blocks=2, epochs=3, head="r2d2"),
-        Settings(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="class", heads="each", head="r2d2"),
-        Settings(way=3, blocks=1, epochs=2, batch=4, rows="all", head="r2d2"),
+        Training(way=3, blocks=2, epochs=3, head="r2d2"),
+        Training(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="class", heads="each", head="r2d2"),
+        Training(way=3, blocks=1, epochs=2, batch=4, rows="all", head="r2d2"),
     ],
     ids=["as in the paper", "class rows", "all rows, one block"],
 )

@@ -1,12 +1,12 @@
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.knn import knn
 
 
 def test_predictions_and_scores_are_those_of_the_nearest_neighbour(backbone, stack_for):
-    training = Settings(way=3)
+    training = Training(way=3)
     stack = stack_for("knn", training)
     found = knn(backbone, stack, training).scores.numpy()
     for problem in range(stack.size):

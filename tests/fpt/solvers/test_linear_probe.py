@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from fpt.heads.closed_form import protonet
 from fpt.randomness import generator
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.linear_probe import linear_probe
 
 
@@ -14,7 +14,7 @@ def probe_alone(stack, training, problem):
     layer = torch.nn.utils.skip_init(torch.nn.Linear, weight.shape[2], training.way, dtype=torch.float64)
     layer.weight.data, layer.bias.data = (training.head_multiplier * part[0].double() for part in (weight, bias))
     optimiser = torch.optim.SGD(
-        layer.parameters(), lr=float(stack.rate[problem]), momentum=0.9, dampening=0.9, weight_decay=1e-3
+        layer.parameters(), lr=float(stack.lr[problem]), momentum=0.9, dampening=0.9, weight_decay=1e-3
     )
     features, labels = stack.support_features[problem].double(), stack.labels[problem]
     random = generator(*stack.seeds[problem], "batches")
@@ -29,10 +29,10 @@ def probe_alone(stack, training, problem):
 
 @pytest.mark.parametrize("batch", [0, 4])
 def test_each_problem_is_torchs_own_linear_layer_under_sgd(backbone, stack_for, batch):
-    training = Settings(way=3, epochs=20, batch=batch, head_multiplier=2.0)
+    training = Training(way=3, epochs=20, batch=batch, head_multiplier=2.0)
     stack = stack_for("linear_probe", training)
     found = linear_probe(backbone, stack, training).scores
-    start = linear_probe(backbone, stack, Settings(way=3, epochs=0)).scores
+    start = linear_probe(backbone, stack, Training(way=3, epochs=0)).scores
     for problem in range(stack.size):
         expected = probe_alone(stack, training, problem).float()
         torch.testing.assert_close(found[problem], expected, rtol=1e-5, atol=1e-4)

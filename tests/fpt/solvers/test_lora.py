@@ -4,7 +4,7 @@ from torch.func import functional_call
 
 from fpt.backbones.backbone import Backbone
 from fpt.problems.frozen import freeze
-from fpt.solvers import Settings, Stack
+from fpt.solvers import Stack, Training
 from fpt.solvers.adapters import attention_projections, lora_start
 from fpt.solvers.lora import lora
 from tests.fpt.solvers.whole_model import assert_each_problem_is_a_whole_model
@@ -13,9 +13,9 @@ from tests.fpt.solvers.whole_model import assert_each_problem_is_a_whole_model
 @pytest.mark.parametrize(
     "training",
     [
-        Settings(way=3, blocks=2, epochs=3, layers=1),
-        Settings(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="class", heads="each", rank=2, temperature=3.0),
-        Settings(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="all", head_multiplier=5.0),
+        Training(way=3, blocks=2, epochs=3, layers=1),
+        Training(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="class", heads="each", rank=2, temperature=3.0),
+        Training(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="all", head_multiplier=5.0),
     ],
     ids=["as in the paper", "class rows", "all rows"],
 )
@@ -41,7 +41,7 @@ def test_each_problem_is_the_whole_model_with_merged_weights(training, backbone,
 
 @pytest.mark.parametrize("kind", ["distilled", "rotary, registers", "position bias", "bias beside its projection"])
 def test_other_backbones_are_fine_tuned_stack_or_no_stack_or_refused_in_words(kind, small_model):
-    backbone, training = Backbone(small_model(kind)), Settings(way=2, blocks=2, epochs=2, layers=2, rows="all")
+    backbone, training = Backbone(small_model(kind)), Training(way=2, blocks=2, epochs=2, layers=2, rows="all")
     side = backbone.image_size
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (12, side, side, 3), dtype=torch.uint8, generator=random)
@@ -62,7 +62,7 @@ def test_other_backbones_are_fine_tuned_stack_or_no_stack_or_refused_in_words(ki
             targets=[targets[own]],
             alpha=torch.tensor([1.0, 0.3])[own],
             tau=torch.tensor([1.0, 2.0])[own],
-            rate=torch.tensor([1e-2, 2e-2])[own],
+            lr=torch.tensor([1e-2, 2e-2])[own],
             seeds=[(0, 0), (0, 1)][own],
         )
 

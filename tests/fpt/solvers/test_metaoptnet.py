@@ -1,12 +1,12 @@
 import numpy as np
 
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.metaoptnet import metaoptnet
 from tests.fpt.heads.test_svm_dual import by_sequential_programming
 
 
 def test_scores_are_those_of_the_support_vectors_of_a_general_solver(backbone, stack_for):
-    training = Settings(way=3)
+    training = Training(way=3)
     stack = stack_for("metaoptnet", training)
     found = metaoptnet(backbone, stack, training).scores
     for problem in range(stack.size):

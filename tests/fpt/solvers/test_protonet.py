@@ -1,11 +1,11 @@
 import torch
 
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.protonet import protonet
 
 
 def test_predictions_are_the_nearest_class_means(backbone, stack_for):
-    training = Settings(way=3)
+    training = Training(way=3)
     stack = stack_for("protonet", training)
     predicted = protonet(backbone, stack, training).scores.argmax(-1)
     for problem in range(stack.size):

@@ -2,12 +2,12 @@ import numpy as np
 from sklearn.linear_model import Ridge
 
 from fpt.heads.closed_form import RIDGE
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.r2d2 import r2d2
 
 
 def test_scores_are_scikit_learns_ridge_regression(backbone, stack_for):
-    training = Settings(way=3)
+    training = Training(way=3)
     stack = stack_for("r2d2", training)
     found = r2d2(backbone, stack, training).scores
     for problem in range(stack.size):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.ssf import ssf
 from tests.fpt.solvers.whole_model import assert_each_problem_is_a_whole_model
 
@@ -23,9 +23,9 @@ class Changed(nn.Module):
 @pytest.mark.parametrize(
     "training",
     [
-        Settings(way=3, blocks=2, epochs=3, head="r2d2"),
-        Settings(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="class", heads="each"),
-        Settings(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="all", head_multiplier=5.0),
+        Training(way=3, blocks=2, epochs=3, head="r2d2"),
+        Training(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="class", heads="each"),
+        Training(way=3, blocks=2, epochs=2, batch=4, layers=2, rows="all", head_multiplier=5.0),
     ],
     ids=["as in the paper", "class rows", "all rows"],
 )

@@ -5,7 +5,7 @@ import torch
 
 from fpt.backbones.backbone import Backbone
 from fpt.randomness import generator
-from fpt.solvers import Settings
+from fpt.solvers import Training
 from fpt.solvers.vpt import vpt
 from tests.fpt.solvers.whole_model import assert_each_problem_is_a_whole_model, with_blocks
 
@@ -19,9 +19,9 @@ def released_sgd(leaves, lr):
 @pytest.mark.parametrize(
     "training",
     [
-        Settings(way=3, blocks=2, epochs=3, tokens=5, head="r2d2"),
-        Settings(way=3, blocks=3, epochs=2, tokens=3, batch=4, layers=2, rows="all", deep=True),
-        Settings(way=3, blocks=3, epochs=2, tokens=3, batch=4, layers=2, rows="class", heads="each", deep=False),
+        Training(way=3, blocks=2, epochs=3, tokens=5, head="r2d2"),
+        Training(way=3, blocks=3, epochs=2, tokens=3, batch=4, layers=2, rows="all", deep=True),
+        Training(way=3, blocks=3, epochs=2, tokens=3, batch=4, layers=2, rows="class", heads="each", deep=False),
     ],
     ids=["deep", "deep, all rows", "shallow"],
 )
@@ -65,7 +65,7 @@ def test_each_problem_is_the_whole_model_with_tokens_put_in_by_hand(training, ba
 @pytest.mark.parametrize("deep", [True, False], ids=["deep", "shallow"])
 def test_nothing_but_tokens_and_head_is_added(deep, backbone, stack_for):
     """Without a step: the frozen blocks with random tokens, whose attention is shared out over patches alone."""
-    training = Settings(way=3, blocks=2, epochs=0, tokens=4, deep=deep)
+    training = Training(way=3, blocks=2, epochs=0, tokens=4, deep=deep)
     stack = stack_for("vpt", training, [(0, 0)])
     solution = vpt(backbone, stack, training)
     own = generator(*stack.seeds[0], "adapter").uniform(-BOUND, BOUND, (2 if deep else 1, 4, 128))
@@ -85,6 +85,6 @@ def test_nothing_but_tokens_and_head_is_added(deep, backbone, stack_for):
 
 
 def test_a_backbone_without_a_class_token_is_refused(small_model, backbone, stack_for):
-    training = Settings(way=3, blocks=1)
+    training = Training(way=3, blocks=1)
     with pytest.raises(ValueError, match=r"solver vpt must have a columnar backbone with a \[CLS\] token"):
         vpt(Backbone(small_model("class token late")), stack_for("vpt", training), training)

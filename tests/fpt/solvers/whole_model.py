@@ -24,7 +24,7 @@ class WholeModel:
             training.head, stack.support_features[own], stack.labels[own], training.way, training.temperature, []
         )
         self.head = [(training.head_multiplier * part[0]).requires_grad_() for part in head]
-        self.optimiser = optimiser([*self.head, *self.leaves], lr=float(stack.rate[problem]))
+        self.optimiser = optimiser([*self.head, *self.leaves], lr=float(stack.lr[problem]))
 
     def __call__(self, pixels):
         """Scores, and the attention of every layer with all its heads."""

@@ -38,7 +38,8 @@ class Staff:
         self.one_by_one[name], self.at_work[name] = asyncio.Lock(), []
         worker.place = Remote(lambda: self.place(f"node of {name}"))
         worker.load = Remote(self.load)
-        worker.open = Remote(self.open)
+        # A call begins by itself, as one of Ray's does, and not within who awaits it, where others would not get on.
+        worker.open = Remote(lambda expected: asyncio.ensure_future(self.open(expected)))
         worker.solve = Remote(lambda order, attempt, smaller: self.send(name, order, attempt, smaller))
         return worker
 

@@ -143,8 +143,8 @@ def test_the_fingerprint_of_a_backbone_is_that_of_its_weights():
 def test_a_setting_is_the_configuration_in_plain_values(run):
     values = {"variant": "paper", "order": "rollout", "lambda": 0.5, "alpha": 2, "tau": 3, "patches": 7, "lr": 0.25}
     chosen = setting(with_hyper_parameters(run, {**values, "rows": "class", "heads": "each", "batch": 2}))
-    assert (chosen.solver, chosen.prompts, chosen.order) == ("lora", "paper", "rollout")
-    assert (chosen.lambda_, chosen.alpha, chosen.tau, chosen.patches, chosen.rate) == (0.5, 2, 3, 7, 0.25)
+    assert (chosen.solver, chosen.variant, chosen.order) == ("lora", "paper", "rollout")
+    assert (chosen.lam, chosen.alpha, chosen.tau, chosen.patches, chosen.lr) == (0.5, 2, 3, 7, 0.25)
     training = chosen.training
     assert (training.way, training.epochs, training.rank, training.batch) == (3, 2, 2, 2)
     assert (training.rows, training.heads, training.layers) == ("class", "each", 1)

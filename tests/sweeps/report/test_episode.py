@@ -10,7 +10,7 @@ from fpt.backbones.backbone import Backbone
 from fpt.glyphs.scenes import scene
 from fpt.problems.solving import prompts_of_all, stack_of
 from fpt.prompts.localisation import precision
-from fpt.solvers import SOLVERS
+from fpt.solvers import solver_named
 from pipeline.config import BackboneName, Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore, Sample, pack
@@ -101,7 +101,7 @@ def test_predictions_and_attention_are_the_solvers_own(run, store_path, tmp_path
     episode = sampler_of(store.classes("novel"), run.episodes, "refuse")[EPISODE]
     episodes = episode_tensors(backbone, store, FrozenImages(backbone, store, 64), [episode], 2)
     prompts = prompts_of_all(backbone, episodes, [chosen])
-    solution = SOLVERS["lora"](backbone, stack_of(episodes, [chosen], prompts, [(0, 0)]), chosen.training)
+    solution = solver_named("lora")(backbone, stack_of(episodes, [chosen], prompts, [(0, 0)]), chosen.training)
     draw_solved(solved, tmp_path / "it.png", most=100)
     ((support, query), *_) = drawn[0]
     names = {int(row): name for name, rows in store.classes("novel").items() for row in rows}

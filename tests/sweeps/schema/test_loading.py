@@ -28,7 +28,7 @@ def test_overrides_replace_fields_at_any_depth():
     )
     assert (sweep.episodes.way, sweep.dataset.images_per_class) == (3, 8)
     assert sweep.search.rungs == (2, 4)
-    assert (sweep.prompts.lambda_, sweep.solver.lr) == (2.5, 0.001)
+    assert (sweep.prompts.lam, sweep.solver.lr) == (2.5, 0.001)
     assert sweep.search.space["tau"] == Range(low=0.3, high=9, log=True)
     assert sweep.search.space["lambda"] == Range(low=1, high=2)
     assert sweep.search.first["mine"] == {"alpha": 3, "lr": 0.01}

@@ -32,7 +32,7 @@ def test_the_papers_commands(backbone, dataset, label, lr, tau, alpha, patches):
         run = sweep.table.run(places[backbone, dataset], backbone, dataset, label, shot, True)
         assert (run.solver.lr, run.solver.epochs) == (lr, 5 if label == "full" else 10)
         assert (run.prompts.tau, run.prompts.alpha, run.prompts.patches) == (tau, alpha, patches)
-        assert (run.prompts.variant, run.prompts.lambda_, run.solver.head) == ("official", 1, "metaoptnet")
+        assert (run.prompts.variant, run.prompts.lam, run.solver.head) == ("official", 1, "metaoptnet")
         assert (run.episodes.way, run.episodes.shot, run.episodes.query) == (20, shot, 15)
         assert (run.dataset.source, run.dataset.resize, run.dataset.all_novel) == (dataset, "squash", True)
         without = sweep.table.run(places[backbone, dataset], backbone, dataset, label, shot, False)

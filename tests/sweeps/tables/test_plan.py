@@ -1,6 +1,6 @@
 """Which runs a table compares, and where."""
 
-from pipeline.config import FROZEN, STEERED
+from fpt.registry import SOLVERS
 from sweeps.schema.loading import load
 from sweeps.table import check_table
 from sweeps.tables.plan import pairs_of, places_of
@@ -20,9 +20,9 @@ def pairs_at(sweep):
 def test_the_shipped_table_has_every_solver_at_both_shots():
     sweep = load(SHIPPED, [])
     (pairs,) = pairs_at(sweep).values()
-    assert sorted({pair.runs[0].solver.name for pair in pairs}) == sorted({*FROZEN, *STEERED, "linear_probe"})
+    assert sorted({pair.runs[0].solver.name for pair in pairs}) == sorted(SOLVERS)
     assert [pair.shot for pair in pairs] == [1] * 11 + [5] * 11
-    assert all(pair.episodes >= (400 if pair.runs[0].solver.name in FROZEN else 200) for pair in pairs)
+    assert all(pair.episodes >= (200 if SOLVERS[pair.runs[0].solver.name].trained else 400) for pair in pairs)
     searched = load(CONFIG, [])
     assert sweep.episodes.model_copy(update={"count": 0}) == searched.episodes.model_copy(update={"count": 0})
     assert (sweep.dataset, sweep.backbone) == (searched.dataset, searched.backbone)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.sources.catalogue import SOURCES, detect, list_source
+from pipeline.data.sources.catalogue import detect, list_source, listed
 from tests.pipeline.data.sources.trees import TREES, below, grow, told
 
 
@@ -41,7 +41,7 @@ def test_is_found_in_the_folder_that_its_archive_makes(layout: str, tmp_path: Pa
     assert told(list_source(source, root)) == [(split, name, f"{archive}/{path}") for split, name, path in inner]
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", listed())
 def test_an_empty_folder_is_told_what_it_needs(source: str, tmp_path: Path):
     with pytest.raises(ValueError, match=r"^root .*must .* but .*") as caught:
         list_source(source, tmp_path)
