@@ -23,8 +23,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import Inputs
+from sweeps.schema.loading import load
 from sweeps.schema.naming import setting_name
-from sweeps.schema.sweep import load
 from sweeps.tracking.fields import parameters_of_sweep, parameters_of_trial, tags_of
 from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement

@@ -28,7 +28,7 @@ from pipeline.identity import with_precision
 from pipeline.storage.folder import Home
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import backbone_of, episode_tensors, setting
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.statistics.estimates import estimate
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sweeps.data import data
-from sweeps.schema import sweep as configuration
+from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
 from sweeps.terminal import messages as terminal
 from sweeps.terminal.messages import (
@@ -69,9 +69,9 @@ def fpt(
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """As sweeps.schema.sweep.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
+    """As sweeps.schema.loading.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
     terminal.refuse_no_file(path)
-    return configuration.load(path, overrides)
+    return loading.load(path, overrides)
 
 
 @app.command(rich_help_panel=SEARCH)
@@ -135,7 +135,8 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from rich.console import Console
 
         from sweeps.table import make_table
-        from sweeps.tables.layout import as_records, as_table
+        from sweeps.tables.cells import as_records
+        from sweeps.tables.layout import as_table
 
         cells, files = make_table(wanted, address)
         console = Console(stderr=as_json, width=table_width(as_json))
@@ -189,7 +190,7 @@ def show(
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        from sweeps.run import show as drawn
+        from sweeps.show import show as drawn
 
         result = drawn(wanted, episode, out, attention, images, most)
         _print(result["file"], result, as_json)
@@ -219,7 +220,7 @@ def bench(
             times = times_of_new_sweep(wanted)
             _print(str(times), times.as_json(), as_json)
             return
-        from sweeps.run import speed
+        from sweeps.bench import speed
 
         text, result = speed(wanted, stacks, repeats)
         print(text, file=sys.stderr if as_json else sys.stdout)

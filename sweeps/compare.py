@@ -6,17 +6,14 @@ from math import isfinite
 from typing import Any
 
 from sweeps.lookup.arguments import (
-    Described,
-    Kept,
-    Scores,
     argument_of,
     check_told_apart,
-    drawn,
     hashes_of_argument,
     home_of,
     one_of_each,
     tracking_uri_named,
 )
+from sweeps.lookup.ledger_index import Described, LedgerIndex, Scores, episodes_in_words
 from sweeps.schema.naming import setting_of
 from sweeps.statistics.estimates import Estimate, estimate, numbers, paired_difference, paired_p_value
 
@@ -61,11 +58,11 @@ def compare(
     replaces the one that they draw from. Raises ValueError in one sentence for what is not there or cannot be paired.
     """
     a, b = (argument_of(side, *one) for side, one in zip("AB", zip(typed, overrides, strict=True), strict=True))
-    kept = Kept(home_of([a, b], home))
-    hashes = [hashes_of_argument(one, kept, split, tracking_uri_named([a, b])) for one in (a, b)]
-    scores = kept.scores([*hashes[0], *hashes[1]])
-    chosen = one_of_each([a, b], hashes, kept, scores)
-    described = [kept.of(config_hash) for config_hash in chosen]
+    index = LedgerIndex(home_of([a, b], home))
+    hashes = [hashes_of_argument(one, index, split, tracking_uri_named([a, b])) for one in (a, b)]
+    scores = index.scores([*hashes[0], *hashes[1]])
+    chosen = one_of_each([a, b], hashes, index, scores)
+    described = [index.of(config_hash) for config_hash in chosen]
     check_told_apart(a.sweep, b.sweep, described)
     differing = differing_fields(described[0], described[1])
     _check_same_episodes(differing)
@@ -152,7 +149,7 @@ def as_text(comparison: Comparison) -> str:
         for side, one in (("A", a), ("B", b))
     ]
     lines.append(
-        f"Episodes, {drawn(a.described['episodes'])}: A has {a.episodes} ({a.failed} failed), "
+        f"Episodes, {episodes_in_words(a.described['episodes'])}: A has {a.episodes} ({a.failed} failed), "
         f"B has {b.episodes} ({b.failed} failed), {common} in common"
     )
     if comparison.difference is None:

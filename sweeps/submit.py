@@ -14,7 +14,8 @@ from typing import Any
 
 from sweeps.jobs.dashboard import find_token
 from sweeps.jobs.upload import MIB, stage, travelling
-from sweeps.schema.sweep import Sweep, load
+from sweeps.schema.loading import load
+from sweeps.schema.sweep import Sweep
 
 PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@:/]*:[^\s@]+@", re.IGNORECASE)
 SILENT_SECONDS = 60.0  # without a line of log, after which the server is asked how the job is

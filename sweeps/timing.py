@@ -1,4 +1,4 @@
-"""A sweep that is timed from its imports on, for `fpt sweep` and `fpt bench --sweep`."""
+"""A sweep is timed from its imports on, for `fpt sweep` and `fpt bench --sweep`; so nothing heavy is imported here."""
 
 import time
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str, str], Times]:
-    """`sweeps.sweep.run_sweep`, which is imported here, and where its time went."""
+    """Runs `sweeps.sweep.run_sweep`, and returns what it returns and where the time went, importing it included."""
     began = time.time()
     from fpt.phases import measured
     from sweeps.sweep import run_sweep

@@ -1,10 +1,11 @@
-"""A table as LaTeX, for booktabs."""
+"""A table is written here as LaTeX, for booktabs."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from pipeline.config import Run
-from sweeps.tables.layout import Block, Cell, blocks_of, caption
+from sweeps.tables.cells import Cell
+from sweeps.tables.layout import Block, blocks_of, caption
 
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -13,7 +14,7 @@ SPECIAL = str.maketrans(
 
 
 def as_latex(cells: Sequence[Cell], run: Run) -> str:
-    """A tabular for booktabs, its blocks one below the other, the caption as a comment above."""
+    """Returns a tabular for booktabs, its blocks one below the other, the caption as a comment above."""
     blocks = blocks_of(cells)
     columns = len(blocks[0].heads)
     lines = [
@@ -34,7 +35,7 @@ def as_latex(cells: Sequence[Cell], run: Run) -> str:
 
 
 def _heads(block: Block) -> Iterator[str]:
-    """What columns share, where they share any, and their own heads."""
+    """Yields a line of what columns share, where they share anything, and a line of their names."""
     above, rules, first = [" "], [], 2
     for shared, own in groupby(head for head, _ in block.heads):
         count = len(list(own))
@@ -48,7 +49,7 @@ def _heads(block: Block) -> Iterator[str]:
 
 
 def _in_latex(shown: str) -> str:
-    """The mark of a difference takes no room, so that numbers stand below each other."""
+    """Returns a text in LaTeX. The mark of a difference takes no room, so that numbers stand below each other."""
     if "±" not in shown:
         return shown.replace("–", "--")
     number = shown.removesuffix("*").replace("±", r"\pm").replace("inf", r"\infty")

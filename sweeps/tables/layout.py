@@ -1,9 +1,7 @@
-"""A table of solvers x shots x data sets as text: for the terminal, Markdown, CSV and JSON. latex.py has LaTeX."""
+"""A table's cells are laid out here in blocks of lines, for paper and for the terminal. latex.py writes LaTeX."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -12,54 +10,18 @@ from rich.text import Text
 
 from pipeline.config import Run
 from sweeps.report import markdown
-from sweeps.schema.sweep import MEAN
-from sweeps.statistics.estimates import SURE, Estimate
+from sweeps.schema.table import MEAN
+from sweeps.statistics.estimates import SURE
+from sweeps.tables.cells import Cell, values_of
 
-FIELDS = (
-    "backbone",
-    "dataset",
-    "solver",
-    "shot",
-    "prompts",
-    "episodes",
-    "accuracy",
-    "ci95",
-    "difference",
-    "difference_ci95",
-    "p_value",
-    "p_holm",
-    "config_hash",
-)
 OF_A_SHOT = ("without", "with prompts", "difference")
 BELOW = ("+ prompts", "difference")  # a solver's lines where data sets are side by side
 WIDTH = 100  # of the terminal, in characters
 BETWEEN = 3  # of them between two columns
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One solver at one shot on one data set and backbone, with or without prompts.
-
-    `estimate` is None where an episode failed. `difference` is to the same without prompts, `p_value` of the paired t
-    test that it is 0, `p_holm` after Holm's correction for all differences of the table; None where there is none, as
-    is `config_hash` of a mean over data sets.
-    """
-
-    backbone: str
-    dataset: str
-    solver: str
-    shot: int
-    prompts: bool
-    episodes: int
-    config_hash: str | None
-    estimate: Estimate | None
-    difference: Estimate | None
-    p_value: float | None = None
-    p_holm: float | None = None
-
-
 class Line(NamedTuple):
-    """Of a block; one that is not a solver's first is indented. A text for each column."""
+    """A line of a block has a text for each column; it is indented where it is not a solver's first."""
 
     label: str
     indented: bool
@@ -67,8 +29,8 @@ class Line(NamedTuple):
 
 
 class Block(NamedTuple):
-    """What stands under one title, which is empty where there is one block only. A head is what several columns share,
-    or nothing, and the column's own.
+    """A block is what stands under a title, which is empty where there is no other block. A column's head is what it
+    shares with its neighbours, or nothing, and its name.
     """
 
     title: str
@@ -77,7 +39,7 @@ class Block(NamedTuple):
 
 
 def caption(cells: Sequence[Cell], run: Run) -> str:
-    """What all cells share, and what the signs mean."""
+    """Returns what all cells share, and what the signs mean."""
     episodes, backbones, datasets = run.episodes, values_of(cells, "backbone"), values_of(cells, "dataset")
     tested = sum(cell.p_holm is not None for cell in cells)
     corrected = f", Holm's correction for the {tested} differences of this table" if tested > 1 else ""
@@ -96,40 +58,9 @@ def caption(cells: Sequence[Cell], run: Run) -> str:
     return f"{'; '.join(parts)}."
 
 
-def as_records(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """FIELDS of each cell; None where there is no number (one episode has no interval). Accuracies are shares of 1."""
-    return [
-        {
-            "backbone": cell.backbone,
-            "dataset": cell.dataset,
-            "solver": cell.solver,
-            "shot": cell.shot,
-            "prompts": cell.prompts,
-            "episodes": cell.episodes,
-            "accuracy": cell.estimate.mean if cell.estimate else None,
-            "ci95": _finite(cell.estimate),
-            "difference": cell.difference.mean if cell.difference else None,
-            "difference_ci95": _finite(cell.difference),
-            "p_value": cell.p_value,
-            "p_holm": cell.p_holm,
-            "config_hash": cell.config_hash,
-        }
-        for cell in cells
-    ]
-
-
-def _finite(judged: Estimate | None) -> float | None:
-    return judged.ci95 if judged is not None and isfinite(judged.ci95) else None
-
-
-def values_of(cells: Sequence[Cell], field: str) -> list[Any]:
-    """The values that a field has, as they come."""
-    return list(dict.fromkeys(getattr(cell, field) for cell in cells))
-
-
 def blocks_of(cells: Sequence[Cell]) -> list[Block]:
-    """For paper: one data set has its shots side by side, in a block for each backbone; several are side by side
-    themselves, in a block for each backbone and shot.
+    """Returns the blocks for paper: a single data set has its shots side by side, in a block for each backbone; several
+    are side by side themselves, in a block for each backbone and shot.
     """
     if len(values_of(cells, "dataset")) == 1:
         return [_shots_beside(own, backbone) for backbone, own in _of_backbones(cells)]
@@ -143,7 +74,7 @@ def blocks_of(cells: Sequence[Cell]) -> list[Block]:
 
 
 def _of_backbones(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
-    """The cells of each; one that is alone is not named."""
+    """Returns the backbones with their cells; a backbone that is alone is not named."""
     backbones = values_of(cells, "backbone")
     return [
         (backbone if len(backbones) > 1 else "", [cell for cell in cells if cell.backbone == backbone])
@@ -175,7 +106,9 @@ def _datasets_beside(cells: Sequence[Cell], title: str) -> Block:
 
 
 def _parts(cells: Sequence[Cell]) -> tuple[str, str, str]:
-    """Without prompts, with them, difference, of one solver's cells in one place; empty where there is none."""
+    """Returns the texts of a solver's cells in one place: without prompts, with them, difference; empty where there is
+    no such cell.
+    """
     own = {cell.prompts: cell for cell in cells}
     without, prompted = (_shown(own[prompts]) if prompts in own else "" for prompts in (False, True))
     return without, prompted, _gain(own[True]) if True in own else ""
@@ -193,13 +126,13 @@ def _gain(cell: Cell) -> str:
 
 
 def _episodes(cells: Sequence[Cell]) -> str:
-    """Of each cell; where some lost a few, the fewest and the most."""
+    """Returns how many episodes a cell has; where some cells lost a few, the fewest and the most."""
     counts = [cell.episodes for cell in cells if cell.dataset != MEAN]
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
 
 
 def as_markdown(cells: Sequence[Cell], run: Run) -> str:
-    """A table for each block, the caption below."""
+    """Returns a Markdown table for each block, the caption below."""
     texts = []
     for title, heads, lines in blocks_of(cells):
         columns = ["solver", *(", ".join(filter(None, head)) for head in heads)]
@@ -209,8 +142,8 @@ def as_markdown(cells: Sequence[Cell], run: Run) -> str:
 
 
 def as_table(cells: Sequence[Cell], run: Run) -> RenderableType:
-    """For the terminal, at most WIDTH characters: of one data set, the shots are one below the other; of several, those
-    that have no room beside the others are.
+    """Returns what rich prints, at most WIDTH characters wide: the shots of a single data set are one below the other;
+    of several data sets, those that have no room beside the others are.
     """
     if len(values_of(cells, "dataset")) == 1:
         tables = [_drawn(_shots_below(own, backbone)) for backbone, own in _of_backbones(cells)]
@@ -223,7 +156,7 @@ def as_table(cells: Sequence[Cell], run: Run) -> RenderableType:
 
 
 def _shots_below(cells: Sequence[Cell], title: str) -> list[Block]:
-    """One for each shot."""
+    """Returns a block for each shot."""
     heads = tuple(("", name) for name in ("shots", "episodes", *OF_A_SHOT))
     blocks = []
     for shot in values_of(cells, "shot"):
@@ -237,7 +170,9 @@ def _shots_below(cells: Sequence[Cell], title: str) -> list[Block]:
 
 
 def _fitting(block: Block) -> Iterator[Block]:
-    """The block, or its columns in as many as it takes for none to be wider than WIDTH; each has the episodes."""
+    """Yields the block, or its columns in as many blocks as it takes for none to be wider than WIDTH; each of these has
+    the episodes.
+    """
     total = max(len(_indented(line)) for line in block.lines) + len(block.heads[0][1]) + 2 * BETWEEN + 1
     left = list(range(1, len(block.heads)))
     while left:
@@ -258,7 +193,7 @@ def _indented(line: Line) -> str:
 
 
 def _drawn(blocks: Sequence[Block]) -> Table:
-    """Blocks of the same title and heads, with a rule between them."""
+    """Returns a table of blocks that have the same title and heads, with a rule between them."""
     table = Table(title=escape(blocks[0].title) or None, title_justify="left")
     for column in ("solver", *(name for _, name in blocks[0].heads)):
         table.add_column(escape(column), justify="left" if column == "solver" else "right", no_wrap=True)

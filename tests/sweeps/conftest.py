@@ -15,7 +15,7 @@ from sweeps.jobs import dashboard
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.jobs.job_server import URL, Cluster
 from tests.sweeps.ledgers import WITH
-from tests.sweeps.tiny import CONFIG
+from tests.sweeps.tiny import CONFIG, TINY
 from tests.sweeps.whole import ended, started
 
 
@@ -43,6 +43,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def fpt(here, monkeypatch):
+    """Types a command of a tiny sweep in an empty folder, with a home below it."""
+    monkeypatch.delenv("FPT_TRACEBACK", raising=False)
+
+    def typed(*arguments, overrides=()):
+        sets = [f"--set={override}" for override in (*TINY, "home=home", *overrides)]
+        return CliRunner().invoke(cli.app, [*arguments, *sets])
+
+    return typed
 
 
 @pytest.fixture
@@ -78,7 +90,7 @@ def cluster():
 
 
 @pytest.fixture
-def fpt(here, cluster, monkeypatch):
+def submit(here, cluster, monkeypatch):
     """Types `fpt submit` in a folder that holds a configuration, for a cluster in memory."""
     for name in (*dashboard.ADDRESSES, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "FPT_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)

@@ -3,7 +3,7 @@
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.search.record import Report, SearchRecord, Trial
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.finding import BASELINE, Compared, Finding

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.config import plain_run
 from pipeline.identity import Inputs, configuration_hash, identity
 from pipeline.storage.ledger import SCHEMA, Ledger
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from tests.sweeps.tiny import CONFIG, TINY
 
 FOUND = Inputs("images", "weights", "float32")

@@ -1,4 +1,3 @@
-import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,8 +7,8 @@ from typer.testing import CliRunner
 
 from sweeps import cli
 from sweeps.terminal import messages as terminal
-from sweeps.terminal.times import Times
-from tests.sweeps.tiny import CONFIG, TINY
+from tests.sweeps.refusals import refused
+from tests.sweeps.tiny import CONFIG
 
 BAD = {
     "an unknown key": ("prompts.alpa=1", "prompts.alpa is not a field; did you mean prompts.alpha?"),
@@ -36,88 +35,12 @@ BAD_SWEEPS = {
 }
 
 
-@pytest.fixture
-def fpt(here: Path, monkeypatch):
-    """Types a command in an empty folder, with a home below it."""
-    monkeypatch.delenv("FPT_TRACEBACK", raising=False)
-
-    def typed(*arguments, overrides=()):
-        sets = [f"--set={override}" for override in (*TINY, "home=home", *overrides)]
-        return CliRunner().invoke(cli.app, [*arguments, *sets])
-
-    return typed
-
-
-def refused(result, sentence):
-    """Status 2 and the sentence alone, below what says that the command has begun."""
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("fpt: starting")]
-    assert len(lines) == 1
-    assert lines[0].startswith(f"fpt: {sentence}")
-    assert list(Path.cwd().iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("command", "mistake"), [*(("run", one) for one in BAD.values()), *(("sweep", one) for one in BAD_SWEEPS.values())]
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(fpt, command, mistake):
     override, sentence = mistake
     refused(fpt(command, str(CONFIG), overrides=[override]), sentence)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "override", "sentence"),
-    [
-        ([], "prompts.alpha=0", "solver.name must be one that takes prompts (full, lora, ssf, vpt)"),
-        (
-            [],
-            "solver.name=r2d2",
-            "solver.name must be one that takes prompts (full, lora, ssf, vpt)",
-        ),
-        (["--out", "a.jpg"], "prompts.alpha=1", "--out must be a PNG file but got 'a.jpg'"),
-    ],
-)
-def test_a_picture_needs_prompts_and_a_place(fpt, arguments, override, sentence):
-    refused(fpt("show", str(CONFIG), *arguments, overrides=[override]), sentence)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--attention", "all"], "--attention must be one of map, cover, both but got 'all'"),
-        (["--images", "base"], "--images must be one of support, query, both but got 'base'"),
-        (["--most", "0"], "--most must be from 1 to 100 but got 0"),
-        (["--most", "101"], "--most must be from 1 to 100 but got 101"),
-    ],
-)
-def test_a_picture_shows_what_there_is(fpt, arguments, sentence):
-    refused(fpt("show", str(CONFIG), *arguments), sentence)
-
-
-def test_windows_have_no_map_of_the_image(fpt, monkeypatch):
-    monkeypatch.setattr("sweeps.run.check_run", lambda run: None)
-    override = "backbone={name: swin_tiny_patch4_window7_224}"
-    refused(
-        fpt("show", str(CONFIG), overrides=[override]),
-        "backbone.name must be one without windows or stages for a picture of its attention",
-    )
-
-
-def test_show_draws_the_episode_that_is_asked_for(fpt, monkeypatch):
-    asked = []
-    monkeypatch.setattr("sweeps.run.packed_images", lambda run, home: "packed")
-    monkeypatch.setattr("sweeps.run.on_this_node", lambda packed: f"{packed} here")
-    monkeypatch.setattr("sweeps.run.solved_episode", lambda *these: asked.append(these[1:]) or "solved")
-    monkeypatch.setattr("sweeps.run.draw_solved", lambda *these: asked.append(these) or these[1])
-    monkeypatch.setattr("sweeps.run.as_json", lambda solved, path: {"file": str(path), "accuracy": 0.5})
-    result = fpt("show", str(CONFIG), "--episode", "3", "--out", "here/it.png")
-    assert (result.exit_code, result.stdout.strip()) == (0, "here/it.png")
-    assert asked == [("packed here", 3), ("solved", Path("here/it.png"), "map", "both", 8)]
-    options = ["--attention", "cover", "--images", "query", "--most", "20", "--json"]
-    result = fpt("show", str(CONFIG), "--out", "it.png", *options)
-    assert json.loads(result.stdout.splitlines()[-1]) == {"file": "it.png", "accuracy": 0.5}
-    assert asked[2:] == [("packed here", 0), ("solved", Path("it.png"), "cover", "query", 20)]
 
 
 @pytest.mark.parametrize("command", ["run", "sweep", "ui", "show"])
@@ -153,35 +76,6 @@ def test_an_interrupted_command_says_how_to_go_on(fpt, monkeypatch):
     result = fpt("run", str(CONFIG))
     assert (result.exit_code, result.stdout) == (130, "")
     assert "the same command again goes on" in result.stderr
-
-
-def test_run_prints_a_line_or_an_object(fpt, monkeypatch):
-    asked = []
-
-    def evaluated(sweep, address):
-        asked.append((sweep.solver.lr, address))
-        return {"text": "lora: 70.0 ± 1.0 %", "accuracy": 0.7, "episodes": 6}
-
-    monkeypatch.setattr("sweeps.run.evaluate", evaluated)
-    assert fpt("run", str(CONFIG), overrides=["solver.lr=0.5"]).stdout == "lora: 70.0 ± 1.0 %\n"
-    result = fpt("run", str(CONFIG), "--json", "--address", "auto")
-    assert json.loads(result.stdout) == {"accuracy": 0.7, "episodes": 6}
-    assert asked == [(0.5, None), (0.01, "auto")]
-
-
-def test_bench_of_a_sweep_prints_a_line_or_an_object_and_leaves_nothing(fpt, here, monkeypatch):
-    times, homes = Times({"imports": 2.0}, 10.0, 9.5), []
-
-    def timed(sweep, address):
-        homes.append(Path(sweep.home))
-        assert homes[-1].is_dir()
-        return None, {}, times
-
-    monkeypatch.setattr("sweeps.timing.timed_sweep", timed)
-    assert fpt("bench", str(CONFIG), "--sweep").stdout == f"{times}\n"
-    assert json.loads(fpt("bench", str(CONFIG), "--sweep", "--json").stdout) == times.as_json()
-    assert not any(home.exists() for home in homes)
-    assert list(here.iterdir()) == []
 
 
 def test_by_itself_it_says_what_to_type_first(here):

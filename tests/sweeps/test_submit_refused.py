@@ -22,8 +22,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), BAD.values(), ids=BAD)
-def test_bad_input_is_one_sentence_and_nothing_is_sent(fpt, cluster, arguments, sentence):
-    result = fpt(*arguments)
+def test_bad_input_is_one_sentence_and_nothing_is_sent(submit, cluster, arguments, sentence):
+    result = submit(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"fpt: {sentence}")
@@ -40,31 +40,31 @@ def test_bad_input_is_one_sentence_and_nothing_is_sent(fpt, cluster, arguments, 
     ],
 )
 @pytest.mark.parametrize("joined", [True, False])
-def test_a_password_is_refused_and_not_repeated(fpt, cluster, argument, joined):
-    result = fpt("sweep", "one.yaml", *([f"--set={argument}"] if joined else ["--set", argument]))
+def test_a_password_is_refused_and_not_repeated(submit, cluster, argument, joined):
+    result = submit("sweep", "one.yaml", *([f"--set={argument}"] if joined else ["--set", argument]))
     assert (result.exit_code, cluster.staged) == (2, [])
     assert "must hold no password" in result.stderr
     assert "MLFLOW_TRACKING_URI" in result.stderr
     assert "hunter2" not in result.output
 
 
-def test_a_password_in_the_file_is_refused_even_where_it_is_overridden(fpt, cluster):
+def test_a_password_in_the_file_is_refused_even_where_it_is_overridden(submit, cluster):
     with Path("one.yaml").open("a") as file:
         file.write("tracking_uri: mysql://me:hunter2@host/db\n")
-    result = fpt("sweep", "one.yaml", "--set=tracking_uri=http://host:5000")
+    result = submit("sweep", "one.yaml", "--set=tracking_uri=http://host:5000")
     assert (result.exit_code, cluster.staged) == (2, [])
     assert result.stderr.startswith("fpt: CONFIG must hold no password")
     assert "hunter2" not in result.output
 
 
-def test_addresses_without_a_password_are_taken(fpt, cluster):
-    assert fpt("sweep", "one.yaml", "--set=tracking_uri=http://host:5000/path").exit_code == 0
+def test_addresses_without_a_password_are_taken(submit, cluster):
+    assert submit("sweep", "one.yaml", "--set=tracking_uri=http://host:5000/path").exit_code == 0
     assert len(cluster.staged) == 1
 
 
 @pytest.mark.parametrize("given", ["auto", "ray://host:10001", "127.0.0.1:8265", "http://", "http://me:hunter2@host"])
-def test_an_address_is_a_url(fpt, cluster, given):
-    result = fpt("sweep", "one.yaml", options=("--address", given))
+def test_an_address_is_a_url(submit, cluster, given):
+    result = submit("sweep", "one.yaml", options=("--address", given))
     assert (result.exit_code, result.stdout, cluster.staged) == (2, "", [])
     assert result.stderr.startswith("fpt: address must be the URL of a Ray dashboard, e.g. http://127.0.0.1:8265,")
     assert "hunter2" not in result.output

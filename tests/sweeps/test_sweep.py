@@ -15,7 +15,7 @@ from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.storage.ledger import Ledger
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.sweep import run_sweep
 from sweeps.terminal.times import PARTS
 from tests.pipeline.processes import descendants, kill_one

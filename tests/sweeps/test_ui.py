@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from sweeps import cli
 from sweeps import ui as browse
-from sweeps.schema.sweep import Sweep, load
+from sweeps.schema.loading import load
+from sweeps.schema.sweep import Sweep
 from sweeps.tracking.store import tracking_uri
 from sweeps.tracking.views import PAGES, TAG
 from tests.sweeps.tiny import CONFIG

@@ -7,7 +7,7 @@ from pipeline.storage.ledger import SCHEMA, Ledger
 from sweeps.report import files
 from sweeps.report.first_episode import first_episode
 from sweeps.report.text import verdict
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from tests.sweeps.findings import SWEEP, WON
 from tests.sweeps.report.charts.trials import findings
 

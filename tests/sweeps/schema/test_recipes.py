@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import plain_run
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 
 CONFIGS = Path(__file__).parents[3] / "sweeps" / "configs"
 

@@ -1,10 +1,12 @@
+import math
+
 import optuna
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import Run, with_hyper_parameters
-from sweeps.schema.space import Space, as_optuna, check_space, corners, dimensions, sample
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
+from sweeps.schema.space import Range, Space, as_optuna, check_space, corners, dimensions, sample
 from tests.sweeps.tiny import CONFIG, TINY
 
 SPACE = TypeAdapter(Space).validate_python(
@@ -113,3 +115,15 @@ def test_a_mistake_in_the_file_is_one_sentence(override, said):
         load(CONFIG, [*TINY, override])
     assert "<" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_the_ends_of_a_range():
+    assert Range(low=2, high=16, integer=True).ends() == (2, 16)
+    assert all(isinstance(end, int) for end in Range(low=2, high=16, integer=True).ends())
+    assert Range(low=0.5, high=2).ends() == (0.5, 2.0)
+
+
+def test_a_range_takes_only_numbers():
+    for values in ({"low": 0, "high": math.inf}, {"low": math.nan, "high": 1}, {"low": 1}):
+        with pytest.raises(ValidationError):
+            Range(**values)

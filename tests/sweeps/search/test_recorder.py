@@ -6,7 +6,7 @@ from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import Inputs, configuration_hash, identity
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.search.recorder import Recorder
 from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Progress

@@ -4,8 +4,10 @@ import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.report.text import as_markdown, verdict
+from sweeps.schema.loading import load
 from sweeps.schema.naming import setting_name
-from sweeps.schema.sweep import Range, Search, load
+from sweeps.schema.space import Range
+from sweeps.schema.sweep import Search
 from sweeps.search.tuning import generation_sizes, rung_episodes
 from sweeps.sweep import (
     check_sweep,

@@ -7,7 +7,7 @@ from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.data.store import ImageStore
 from pipeline.identity import Inputs, configuration_hash, identity
 from pipeline.storage.folder import Home
-from sweeps.schema.sweep import load
+from sweeps.schema.loading import load
 from sweeps.sweep import parameters
 from sweeps.tracking.fields import (
     compute_tags,

@@ -1,0 +1,100 @@
+"""An index tells what a home's ledger holds: configurations by hash, what workers found for them, accuracies."""
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+from pipeline.config import Dataset, Run
+from pipeline.identity import METHOD_VERSION, Inputs, hash_of, packing_identity
+from pipeline.storage.folder import Home
+from pipeline.storage.ledger import Ledger
+from sweeps.schema.naming import setting_of
+
+READERS = 16  # of descriptions, which are many small files
+
+Described = Mapping[str, Any]
+Scores = dict[int, float | None]  # by episode; None where it failed
+
+
+class LedgerIndex:
+    """The index lists the configurations that a home's ledger describes, and reads a description when it is asked for.
+
+    Raises ValueError for a home without a ledger.
+    """
+
+    def __init__(self, home: str) -> None:
+        self.home = Home(home)
+        self.ledger = Ledger(self.home.uri_of("ledger"))
+        files = self.ledger.folder.names("configurations")
+        self.hashes = [name.removesuffix(".json") for name in files if name.endswith(".json")]
+        self._read: dict[str, Described] = {}
+        if not self.hashes:
+            raise ValueError(f"home must hold a ledger but {home!r} has none; fpt run and fpt sweep make one")
+
+    def of(self, config_hash: str) -> Described:
+        """Returns the description that a configuration hash of this ledger stands for."""
+        if config_hash not in self._read:
+            content = self.ledger.folder.read(f"configurations/{config_hash}.json")
+            assert content is not None, f"{config_hash} was listed and is not there"
+            self._read[config_hash] = json.loads(content)
+        return self._read[config_hash]
+
+    @cached_property
+    def found(self) -> list[Inputs]:
+        """Returns all inputs that workers found where rows of this version of the method were computed."""
+        with ThreadPoolExecutor(READERS) as pool:
+            described = list(pool.map(self.of, self.hashes))
+        return sorted({found_of(known) for known in described if known["method"] == METHOD_VERSION})
+
+    @cached_property
+    def data_sets(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns the data sets that this home holds, by fingerprint, as far as packing looks at their fields."""
+        known: dict[str, list[dict[str, Any]]] = {}
+        for name in self.home.names("images"):
+            content = self.home.read(f"images/{name}") if name.endswith(".json") else None
+            if content is not None:
+                manifest = json.loads(content)
+                described = packing_identity(Dataset.model_construct(**manifest["dataset"]))
+                known.setdefault(manifest["fingerprint"], []).append(described)
+        return known
+
+    def hashes_of(self, run: Run) -> list[str]:
+        """Returns what a run may be in this ledger: a hash for each data set, weights and precision that fit it."""
+        wanted, own = run.backbone.precision, packing_identity(run.dataset)
+        fitting = [
+            found
+            for found in self.found
+            if wanted in ("auto", found.precision)
+            and own in self.data_sets.get(found.dataset_fingerprint, [own])  # unless known to be another
+        ]
+        hashes = {hash_of(run, found) for found in fitting}
+        return sorted(hashes.intersection(self.hashes))
+
+    def scores(self, config_hashes: Iterable[str]) -> dict[str, Scores]:
+        """Returns the accuracies of some configurations, by hash."""
+        wanted = sorted(set(config_hashes))
+        scores: dict[str, Scores] = {config_hash: {} for config_hash in wanted}
+        table = self.ledger.read(wanted).select(["config_hash", "episode", "accuracy", "failed"])
+        for row in table.to_pylist():
+            scores[row["config_hash"]][row["episode"]] = None if row["failed"] else row["accuracy"]
+        return scores
+
+    def missing(self, side: str, described: Described) -> ValueError:
+        """Returns the mistake of an argument that stands for a configuration which this ledger lacks."""
+        return ValueError(
+            f"{side} must be in the ledger of {self.home.uri!r} but {setting_of(described)}, "
+            f"{episodes_in_words(described['episodes'])}, is not; fpt run computes a configuration"
+        )
+
+
+def found_of(described: Described) -> Inputs:
+    """Returns the fingerprints of images and weights, and the precision, which an old version left out (empty)."""
+    backbone = described["backbone"]
+    return Inputs(described["dataset"], backbone["fingerprint"], backbone.get("precision", ""))
+
+
+def episodes_in_words(episodes: Described) -> str:
+    """Returns in words what is drawn from which split."""
+    return f"split {episodes['split']}, {episodes['way']}-way {episodes['shot']}-shot"

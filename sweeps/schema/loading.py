@@ -1,0 +1,43 @@
+"""A sweep's configuration from a YAML file, with what was typed to replace some of its fields."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from sweeps.schema.sentences import sentence_of
+from sweeps.schema.sweep import Sweep
+
+
+def load(path: Path, overrides: list[str]) -> Sweep:
+    """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it."""
+    if not path.is_file():
+        raise ValueError(f"CONFIG must be a YAML file but {str(path)!r} is none")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"CONFIG must be YAML but {path} is not: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"CONFIG must hold fields and values but {path} holds {values!r}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Sweep.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(sentence_of(error, Sweep)) from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    field, equals, value = override.partition("=")
+    if not equals or not field:
+        raise ValueError(f"--set must be like a.b=c but got {override!r}")
+    *parents, last = field.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {field} must name a field but {parent} holds {values!r}")
+    try:
+        values[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {field} must hold YAML but got {value!r}") from error
