@@ -25,8 +25,10 @@ from fpt.backbones.memory import tune_allocator
 from fpt.backbones.product_rate import matrix_product_rate
 from fpt.bench import Shape, frozen_episodes, operations, random_pixels
 from fpt.heads.closed_form import Head, metaoptnet
+from fpt.problems.evidence import Gathered
 from fpt.problems.frozen import freeze_episodes
-from fpt.problems.solving import Gathered, Setting, solve
+from fpt.problems.problem import Setting
+from fpt.problems.solving import solve
 from fpt.prompts.columnar import gather_evidence, prompts_from
 from fpt.solvers import Training
 

@@ -15,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
-from fpt.problems.solving import Episodes, Setting, episode_evidence, prompts_of_all
-from fpt.prompts.columnar import importance, top_patches, variant_named
+from fpt.problems.evidence import episode_evidence, prompts_of_all
+from fpt.problems.problem import EpisodeBatch, Setting
+from fpt.prompts.columnar import Evidence, importance, top_patches
 from fpt.prompts.localisation import chance, precision
+from fpt.prompts.variants import variant_named
 from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.sampler import sampler_of
@@ -44,16 +46,17 @@ def main() -> None:
     sampler = sampler_of(store.classes("validation"), run.episodes, run.dataset.small_classes)
     frozen, chosen = FrozenImages(backbone, store, run.compute.cache_megabytes), setting(run)
 
-    def tensors(index: int) -> Episodes:
+    def tensors(index: int) -> EpisodeBatch:
         return episode_tensors(backbone, store, frozen, [sampler[index]], chosen.training.blocks)
 
     draw_method(backbone, tensors(0), chosen, HERE / "method.png")
     draw_lambda(backbone, [tensors(index) for index in range(EPISODES)], chosen, HERE / "lambda.png")
 
 
-def draw_method(backbone: Any, episodes: Episodes, chosen: Setting, path: Path) -> None:
+def draw_method(backbone: Any, episodes: EpisodeBatch, chosen: Setting, path: Path) -> None:
     """Rows: images; columns: the image and its key, attention, G, importance without G and with it, prompts."""
-    evidence: Any = episode_evidence(backbone, episodes, chosen)
+    (evidence,) = episode_evidence(backbone, episodes, chosen)
+    assert isinstance(evidence, Evidence)
     gradient = variant_named(chosen.variant).rescale(evidence.gradient)
     plain, fused = (importance(evidence.maps, gradient, lam) for lam in (0.0, chosen.lam))
     mask = prompts_of_all(backbone, episodes, [chosen])[0].mask[0]
@@ -94,7 +97,7 @@ def draw_method(backbone: Any, episodes: Episodes, chosen: Setting, path: Path) 
     figure.savefig(path, dpi=130, metadata={"Software": None})
 
 
-def draw_lambda(backbone: Any, episodes: list[Episodes], chosen: Setting, path: Path) -> None:
+def draw_lambda(backbone: Any, episodes: list[EpisodeBatch], chosen: Setting, path: Path) -> None:
     """Share of the prompt patches on the key against lambda, for some numbers of patches, with 95 % intervals."""
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axis = figure.subplots()

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fpt.backbones.backbone import Backbone
     from fpt.backbones.loading import load_backbone
-    from fpt.interface import Episode, PyramidPrompts, Record, position_prompts, solve
+    from fpt.interface import Episode, Record, position_prompts, solve
     from fpt.prompts.columnar import PositionPrompts
     from fpt.prompts.loss import focus_loss
+    from fpt.prompts.pyramids import PyramidPrompts
     from fpt.registry import SOLVERS
 
 __all__ = [
@@ -29,7 +30,7 @@ _WHERE = {
     "Backbone": "fpt.backbones.backbone",
     "Episode": "fpt.interface",
     "PositionPrompts": "fpt.prompts.columnar",
-    "PyramidPrompts": "fpt.interface",
+    "PyramidPrompts": "fpt.prompts.pyramids",
     "Record": "fpt.interface",
     "focus_loss": "fpt.prompts.loss",
     "load_backbone": "fpt.backbones.loading",

@@ -29,7 +29,8 @@ from fpt.backbones.precision import best_precision, use_precision
 from fpt.backbones.product_rate import matrix_product_rate
 from fpt.phases import measured, phase
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
-from fpt.problems.solving import Episodes, Setting, solve
+from fpt.problems.problem import EpisodeBatch, Setting
+from fpt.problems.solving import solve
 from fpt.registry import PRECISIONS, SOLVERS
 from fpt.solvers import Training
 
@@ -69,13 +70,13 @@ def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor,
     return support, query
 
 
-def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, setting: Setting) -> Episodes:
+def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, setting: Setting) -> EpisodeBatch:
     """Episodes of these images, after the frozen pass."""
     blocks, solver = setting.training.blocks, setting.solver
     labels = torch.arange(shape.way, device=backbone.device).repeat(len(support), 1)
 
     with phase("load"):
-        return Episodes(
+        return EpisodeBatch(
             indices=list(range(len(support))),
             support_images=support,
             support=freeze_episodes(backbone, support, blocks),

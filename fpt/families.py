@@ -15,7 +15,8 @@ from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import load_backbone
-from fpt.interface import Episode, PyramidPrompts, position_prompts, solve
+from fpt.interface import Episode, position_prompts, solve
+from fpt.prompts.pyramids import PyramidPrompts
 
 # By the size of the images in pixels, where that is not the model's own: small ones are quick.
 FAMILIES: dict[str, int | None] = {

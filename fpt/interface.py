@@ -15,11 +15,12 @@ from fpt import defaults
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
-from fpt.problems.solving import Episodes, Setting
+from fpt.problems.problem import EpisodeBatch, Setting
 from fpt.problems.solving import solve as solve_problems
-from fpt.prompts.columnar import PositionPrompts, gather_evidence, prompts_from
-from fpt.prompts.pyramids import gather_stage_evidence, stage_prompts, takes_gradient
-from fpt.registry import ESTIMATED, check_name
+from fpt.prompts.columnar import PositionPrompts
+from fpt.prompts.pyramids import PyramidPrompts
+from fpt.prompts.strategy import strategy_of
+from fpt.registry import ESTIMATED, SOLVERS, check_name
 from fpt.solvers import Training
 
 
@@ -47,16 +48,6 @@ class Record:
     logits: Float[Tensor, "query way"]
 
 
-@dataclass(frozen=True)
-class PyramidPrompts:
-    """Position prompts of a pyramid: each field a list, one tensor a stage, images x windows x patches of a window."""
-
-    importance: list[Tensor]
-    mask: list[Tensor]
-    target: list[Tensor]
-    gradient_term: list[Tensor]
-
-
 def position_prompts(
     backbone: Backbone,
     images: Images,
@@ -78,13 +69,9 @@ def position_prompts(
     labels = labels.to(backbone.device)
     head = tuple(wide(part.to(backbone.device, backbone.dtype))[None] for part in (head_weight, head_bias))
     one_problem = torch.zeros_like(labels)
-    if not backbone.pyramid:
-        evidence = gather_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant)
-        return prompts_from(evidence, variant, lam, patches, order)
-    with_gradient = takes_gradient(variant, lam)
-    stages = gather_stage_evidence(backbone, images, labels, (head[0], head[1]), one_problem, variant, with_gradient)
-    found = [stage_prompts(stage, variant, lam, patches) for stage in stages]
-    return PyramidPrompts(*([getattr(stage, field.name) for stage in found] for field in fields(PyramidPrompts)))
+    strategy = strategy_of(backbone)
+    evidence = strategy.gather(backbone, images, labels, (head[0], head[1]), one_problem, variant, lam)
+    return strategy.offered(strategy.estimate(evidence, variant, lam, patches, order))
 
 
 def solve(
@@ -135,6 +122,7 @@ def _way(episodes: Sequence[Episode]) -> int:
 
 
 def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, Any]) -> Setting:
+    check_name("solver", solver, SOLVERS)
     of_training = {field.name for field in fields(Training)} - {"way"}
     of_setting = {field.name for field in fields(Setting)} - {"solver", "training", "seed"}
     for name in hyper_parameters:
@@ -148,7 +136,7 @@ def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, An
     return Setting(solver, Training(way=way, **training), seed=seed, **others)
 
 
-def _stacked(backbone: Backbone, episodes: Sequence[Episode], setting: Setting) -> Episodes:
+def _stacked(backbone: Backbone, episodes: Sequence[Episode], setting: Setting) -> EpisodeBatch:
     support, query = (
         torch.stack([getattr(episode, name) for episode in episodes]) for name in ("support_images", "query_images")
     )
@@ -156,7 +144,7 @@ def _stacked(backbone: Backbone, episodes: Sequence[Episode], setting: Setting) 
         torch.stack([getattr(episode, name) for episode in episodes]).to(backbone.device)
         for name in ("support_labels", "query_labels")
     )
-    return Episodes(
+    return EpisodeBatch(
         indices=[episode.index for episode in episodes],
         support_images=support,
         support=freeze_episodes(backbone, support, setting.training.blocks),

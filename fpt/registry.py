@@ -157,9 +157,9 @@ HEADS = {
 }
 # How prompts are estimated; `masks` are the true key patches instead, a yardstick where the data has them.
 ESTIMATED = {
-    "paper": "fpt.prompts.columnar:PAPER",
-    "scaled": "fpt.prompts.columnar:SCALED",
-    "official": "fpt.prompts.columnar:OFFICIAL",
+    "paper": "fpt.prompts.variants:PAPER",
+    "scaled": "fpt.prompts.variants:SCALED",
+    "official": "fpt.prompts.variants:OFFICIAL",
 }
 MASKS = "masks"
 VARIANTS = (*ESTIMATED, MASKS)

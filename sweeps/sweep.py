@@ -16,7 +16,7 @@ from pipeline.identity import configuration_hash
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
-from sweeps.report.text import as_markdown, outcome
+from sweeps.report.text import as_markdown
 from sweeps.schema.space import check_space, corners
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.tuning import generation_sizes, search_settings
@@ -32,7 +32,8 @@ from sweeps.tracking.provenance import code_tags, environment_tags
 from sweeps.tracking.store import tracking_uri
 from sweeps.tracking.tracker import Tracker, check_tracking
 from sweeps.tracking.views import arrangement
-from sweeps.verdict.judge import Finding, judge, problems_to_judge, winner_of
+from sweeps.verdict.finding import Finding
+from sweeps.verdict.judge import judge, problems_to_judge
 
 if TYPE_CHECKING:
     from sweeps.report.charts.album import Picture
@@ -117,18 +118,18 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             folder = home.local / place
             show, watch = shown(progress, session), watched(tracker, session)
             with ThreadPoolExecutor(1) as aside, show, watch:
-                proposals = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
+                record = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
                 tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
                 session.note("phase", name="final evaluation")
-                winner = proposals.values[winner_of(proposals)]
-                episode = aside.submit(_first_episode, sweep, search, winner, session.store, folder)
-                finding = judge(sweep, search, session, proposals, progress)
+                winner = record.winner
+                episode = aside.submit(_first_episode, sweep, winner.values, session.store, folder)
+                finding = judge(sweep, search, session, record, progress)
             session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
             files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
             home.keep(files)
-            _summarise(tracker, finding, sweep, files, proposals.best)
+            _summarise(tracker, finding, sweep, files)
             work = session.status()
     where = {
         "tracking_uri": without_secrets(tracker.tracking_uri),
@@ -139,11 +140,11 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     return finding, where, work
 
 
-def _first_episode(sweep: Sweep, search: Search, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
+def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
     """Drawn while workers judge, for torch and matplotlib take seconds to load."""
-    from sweeps.report.files import draw_first_episode
+    from sweeps.report.first_episode import draw_first_episode
 
-    return draw_first_episode(sweep, search, winner, store, folder)
+    return draw_first_episode(sweep, winner, store, folder)
 
 
 @contextmanager
@@ -179,7 +180,7 @@ def wait_for(tracker: Tracker) -> None:
         )
 
 
-def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path], winner: str | None) -> None:
+def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
     best, baseline = finding.best, finding.baseline
     metrics = {
         "episodes": best.estimate.episodes if best.estimate else None,
@@ -202,8 +203,8 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
         best.estimate.episodes if best.estimate else sweep.final.episodes,
         description(as_markdown(finding, sweep), files),
         files,
-        {"verdict": outcome(finding)},
-        winner,
+        {"verdict": finding.outcome},
+        finding.record.winner.name,
     )
 
 

@@ -8,7 +8,7 @@ from sweeps.schema.sweep import Sweep
 from sweeps.terminal.times import PARTS, Times, times_of
 
 if TYPE_CHECKING:
-    from sweeps.verdict.judge import Finding
+    from sweeps.verdict.finding import Finding
 
 
 def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str, str], Times]:

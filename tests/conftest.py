@@ -17,7 +17,7 @@ from fpt.backbones.backbone import Backbone  # noqa: E402
 from fpt.backbones.loading import load_backbone  # noqa: E402
 from fpt.glyphs.scenes import scene  # noqa: E402
 from fpt.problems.frozen import freeze  # noqa: E402
-from fpt.problems.solving import Episodes  # noqa: E402
+from fpt.problems.problem import EpisodeBatch  # noqa: E402
 from fpt.prompts.localisation import key_patches  # noqa: E402
 
 torch.set_num_threads(1)
@@ -74,7 +74,7 @@ def small_model() -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def episodes(backbone: Backbone) -> Episodes:
+def episodes(backbone: Backbone) -> EpisodeBatch:
     """Four 3-way episodes of 2 support and 4 query scenes a class, for solvers that adapt the last two blocks."""
     drawn = [[scene("novel", 7 * episode + way, i) for way in range(3) for i in range(6)] for episode in range(4)]
     images = torch.from_numpy(np.stack([[one.image for one in row] for row in drawn]))
@@ -83,7 +83,7 @@ def episodes(backbone: Backbone) -> Episodes:
     frozen = flat.change(lambda part: part.unflatten(0, (4, 18)))
     support = torch.arange(18) % 6 < 2
     labels = torch.arange(3).repeat_interleave(6).expand(4, 18)
-    return Episodes(
+    return EpisodeBatch(
         indices=[10, 11, 12, 2**33],
         support_images=images[:, support],
         support=frozen.change(lambda part: part[:, support]),

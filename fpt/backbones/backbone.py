@@ -80,7 +80,17 @@ class Backbone:
             tokens - isqrt(tokens) ** 2 if windows == 1 else 0
             for windows, tokens in (self.layers[stage[-1]].size for stage in self.stages)
         ]
-        self.prefix, self.grid = (0, (0, 0)) if self.pyramid else _tokens_of(model, self.layers[-1])
+        # What one image's attention is trained towards at each scale: (patches,), or (windows, patches).
+        self.target_shapes: list[tuple[int, ...]]
+        if self.pyramid:
+            self.prefix, self.grid = 0, (0, 0)
+            ends = (self.layers[stage[-1]] for stage in self.stages)
+            self.target_shapes = [
+                (end.windows, end.tokens - prefix) for end, prefix in zip(ends, self.stage_prefixes, strict=True)
+            ]
+        else:
+            self.prefix, self.grid = _tokens_of(model, self.layers[-1])
+            self.target_shapes = [(self.grid[0] * self.grid[1],)]
         self.grid_patches = self.grid[0] * self.grid[1]
         self.weights: Matched | None = None  # how a local file's met the model's
         self._per_image: set[nn.Module] | None = None
@@ -97,14 +107,6 @@ class Backbone:
     @property
     def has_class_token(self) -> bool:
         return self.prefix > 0
-
-    @property
-    def target_shapes(self) -> list[tuple[int, ...]]:
-        """Of what one image's attention is trained towards at each scale: (patches,), or (windows, patches)."""
-        if not self.pyramid:
-            return [(self.grid_patches,)]
-        ends = (self.layers[stage[-1]] for stage in self.stages)
-        return [(end.windows, end.tokens - prefix) for end, prefix in zip(ends, self.stage_prefixes, strict=True)]
 
     @property
     def most_patches(self) -> int:

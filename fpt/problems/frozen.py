@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fpt.backbones.backbone import Backbone, Images
 from fpt.registry import SOLVERS
-from fpt.solvers.contract import AT_ONCE
+from fpt.solvers.contract import IMAGES_A_PASS
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ def freeze_episodes(
     blocks: int,
     whole: bool = True,
 ) -> Frozen:
-    """The same for images of episodes, AT_ONCE of them at a time."""
+    """The same for images of episodes, IMAGES_A_PASS of them at a time."""
     flat, lead = images.flatten(0, 1), images.shape[:2]
-    parts = [freeze(backbone, flat[first : first + AT_ONCE], blocks, whole) for first in range(0, len(flat), AT_ONCE)]
+    parts = [
+        freeze(backbone, flat[first : first + IMAGES_A_PASS], blocks, whole)
+        for first in range(0, len(flat), IMAGES_A_PASS)
+    ]
     return joined(parts, torch.cat).change(lambda part: part.unflatten(0, lead))

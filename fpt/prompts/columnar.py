@@ -1,20 +1,13 @@
-"""Position prompts: the key patches of a labelled image, from its attention and the gradient of its class score.
+"""Position prompts of columnar transformers: the key patches of a labelled image, by attention rollout over all layers.
 
-Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, NeurIPS 2023. Variants:
-
-- `paper`: its equations; they deviate as printed in the sign rule of G and in keeping every fused map non-negative;
-- `scaled`: the same with G over the sum of its absolute values;
-- `official`: what the released code does (FORT): minimum over heads, centred gradient of the mean score, the lowest
-  90 % of each fused row dropped, product L ... 1, targets weighted by importance that sum to P (to 1 in the others,
-  so that alpha_paper is about P alpha_official). At lambda 1 it is what its scripts ran.
+Attention is fused with the gradient of the image's class score, as its variant has it (variants.py).
 """
 
 # B images, L layers, N patches, D dimensions
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -23,9 +16,10 @@ from fpt import defaults
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head, scores
-from fpt.registry import ESTIMATED, ORDERS, check_name, load
+from fpt.prompts.loss import Steering
+from fpt.prompts.variants import rectified, variant_named
+from fpt.registry import ORDERS, check_name
 
-DROPPED = 0.9  # of each fused row, in the released code
 SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
 
 
@@ -53,18 +47,6 @@ class PositionPrompts:
     mask: Bool[Tensor, "*images patches"]
     target: Float[Tensor, "*images patches"]
     gradient_term: Float[Tensor, "*images patches"]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """How evidence becomes prompts: which maps and G are gathered, how they are fused, what the loss aims at."""
-
-    heads: str  # "mean" or "min"
-    order: str
-    centred: bool  # G of the gradient less its mean over the patches, of the mean score instead of each image's own
-    rescale: Callable[[Tensor], Tensor]
-    fuse: Callable[[Tensor], Tensor]
-    target: Callable[[Tensor, Tensor], Tensor]
 
 
 def first_component(
@@ -95,58 +77,6 @@ def first_component(
     relevance_BN = (gradient * tokens).sum(-1)
     agrees_B1 = (component_BN * relevance_BN).sum(1, keepdim=True) >= 0
     return torch.where(agrees_B1, component_BN, -component_BN)
-
-
-def unscaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
-    """G as it is."""
-    return component
-
-
-def scaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
-    """G over the sum of its absolute values, so that lambda means the same on every backbone and episode."""
-    total_B1 = component.abs().sum(-1, keepdim=True)
-    return torch.where(total_B1 > 0, component / total_B1.clamp_min(torch.finfo(component.dtype).tiny), 0)
-
-
-def rectified(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
-    """Without what is negative, so that every row is a distribution at any lambda."""
-    return fused.clamp_min(0)
-
-
-def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
-    """The lowest 90 % of every row set to 0, as in the released code."""
-    count = fused.shape[-1]
-    dropped = int(count * DROPPED)
-    if dropped and fused.device.type == "cpu":  # NumPy sorts whole rows in less time than torch finds their tenth
-        ordered = np.sort(fused.detach().numpy(), axis=-1)
-        least, below = (torch.from_numpy(ordered[..., [place]]) for place in (dropped, dropped - 1))
-        if bool((least > below).all()):  # of equals at the limit only some are dropped
-            return fused * torch.ge(fused, least, out=torch.empty_like(fused))  # a product with numbers, not booleans
-    kept = fused.topk(count - dropped, dim=-1, sorted=False)  # few, where the dropped are many
-    return torch.zeros_like(fused).scatter_(-1, kept.indices, kept.values)
-
-
-def uniform_target(importance: Tensor, mask: Tensor) -> Tensor:
-    """The same for each prompt patch, 1 in all."""
-    return mask.to(importance.dtype) / mask.sum(-1, keepdim=True).clamp_min(1)
-
-
-def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
-    """Each prompt patch by its importance, P in all."""
-    weight = importance * mask
-    return weight / weight.sum(-1, keepdim=True) * mask.sum(-1, keepdim=True)
-
-
-PAPER = Variant("mean", "paper", False, unscaled, rectified, uniform_target)
-SCALED = Variant("mean", "paper", False, scaled, rectified, uniform_target)
-OFFICIAL = Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target)
-
-
-def variant_named(name: str) -> Variant:
-    """The variant called `name`. Raises ValueError for an unknown one."""
-    check_name("variant", name, ESTIMATED)
-    variant: Variant = load(ESTIMATED[name])
-    return variant
 
 
 def gather_evidence(
@@ -238,3 +168,46 @@ def top_patches(importance: Float[Tensor, "*images patches"], patches: int) -> B
     order = importance.argsort(dim=-1, descending=True, stable=True)
     chosen = torch.zeros_like(importance, dtype=torch.bool)
     return chosen.scatter_(-1, order[..., :patches], True)
+
+
+def evidence_family(variant: str, lam: float) -> tuple[object, ...]:
+    """What evidence depends on beside images and head."""
+    how = variant_named(variant)
+    return how.heads, how.centred
+
+
+def gather(
+    backbone: Backbone,
+    images: Tensor,
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+    variant: str,
+    lam: float,
+) -> list[Evidence]:
+    """The evidence of the one scale that there is."""
+    return [gather_evidence(backbone, images, labels, head, problem_of, variant)]
+
+
+def estimate(
+    evidence: Sequence[Evidence], variant: str, lam: float, patches: int, order: str | None
+) -> list[PositionPrompts]:
+    """The prompts of the one scale that there is."""
+    return [prompts_from(of_scale, variant, lam, patches, order) for of_scale in evidence]
+
+
+def image_masks(prompts: Sequence[PositionPrompts]) -> Bool[Tensor, "images patches"]:
+    """True for the prompt patches of each image."""
+    return prompts[0].mask
+
+
+def offered(prompts: Sequence[PositionPrompts]) -> PositionPrompts:
+    """The prompts as other programs get them."""
+    return prompts[0]
+
+
+def steering(
+    backbone: Backbone, blocks: int, layers: int, prefix: int, targets: Sequence[Float[Tensor, "stack images patches"]]
+) -> Steering:
+    """The last `layers` layers are pulled, all towards the same targets; their pulls are averaged."""
+    return Steering(layers, list(range(layers)), [prefix] * layers, list(targets) * layers, 1 / layers)

@@ -3,6 +3,7 @@
 # B images, W windows, R rows (queries), N patches, H heads
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,19 @@ from torch import Tensor
 from fpt import defaults
 from fpt.backbones.attention import AttentionCall
 from fpt.registry import ROWS, STEERED_HEADS, check_name
+
+
+@dataclass(frozen=True)
+class Steering:
+    """Which layers are pulled towards what: of the last `watched` layers those at the places `calls`, each with the
+    tokens before its patches and its targets; `share` is what the sum of their pulls is multiplied by.
+    """
+
+    watched: int
+    calls: Sequence[int]
+    prefixes: Sequence[int]
+    targets: Sequence[Float[Tensor, "stack images ..."]]
+    share: float
 
 
 def log_attention_to(

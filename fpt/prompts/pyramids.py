@@ -8,17 +8,19 @@ it gets in its window (the paper, section 3.4), with lambda times the gradient t
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fpt.backbones.attention import listen, wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.backbones.structure import dim_first, tokens_first
 from fpt.heads.closed_form import Head
-from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches, variant_named
+from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches
+from fpt.prompts.loss import Steering
+from fpt.prompts.variants import variant_named
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class StageEvidence:
 
     received: Float[Tensor, "images windows patches"]
     gradient: Float[Tensor, "images windows patches"] | None
+
+
+@dataclass(frozen=True)
+class PyramidPrompts:
+    """Position prompts of a pyramid: each field a list, one tensor a stage, images x windows x patches of a window."""
+
+    importance: list[Tensor]
+    mask: list[Tensor]
+    target: list[Tensor]
+    gradient_term: list[Tensor]
 
 
 def takes_gradient(variant: str, lam: float) -> bool:
@@ -91,6 +103,54 @@ def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: in
     mask = top_patches(scores, patches)
     target = mask.to(scores.dtype) / (1 if variant == "official" else patches)
     return PositionPrompts(scores, mask, target, component)
+
+
+def evidence_family(variant: str, lam: float) -> tuple[object, ...]:
+    """What evidence depends on beside images and head."""
+    return variant == "official", takes_gradient(variant, lam)
+
+
+def gather(
+    backbone: Backbone,
+    images: Images,
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+    variant: str,
+    lam: float,
+) -> list[StageEvidence]:
+    """The evidence of every stage, with a gradient term where it is asked for."""
+    return gather_stage_evidence(
+        backbone, images, labels, head, problem_of, variant, with_gradient=takes_gradient(variant, lam)
+    )
+
+
+def estimate(
+    evidence: Sequence[StageEvidence], variant: str, lam: float, patches: int, order: str | None
+) -> list[PositionPrompts]:
+    """The prompts of every stage, which have no `order`: nothing is rolled out."""
+    return [stage_prompts(stage, variant, lam, patches) for stage in evidence]
+
+
+def image_masks(prompts: Sequence[PositionPrompts]) -> Bool[Tensor, "images patches"]:
+    """No patches: those of a pyramid's windows are not an image's."""
+    return prompts[0].mask.new_zeros(len(prompts[0].mask), 0)
+
+
+def offered(prompts: Sequence[PositionPrompts]) -> PyramidPrompts:
+    """The prompts as other programs get them."""
+    return PyramidPrompts(*([getattr(stage, field.name) for stage in prompts] for field in fields(PyramidPrompts)))
+
+
+def steering(
+    backbone: Backbone, blocks: int, layers: int, prefix: int, targets: Sequence[Float[Tensor, "stack images ..."]]
+) -> Steering:
+    """The last layer of every stage that is adapted is pulled, each towards its own targets; their pulls add up."""
+    start = backbone.depth - blocks
+    ends = [(stage[-1], before) for stage, before in zip(backbone.stages, backbone.stage_prefixes, strict=True)]
+    adapted = [(last - start, before) for last, before in ends if last >= start]
+    of_adapted = list(targets[-len(adapted) :])
+    return Steering(blocks, [last for last, _ in adapted], [before for _, before in adapted], of_adapted, 1.0)
 
 
 @contextmanager

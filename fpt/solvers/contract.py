@@ -15,7 +15,7 @@ from fpt import defaults
 from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
 
-AT_ONCE = 32  # images in a pass without gradients: more do not fit a processor's caches
+IMAGES_A_PASS = 32  # without gradients: more do not fit a processor's caches
 
 
 @dataclass(frozen=True)

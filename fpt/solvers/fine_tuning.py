@@ -14,9 +14,10 @@ from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head
 from fpt.phases import phase
 from fpt.prompts.loss import concentration
+from fpt.prompts.strategy import strategy_of
 from fpt.solvers.adapters import computed_once
 from fpt.solvers.contract import (
-    AT_ONCE,
+    IMAGES_A_PASS,
     Solution,
     Stack,
     Training,
@@ -97,45 +98,31 @@ def losses(
     """Mean over a mini-batch of cross-entropy - alpha R, of each problem. No `targets`: cross-entropy alone."""
     start = backbone.depth - training.blocks
     size, images = labels.shape
-    watched, chosen, prefixes = _steered_layers(backbone, training, prefix) if targets else (0, [], [])
+    if training.rows == "class" and not backbone.has_class_token and targets:
+        raise ValueError("rows must be patches or all for a backbone without a [CLS] token but got 'class'")
+    steering = strategy_of(backbone).steering(backbone, training.blocks, training.layers, prefix, targets)
+    watched = steering.watched if targets else 0
     passed = backbone.upper(tokens.flatten(0, 1), start, watched=watched, class_row_only=training.rows == "class")
     logits_SBW = head_scores(passed.features.unflatten(0, (size, images)), head, training.head_multiplier)
     loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels, reduction="none")
     if targets:
-        per_call = list(targets[-len(chosen) :]) if backbone.pyramid else list(targets) * len(chosen)
         pulled_SB = concentration(
-            [passed.calls[i] for i in chosen],
-            [target.flatten(0, 1) for target in per_call],
+            [passed.calls[i] for i in steering.calls],
+            [target.flatten(0, 1) for target in steering.targets],
             tau.repeat_interleave(images),
-            prefixes,
+            steering.prefixes,
             training.rows,
             training.heads,
         ).unflatten(0, (size, images))
-        share = 1 if backbone.pyramid else 1 / len(chosen)  # stages add up, layers are averaged
-        loss_SB = loss_SB - alpha[:, None] * share * pulled_SB
+        loss_SB = loss_SB - alpha[:, None] * steering.share * pulled_SB
     return loss_SB.mean(1)
-
-
-def _steered_layers(backbone: Backbone, training: Training, prefix: int) -> tuple[int, list[int], list[int]]:
-    """How many layers to watch, which of those are pulled, and the tokens before the patches in each.
-
-    Of a pyramid, the last layer of every stage that is adapted; else the last `layers`.
-    """
-    if training.rows == "class" and not backbone.has_class_token:
-        raise ValueError("rows must be patches or all for a backbone without a [CLS] token but got 'class'")
-    if not backbone.pyramid:
-        return training.layers, list(range(training.layers)), [prefix] * training.layers
-    start = backbone.depth - training.blocks
-    ends = [(stage[-1], before) for stage, before in zip(backbone.stages, backbone.stage_prefixes, strict=True)]
-    adapted = [(last - start, before) for last, before in ends if last >= start]
-    return training.blocks, [last for last, _ in adapted], [before for _, before in adapted]
 
 
 @torch.no_grad()
 def predict(backbone: Backbone, stack: Stack, start: int, head: Head, training: Training, prefix: int) -> Solution:
     """Scores of the queries by the adapted backbone, and its [CLS] attention. Some queries of each at a time."""
     scores, attention = [], []
-    for tokens in stack.query_tokens.split(max(1, AT_ONCE // stack.size), dim=1):
+    for tokens in stack.query_tokens.split(max(1, IMAGES_A_PASS // stack.size), dim=1):
         passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
         shape = tokens.shape[:2]
         scores.append(head_scores(passed.features.unflatten(0, shape), head, training.head_multiplier))

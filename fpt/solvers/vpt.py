@@ -20,7 +20,7 @@ def vpt(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     them, and they go on to the top (Eq. 4). Started as there, uniformly within sqrt(6 / (3 patch^2 + dim)).
     Raises ValueError for a backbone that takes no further tokens.
     """
-    if backbone.pyramid or not backbone.has_class_token:
+    if not backbone.has_class_token:  # as no pyramid has
         raise ValueError("solver vpt must have a columnar backbone with a [CLS] token to put its tokens behind")
     start = backbone.depth - training.blocks
     groups = training.blocks if training.deep else 1

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int
 
 from fpt.backbones.backbone import Backbone
+from fpt.problems.evidence import Gathered
 from fpt.problems.frozen import Frozen, freeze, joined
-from fpt.problems.solving import Gathered
 from pipeline.data.store import ImageStore
 
 # Always this many images at once, the last batch filled up with black ones: what an image gives does not depend on
@@ -34,7 +34,7 @@ class KeptEvidence:
 
 
 def _bytes_of(gathered: Gathered) -> int:
-    parts = [part for held in gathered.values() for part in (held if isinstance(held, list) else [held])]
+    parts = [part for held in gathered.values() for part in held]
     return sum(value.nbytes for part in parts for value in vars(part).values() if isinstance(value, torch.Tensor))
 
 

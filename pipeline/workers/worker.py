@@ -13,8 +13,8 @@ from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.memory import tune_allocator
 from fpt.backbones.precision import best_precision, use_precision
 from fpt.problems.frozen import Frozen, reads_frozen_queries
-from fpt.problems.solving import Episodes as EpisodeTensors
-from fpt.problems.solving import Outcome, Setting, solve
+from fpt.problems.problem import EpisodeBatch, Outcome, Setting
+from fpt.problems.solving import solve
 from fpt.prompts.localisation import key_patches
 from fpt.registry import SOLVERS
 from fpt.solvers import Training
@@ -80,7 +80,7 @@ class Worker:
         self.ledger.write(order.name, rows)
         return rows
 
-    def _tensors(self, wanted: Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeTensors:
+    def _tensors(self, wanted: Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeBatch:
         sampler = self.samplers.get(wanted)
         if sampler is None:
             sampler = sampler_of(self.store.classes(wanted.split), wanted, self.small_classes)
@@ -110,7 +110,7 @@ def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
 
 def episode_tensors(
     backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int, whole: bool = True
-) -> EpisodeTensors:
+) -> EpisodeBatch:
     """Images, frozen features, labels and masks of some episodes, stacked. `whole`: features of queries too."""
     support = np.stack([episode.support for episode in episodes])
     query = np.stack([episode.query for episode in episodes])
@@ -125,7 +125,7 @@ def episode_tensors(
         return key_patches(torch.from_numpy(masks).view(*rows.shape, *store.side), backbone.grid).to(backbone.device)
 
     pixels = torch.from_numpy(store.images(support.ravel())).view(*support.shape, *store.side, 3)
-    return EpisodeTensors(
+    return EpisodeBatch(
         indices=[episode.index for episode in episodes],
         support_images=pixels,
         support=stacked(support, True),

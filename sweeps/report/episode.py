@@ -13,8 +13,9 @@ from torch import Tensor
 from fpt.figures.coverage import smallest_cover
 from fpt.figures.episode import Shown, draw_episode
 from fpt.heads.closed_form import scores
+from fpt.problems.evidence import prompts_of_all
 from fpt.problems.frozen import joined
-from fpt.problems.solving import prompts_of_all, stack_of
+from fpt.problems.solving import stack_of
 from fpt.prompts.localisation import attention_on_key, precision
 from fpt.registry import SOLVERS
 from fpt.solvers import solver_named

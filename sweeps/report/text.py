@@ -6,12 +6,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.report import markdown
+from sweeps.report import markdown, search_space
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
-from sweeps.statistics.estimates import SURE, Estimate, numbers, p_text
-from sweeps.verdict import landscape
-from sweeps.verdict.judge import BASELINE, Audit, Compared, Finding
+from sweeps.statistics.estimates import Estimate, numbers, p_text
+from sweeps.verdict.finding import BASELINE, Audit, Compared, Finding
 
 COLUMNS = ("setting", "accuracy %", "difference", "p", "prompts on key", "[CLS] on key", "hyper-parameters")
 
@@ -21,21 +20,9 @@ WITH_DIFFERENCES = (
 )
 
 
-def outcome(finding: Finding) -> str:
-    """The verdict in two words."""
-    best = finding.best
-    if best.estimate is None or finding.baseline.estimate is None:
-        return "no verdict"
-    if best.run.prompts.alpha == 0:
-        return "no prompts"
-    if best.difference is None or best.p_holm is None or best.p_holm >= SURE:
-        return "no winner"
-    return "prompts help" if best.difference.mean > 0 else "prompts harm"
-
-
 def verdict(finding: Finding) -> str:
-    """One or two sentences: what won, by how much, how sure. Nothing has won that cannot be told from chance."""
-    best, found = finding.best, outcome(finding)
+    """Says in a sentence what won, by how much, how sure. Nothing has won that cannot be told from chance."""
+    best, found = finding.best, finding.outcome
     if found == "no verdict" or best.estimate is None:
         return "No verdict: some final episodes failed (scores that are not finite)."
     setting, episodes = setting_name(best.run, finding.values), best.estimate.episodes
@@ -63,7 +50,7 @@ def _points(difference: Estimate | None) -> str:
 
 
 def cells(compared: Compared) -> tuple[str, ...]:
-    """A setting's row below COLUMNS."""
+    """Returns a setting's row below COLUMNS."""
     located = compared.localisation
     precision, chance = located["prompt_precision"], located["prompt_chance"]
     before, after = located["attention_on_key_before"], located["attention_on_key_after"]
@@ -79,7 +66,7 @@ def cells(compared: Compared) -> tuple[str, ...]:
 
 
 def as_table(finding: Finding) -> Table:
-    """For the terminal, under 100 columns: hyper-parameters are on lines of their own."""
+    """Returns the table for a terminal, under 100 columns wide: it leaves hyper-parameters out."""
     table = Table(
         title=f"{_judged(finding)} episodes that no trial saw; difference: paired, to {BASELINE}; p: corrected (Holm)",
         title_justify="left",
@@ -92,7 +79,7 @@ def as_table(finding: Finding) -> Table:
 
 
 def as_markdown(finding: Finding, sweep: Sweep) -> str:
-    """For MLflow's description and the report file."""
+    """Returns the report, for MLflow's description and the report file."""
     lines = [
         verdict(finding),
         "",
@@ -104,23 +91,23 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         *how_sure(finding, sweep),
         *(["", left_out(finding.lost)] if finding.lost else []),
-        *(["", *landscape.as_markdown(finding.tried, finding.importances)] if finding.tried else []),
+        *(["", *search_space.as_markdown(finding.tried, finding.importances)] if finding.tried else []),
     ]
     return "\n".join(lines) + "\n"
 
 
 def extent(finding: Finding, sweep: Sweep) -> str:
-    """How much was tried and judged."""
+    """Says how much was tried and judged."""
     episodes = sweep.episodes
     return (
-        f"{finding.trials} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
+        f"{len(finding.record.trials)} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
         f"Final: {_judged(finding)} episodes of split {episodes.split}, "
         f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %."
     )
 
 
 def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
-    """What else tells whether the winner is one."""
+    """Says what else tells whether the winner is better than others."""
     final, again, gain = sweep.final, finding.again, finding.best.difference
     lines = []
     if again is not None and again.estimate is not None and again.difference is not None:
@@ -163,7 +150,7 @@ def _audited(audit: Audit) -> str:
 
 
 def left_out(lost: Sequence[str]) -> str:
-    """On the episodes that no worker survived."""
+    """Names the episodes that no worker survived."""
     return f"left out for all settings, as each worker that tried them died: {', '.join(lost)}"
 
 
@@ -172,7 +159,7 @@ def _judged(finding: Finding) -> int:
 
 
 def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
-    """The object that `fpt sweep --json` prints. `where` is that of MLflow, and of the `report`."""
+    """Returns the object that `fpt sweep --json` prints. `where` says where MLflow and the `report` are."""
     values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
     accuracy, ci95 = numbers(finding.best.estimate)
     difference, difference_ci95 = numbers(finding.best.difference)
@@ -190,7 +177,7 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
             "again": None if finding.again is None else _compared_as_json(finding.again),
             "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
         },
-        "trials": finding.trials,
+        "trials": len(finding.record.trials),
         "whole": finding.whole,
         "may_be_best": finding.may_be_best,
         "importances": None if finding.importances is None else dict(finding.importances),

@@ -4,7 +4,8 @@ Proposal k depends on (seed, k, finished generations) alone: a sampler is made a
 are told in the order of the trials, so that a sweep can be repeated exactly.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -14,10 +15,12 @@ from ray.tune.search import Searcher
 from pipeline.config import HyperParameters
 from sweeps.schema.space import as_optuna, sample
 from sweeps.schema.sweep import Search
+from sweeps.search.importance import importances
+from sweeps.search.record import Report, SearchRecord, Trial
 from sweeps.statistics.racing import control_variate
 
 Announce = Callable[[int, dict[str, HyperParameters], HyperParameters | None], None]
-# Accuracies of settings, by their trials' names, on so many of the first episodes each.
+# Returns the accuracies of settings, by their trials' names, on so many of the first episodes each.
 Accuracies = Callable[[Mapping[str, tuple[HyperParameters, int]]], dict[str, list[float]]]
 
 
@@ -38,7 +41,8 @@ class Proposals(Searcher):  # type: ignore[misc]
         self.search, self.solver, self.study = search, solver, study
         self.accuracies, self.announce = accuracies, announce
         self.values: dict[str, HyperParameters] = {}
-        self.reports: dict[str, list[dict[str, Any]]] = {}
+        self.reports: dict[str, list[Report]] = {}
+        self.stopped_by: dict[str, str] = {}
         self.scores: dict[str, float] = {}  # as told
         self.asked: list[optuna.Trial] = []
         self.incumbents: list[HyperParameters | None] = []  # of the generations before each
@@ -59,7 +63,7 @@ class Proposals(Searcher):  # type: ignore[misc]
             self._propose(generation)
         name = f"{generation}.{place}"
         self.names[trial_id] = name
-        settings = {other: own for other, own in self.values.items() if other.split(".")[0] == str(generation)}
+        settings = {other: values for other, values in self.values.items() if other.split(".")[0] == str(generation)}
         return {
             "trial": name,
             "generation": generation,
@@ -69,9 +73,10 @@ class Proposals(Searcher):  # type: ignore[misc]
         }
 
     def _propose(self, generation: int) -> None:
-        """All trials of a generation at once."""
+        """Makes all trials of a generation at once."""
         self._tell()
-        self.incumbents.append(self._best_so_far())
+        leader = self._so_far().leader
+        self.incumbents.append(leader.values if leader else None)
         self.study.sampler = optuna.samplers.TPESampler(
             seed=self.search.seed * 1_000_003 + generation, n_startup_trials=self.search.generation
         )
@@ -85,78 +90,82 @@ class Proposals(Searcher):  # type: ignore[misc]
         if self.announce is not None:
             self.announce(generation, {name: self.values[name] for name in names}, self.incumbents[generation])
 
-    def _best_so_far(self) -> HyperParameters | None:
-        return self.values[self.best] if self.best else None
+    def _so_far(self) -> SearchRecord:
+        trials = (trial.user_attrs["trial"] for trial in self.asked)
+        return SearchRecord(tuple(map(self._as_told, trials)), self.search.rungs)
 
-    @property
-    def whole(self) -> dict[str, float]:
-        """Accuracies of the trials that have done all episodes without a failure."""
-        done: dict[str, float] = {}
-        for trial in (trial.user_attrs["trial"] for trial in self.asked):
-            reports = self.reports.get(trial, [])
-            if len(reports) == len(self.search.rungs) and reports[-1]["accuracy"] is not None:
-                done[trial] = reports[-1]["accuracy"]
-        return done
-
-    @property
-    def best(self) -> str | None:
-        """The best of those; of equals the earlier."""
-        done = self.whole
-        return max(done, key=lambda trial: done[trial]) if done else None
+    def _as_told(self, name: str) -> Trial:
+        return Trial(
+            name,
+            int(name.split(".")[0]),
+            self.values[name],
+            tuple(self.reports.get(name, [])),
+            self.scores.get(name),
+            self.stopped_by.get(name),
+        )
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keeps the report of a rung; a trial that is run again after a fault reports the same again."""
-        past = self.reports.get(self.names[trial_id], [])
-        if "stopped_by" in result or "error" in result or (past and past[-1]["rung"] >= result["rung"]):
-            return
-        self.reports.setdefault(self.names[trial_id], []).append(result)
+        """Keeps the report of a rung, or why there are no more; a trial that is run again after a fault reports the
+        same again.
+        """
+        name = self.names[trial_id]
+        if "stopped_by" in result or "error" in result:
+            self.stopped_by[name] = result.get("stopped_by", "error")
+        elif len(past := self.reports.setdefault(name, [])) < result["rung"]:
+            past.append(Report.of(result))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self.names:
             self.finished.add(self.names[trial_id])
+            if error:
+                self.stopped_by[self.names[trial_id]] = "error"
 
-    def finish(self) -> None:
-        """Tells Optuna what the last generation gave."""
+    def finish(self) -> SearchRecord:
+        """Tells Optuna what the last generation gave, and returns all that was found.
+
+        Raises RuntimeError where a planned trial has not ended.
+        """
+        self._so_far().check_ended(self.search.trials)
         self._tell()
+        return replace(self._so_far(), importances=importances(self.study))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: a sweep is resumed by running it again over its ledger."""
+        """Saves nothing: a sweep is resumed by running it again over its ledger."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Restores nothing."""
 
     def _tell(self) -> None:
-        """Optuna hears of the trials of a generation, in their order."""
-        new = [(trial, trial.user_attrs["trial"]) for trial in self.asked[self.told :]]
-        stopped = {name: self.reports[name][-1] for _, name in new if self._was_stopped(name)}
-        whole = self.whole
-        self.scores |= {name: whole[name] for _, name in new if name in whole} | self._scores_of(stopped)
-        for trial, name in new:
-            for report in self.reports.get(name, []):
-                if report["accuracy"] is not None:
-                    trial.report(report["accuracy"], report["episodes"])
-            trial.set_user_attr("stopped", name in stopped)
-            if name in self.scores:
-                self.study.tell(trial, self.scores[name])
+        """Tells Optuna of the trials of a generation, in their order."""
+        so_far, new = self._so_far(), self.asked[self.told :]
+        stopped = [trial for trial in so_far.trials[self.told :] if self._was_stopped(trial)]
+        self.scores |= {trial.name: trial.accuracy for trial in so_far.whole if trial.accuracy is not None}
+        self.scores |= self._scores_of(stopped, so_far.leader)
+        for trial, found in zip(new, so_far.trials[self.told :], strict=True):
+            for report in found.reports:
+                if report.accuracy is not None:
+                    trial.report(report.accuracy, report.episodes)
+            trial.set_user_attr("stopped", found in stopped)
+            if found.name in self.scores:
+                self.study.tell(trial, self.scores[found.name])
             else:
                 self.study.tell(trial, state=TrialState.FAIL)
         self.told = len(self.asked)
 
-    def _was_stopped(self, name: str) -> bool:
-        reports = self.reports.get(name, [])
-        return 0 < len(reports) < len(self.search.rungs) and reports[-1]["accuracy"] is not None
+    def _was_stopped(self, trial: Trial) -> bool:
+        return 0 < len(trial.reports) < len(self.search.rungs) and trial.accuracy is not None
 
-    def _scores_of(self, stopped: Mapping[str, dict[str, Any]]) -> dict[str, float]:
-        """Control variates of trials by their last reports; none where no trial has done all episodes."""
-        if not stopped or self.best is None:
+    def _scores_of(self, stopped: Sequence[Trial], leader: Trial | None) -> dict[str, float]:
+        """Returns control variates of trials by their last reports; none where no trial has done all episodes."""
+        if not stopped or leader is None:
             return {}
-        asked = {name: (self.values[name], report["episodes"]) for name, report in stopped.items()}
-        accuracies = self.accuracies({**asked, self.best: (self.values[self.best], self.search.rungs[-1])})
-        return {name: control_variate(accuracies[self.best], accuracies[name]) for name in stopped}
+        asked = {trial.name: (trial.values, trial.episodes) for trial in (*stopped, leader)}
+        accuracies = self.accuracies(asked)
+        return {trial.name: control_variate(accuracies[leader.name], accuracies[trial.name]) for trial in stopped}
 
 
 def open_study(storage: str, name: str) -> optuna.Study:
-    """A new study under a name; an old one under it is replaced, for a sweep replays its ledger."""
+    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     existing = optuna.study.get_all_study_names(storage)
     if name in existing:

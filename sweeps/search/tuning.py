@@ -12,6 +12,7 @@ from pipeline.session import Session
 from pipeline.storage.folder import Home
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.proposals import Proposals, open_study
+from sweeps.search.record import SearchRecord
 from sweeps.search.recorder import Recorder
 from sweeps.search.trial import run_trial
 from sweeps.terminal.progress import Progress
@@ -20,12 +21,12 @@ from sweeps.tracking.tracker import Tracker
 
 
 def generation_sizes(search: Search) -> list[int]:
-    """Trials in each generation."""
+    """Returns how many trials each generation has."""
     return [min(search.generation, search.trials - first) for first in range(0, search.trials, search.generation)]
 
 
 def rung_episodes(search: Search) -> list[list[int]]:
-    """Episodes that each rung adds."""
+    """Returns the episodes that each rung adds."""
     return [list(range(start, stop)) for start, stop in zip((0, *search.rungs), search.rungs, strict=False)]
 
 
@@ -39,9 +40,9 @@ def search_settings(
     identity: str,
     code: Mapping[str, str],
     data: Sequence[Data],
-) -> Proposals:
+) -> SearchRecord:
     """Runs all trials and returns what they were and reported. `code` are tags of each trial's run, `data` what
-    the sweep reads. Raises RuntimeError where one could not be run.
+    the sweep reads. Raises RuntimeError where a trial could not be run, and where Tune ends before all trials have.
     """
     rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
 
@@ -82,8 +83,7 @@ def search_settings(
         raise RuntimeError(f"a trial failed: {failure.error}")
     if results.errors:
         raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
-    proposals.finish()
-    return proposals
+    return proposals.finish()
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]

@@ -1,7 +1,6 @@
 """The last word on a sweep: winner and baseline, chosen on validation episodes, are judged on ones no trial saw."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, isfinite
 
 from fpt.registry import SOLVERS
@@ -9,161 +8,93 @@ from pipeline.config import HyperParameters, Run, plain_run, with_hyper_paramete
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Final, Search, Sweep
-from sweeps.search.proposals import Proposals
+from sweeps.search.record import SearchRecord, Trial
 from sweeps.statistics.estimates import SURE, Estimate, estimate, holm, paired_difference, paired_p_value
 from sweeps.statistics.rows import LOCALISATION, accuracies_of, summary
 from sweeps.terminal.progress import Progress
-from sweeps.verdict.landscape import Scored, importances
+from sweeps.verdict.finding import BASELINE, Audit, Compared, Finding
+from sweeps.verdict.landscape import Scored
 
-BASELINE = "no prompts"
 AUDITED = "best of all"
 Rows = list[Row]  # of a setting, by episode
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A setting on the final episodes. `estimate` is None where an episode failed; `difference` is to the baseline, `p`
-    its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with the baseline.
-    """
-
-    name: str
-    run: Run
-    config_hash: str
-    estimate: Estimate | None
-    difference: Estimate | None
-    localisation: Mapping[str, float | None]
-    p: float | None = None
-    p_holm: float | None = None
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What all trials on all validation episodes would have found: a winner, its lead over the sweep's own on the
-    unseen episodes (None where they are one, or one failed), and the problems that the search took and that this took.
-    """
-
-    best: Run
-    lead: Estimate | None
-    searched: int
-    full: int
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a sweep found. `spent` counts problems, those of the ledger included; `lost` are episodes that no worker
-    survived, by name: they are left out for all settings. `again` is the winner against the baseline on the episodes of
-    another seed. Of the trials that did all validation episodes (`whole`) the truly best is one of so many
-    (`may_be_best`), with 95 %. `tried` are all trials that have a score.
-    """
-
-    values: HyperParameters
-    validation: Estimate
-    compared: dict[str, Compared]
-    trials: int
-    stopped: int
-    spent: int
-    hashes: list[str]
-    lost: tuple[str, ...] = ()
-    again: Compared | None = None
-    whole: int = 1
-    may_be_best: int = 1
-    tried: tuple[Scored, ...] = ()
-    importances: dict[str, float] | None = None
-    audit: Audit | None = None
-
-    @property
-    def best(self) -> Compared:
-        return self.compared["best"]
-
-    @property
-    def baseline(self) -> Compared:
-        return self.compared[BASELINE]
-
-
 def problems_to_judge(sweep: Sweep, search: Search) -> int:
-    """How many `judge` takes, as far as is known before the search."""
+    """Counts the problems that `judge` takes, as far as is known before the search."""
     again = 2 * sweep.final.again * sweep.final.episodes
     return search.rungs[-1] * (1 + search.audit * search.trials) + _most_judged(sweep, search) + again
 
 
 def _most_judged(sweep: Sweep, search: Search) -> int:
-    """Problems of the settings that are compared, if all are different."""
+    """Counts the problems of the settings that are compared, as if all were different."""
     named = sum(values.get("alpha") != 0 for values in search.first.values())
     return (3 + named + sweep.final.masks) * sweep.final.episodes
 
 
-def winner_of(proposals: Proposals) -> str:
-    """The name of the best trial. Raises RuntimeError where no trial did all its episodes without a failure."""
-    if proposals.best is None:
-        raise RuntimeError("no trial did all its episodes without a failure; lower rates in search.space may help")
-    return proposals.best
-
-
-def judge(sweep: Sweep, search: Search, session: Session, proposals: Proposals, progress: Progress) -> Finding:
+def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, progress: Progress) -> Finding:
     """Evaluates the winner beside alpha = 0, the named first settings, the true masks and the frozen features.
 
     Raises RuntimeError where there is none.
     """
-    winner = winner_of(proposals)
-    searched, reported = plain_run(sweep, search.split), plain_run(sweep)
-    tried = {trial: with_hyper_parameters(searched, values) for trial, values in proposals.values.items()}
-    seen = {trial: reports[-1]["episodes"] for trial, reports in proposals.reports.items()}
-    scored = [trial for trial in tried if trial in proposals.scores]
-    accuracies = session.accuracies([(tried[trial], seen[trial]) for trial in scored])
-    on_validation = dict(zip(scored, accuracies, strict=True))
-    progress.planned = sum(seen.values()) + problems_to_judge(sweep, search)
+    winner, searched, reported = record.winner, plain_run(sweep, search.split), plain_run(sweep)
+    values_of = {trial.name: trial.values for trial in record.trials}
+    tried = {name: with_hyper_parameters(searched, values) for name, values in values_of.items()}
+    in_search = sum(trial.episodes for trial in record.trials)
+    scored = [trial for trial in record.trials if trial.score is not None]
+    accuracies = session.accuracies([(tried[trial.name], trial.episodes) for trial in scored])
+    on_validation = {trial.name: own for trial, own in zip(scored, accuracies, strict=True)}
+    progress.planned = in_search + problems_to_judge(sweep, search)
     progress.note = "choosing the baseline, alpha = 0, on validation episodes"
-    baseline, baseline_rows = _best_without_prompts(search, session, searched, proposals.values, winner)
+    baseline, baseline_rows = _best_without_prompts(search, session, searched, record)
     progress.planned += baseline_rows - search.rungs[-1]  # most of them are in the ledger already
-    settings = _compared_settings(sweep, search, reported, proposals.values[winner], baseline)
+    settings = _compared_settings(sweep, search, reported, winner.values, baseline)
     different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
     progress.planned += different * sweep.final.episodes - _most_judged(sweep, search)
-    whole = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner
-    if whole != winner:
-        settings[AUDITED] = with_hyper_parameters(reported, proposals.values[whole])
+    best_of_all = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner.name
+    if best_of_all != winner.name:
+        settings[AUDITED] = with_hyper_parameters(reported, values_of[best_of_all])
         progress.planned += sweep.final.episodes
     rows = _precise(session, settings, sweep.final, progress)
     hashes = session.hashes([*settings.values(), *tried.values()])
     again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else None
-    rivals = {trial: on_validation[trial] for trial in proposals.whole if trial != winner}
     judged = dict(zip(hashes, map(len, rows), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
-        lead = _lead(rows[list(settings).index(AUDITED)], rows[0]) if whole != winner else None
+        lead = _lead(rows[list(settings).index(AUDITED)], rows[0]) if AUDITED in settings else None
         best = settings.get(AUDITED, settings["best"])
-        audit = Audit(best, lead, sum(seen.values()), len(tried) * search.rungs[-1])
+        audit = Audit(best, lead, in_search, len(tried) * search.rungs[-1])
+    rivals = [on_validation[trial.name] for trial in record.whole if trial.name != winner.name]
     return Finding(
-        values=proposals.values[winner],
-        validation=estimate(on_validation[winner]),
+        record=record,
+        validation=estimate(on_validation[winner.name]),
         compared=compare_all(settings, hashes[: len(settings)], rows),
-        trials=len(tried),
-        stopped=len(tried) - len(proposals.whole),
-        spent=sum(seen.values()) + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
+        spent=in_search + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
         hashes=sorted({*hashes, *([again.config_hash] if again else [])}),
         lost=session.status().lost,
         again=again,
-        whole=1 + len(rivals),
-        may_be_best=may_be_best(on_validation[winner], list(rivals.values())),
-        tried=tuple(
-            Scored(
-                proposals.values[trial],
-                proposals.scores[trial],
-                paired_difference(own, on_validation[winner][: len(own)]),
-                trial,
-                tuple(Estimate(one["accuracy"], one["ci95"], one["episodes"]) for one in proposals.reports[trial]),
-                proposals.reports[trial][-1]["seconds_per_episode"],
-            )
-            for trial, own in on_validation.items()
-        ),
-        importances=importances(proposals.study),
+        may_be_best=may_be_best(on_validation[winner.name], rivals),
+        tried=tuple(_scored(trial, on_validation[trial.name], on_validation[winner.name]) for trial in scored),
         audit=audit,
     )
+
+
+def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float]) -> Scored:
+    """Returns a trial beside the winner, on the first episodes, which both did."""
+    assert trial.score is not None
+    curve = [
+        Estimate(report.accuracy, report.ci95, report.episodes)
+        for report in trial.reports
+        if report.accuracy is not None and report.ci95 is not None
+    ]
+    to_winner = paired_difference(own, winners[: len(own)])
+    seconds = trial.reports[-1].seconds_per_episode
+    return Scored(trial.values, trial.score, to_winner, trial.name, tuple(curve), seconds)
 
 
 def _compared_settings(
     sweep: Sweep, search: Search, reported: Run, won: HyperParameters, baseline: HyperParameters
 ) -> dict[str, Run]:
-    """What the final episodes judge, by name."""
+    """Returns what the final episodes judge, by name."""
     best = with_hyper_parameters(reported, won)
     settings = {"best": best, BASELINE: with_hyper_parameters(reported, baseline)}
     settings |= {
@@ -180,7 +111,7 @@ def _compared_settings(
 
 
 def _best_of_all(session: Session, tried: Mapping[str, Run], episodes: int, progress: Progress) -> str:
-    """The trial that is best on all validation episodes once all have done them; of equals the earlier."""
+    """Returns the trial that is best on all validation episodes once all have done them; of equals the earlier."""
     progress.note = f"audit: all {len(tried)} trials on all {episodes} validation episodes"
     rows = session.solve(list(tried.values()), range(episodes))
     means = {trial: summary(own)["accuracy"] for trial, own in zip(tried, rows, strict=True)}
@@ -194,7 +125,7 @@ def _lead(ours: Rows, theirs: Rows) -> Estimate | None:
 
 
 def _precise(session: Session, settings: Mapping[str, Run], final: Final, progress: Progress) -> list[Rows]:
-    """Rows of all settings on as many episodes as the precision that is asked for takes.
+    """Returns rows of all settings on as many episodes as the precision that is asked for takes.
 
     How many follows from how the differences spread on those so far, never from their mean (Stein, Annals of
     Mathematical Statistics 1945), so that the interval keeps its 95 %.
@@ -217,8 +148,8 @@ def _precise(session: Session, settings: Mapping[str, Run], final: Final, progre
 
 
 def episodes_for(difference: Estimate, final: Final) -> int:
-    """How many bring half the interval of a difference down to `final.precision`, by its spread; `final.most` at most,
-    and as many as it has where that is done or cannot be known (one episode).
+    """Returns how many bring half the interval of a difference down to `final.precision`, by its spread; `final.most`
+    at most, and as many as it has where that is done or cannot be known (one episode).
     """
     assert final.precision is not None
     half = 100 * difference.ci95
@@ -230,7 +161,7 @@ def episodes_for(difference: Estimate, final: Final) -> int:
 
 
 def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: int) -> Compared:
-    """Winner and baseline on the episodes of the next seed: chance does not repeat itself."""
+    """Compares winner and baseline on the episodes of the next seed: chance does not repeat itself."""
     drawn = sweep.episodes.model_copy(update={"seed": sweep.episodes.seed + 1})
     pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in ("best", BASELINE)}
     rows = session.solve(list(pair.values()), range(count))
@@ -239,8 +170,8 @@ def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: i
 
 
 def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> int:
-    """How many of winner and rivals are left when those go that the winner beats with confidence, on episodes that all
-    have done: with 95 % the truly best is among them.
+    """Counts the winner and the rivals that it does not beat with confidence, on episodes that all have done: with 95 %
+    the truly best is among them.
 
     It would be missing only if whoever wins passed a test against it that is false, a one-sided paired t test at level
     0.05 / rivals; there are as many such tests as rivals (as in racing.py).
@@ -251,16 +182,16 @@ def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> i
 
 
 def _best_without_prompts(
-    search: Search, session: Session, searched: Run, values: Mapping[str, HyperParameters], winner: str
+    search: Search, session: Session, searched: Run, record: SearchRecord
 ) -> tuple[HyperParameters, int]:
-    """The best alpha = 0 by the search's own episodes: those that were tried, and the winner without its prompts.
+    """Returns the best alpha = 0 by the search's own episodes, and how many problems that took. Candidates are those
+    that were tried, and the winner without its prompts.
 
-    Without prompts the rate is all that is left to choose, and a fair baseline has chosen it too. Also returns how many
-    problems that took.
+    Without prompts the rate is all that is left to choose, and a fair baseline has chosen it too.
     """
-    twin: HyperParameters = {**values[winner], "alpha": 0.0}
-    candidates: list[HyperParameters] = [twin]
-    candidates += [tried for tried in values.values() if tried.get("alpha") == 0 and tried != twin]
+    twin: HyperParameters = {**record.winner.values, "alpha": 0.0}
+    tried = [trial.values for trial in record.trials]
+    candidates = [twin, *(values for values in tried if values.get("alpha") == 0 and values != twin)]
     runs = [with_hyper_parameters(searched, candidate) for candidate in candidates]
     rows = session.solve(runs, range(search.rungs[-1]))
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
@@ -268,7 +199,7 @@ def _best_without_prompts(
 
 
 def compare_all(settings: Mapping[str, Run], hashes: Sequence[str], rows: Sequence[Rows]) -> dict[str, Compared]:
-    """Every setting beside the baseline, with p-values corrected for how many differ from it."""
+    """Returns every setting beside the baseline, with p-values corrected for how many differ from it."""
     accuracies = {name: accuracies_of(own) for name, own in zip(settings, rows, strict=True)}
     hash_of, baseline = dict(zip(settings, hashes, strict=True)), accuracies[BASELINE]
     p_values = {

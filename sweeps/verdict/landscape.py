@@ -1,29 +1,15 @@
-"""Importance and shape of the search space, for the sweep's report."""
+"""Shape of the search space: how accurate trials are over ranges of each hyper-parameter."""
 
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import TrialState
 
 from pipeline.config import HyperParameters
-from sweeps.report import markdown
+from sweeps.search.record import names_of
 from sweeps.statistics.estimates import Estimate, estimate
-
-LEAST_TRIALS = 8
-
-WITH_IMPORTANCE = (
-    "Importance: a parameter's share in what each alone explains of the variance of being among the best quarter, over "
-    "the sampled settings, which TPE spreads unevenly; one without effect has some by chance, more if trials are few."
-)
-WITHOUT_IMPORTANCE = f"Importance cannot be told: that takes {LEAST_TRIALS} complete trials, and scores that differ."
-WITH_SLICES = "Means in % (95 %, over trials) are over the other hyper-parameters, which are not tuned for a slice."
 
 
 @dataclass(frozen=True)
@@ -63,30 +49,6 @@ def best_of(trials: Sequence[Scored]) -> Scored:
     if not trials:
         raise ValueError("trials must be at least 1 but got 0")
     return max(trials, key=lambda one: (one.difference.mean == one.difference.ci95 == 0, one.episodes, one.score))
-
-
-def importances(study: optuna.Study) -> dict[str, float] | None:
-    """PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255), in the form for conditional spaces (arXiv:2601.20800).
-
-    Each hyper-parameter's share, largest first, in the variance of being among the best quarter that they explain each
-    alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) added up.
-    Nothing is random. None for fewer than LEAST_TRIALS complete trials, and where too many score the same.
-    """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < LEAST_TRIALS:
-        return None
-    sampled = {label: kind for trial in complete for label, kind in trial.distributions.items()}
-    explained: dict[str, float] = defaultdict(float)
-    with warnings.catch_warnings():  # of ties, and of what a single trial has
-        warnings.simplefilter("ignore")
-        for label, kind in sorted(sampled.items()):
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)  # a tenth of 16 trials would be one or two
-            if isinstance(kind, CategoricalDistribution):
-                evaluator._prior_weight = 0.0  # any hides most of what choices explain, however many the trials
-            found = get_param_importances(study, evaluator=evaluator, params=[label], normalize=False)
-            explained[label.removesuffix(" is zero").split(" of ")[0]] += found[label]
-    total, largest_first = sum(explained.values()), sorted(explained, key=lambda name: (-explained[name], name))
-    return {name: explained[name] / total for name in largest_first} if total > 0 else None
 
 
 def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
@@ -130,18 +92,5 @@ def kinds(trials: Sequence[Scored]) -> dict[str, bool]:
     """
     if not trials:
         raise ValueError("trials must be at least 1 but got 0")
-    names = dict.fromkeys(name for trial in sorted(trials, key=lambda one: -len(one.values)) for name in trial.values)
+    names = names_of(trial.values for trial in trials)
     return {name: not any(isinstance(trial.values.get(name), (str, bool)) for trial in trials) for name in names}
-
-
-def as_markdown(trials: Sequence[Scored], importances: dict[str, float] | None) -> list[str]:
-    """A section: importances, then slices of each hyper-parameter, the most important first."""
-    shares, lines = importances or {}, ["## Search space", ""]
-    if shares:
-        lines += [*markdown.table(("parameter", "importance"), [(name, f"{shares[name]:.2f}") for name in shares]), ""]
-    lines += [WITH_IMPORTANCE if shares else WITHOUT_IMPORTANCE, "", WITH_SLICES]
-    for name in sorted(kinds(trials), key=lambda name: -shares.get(name, 0)):
-        told = slices(trials, name)
-        rows = [(one.label, one.trials, str(one.mean).removesuffix(" ± inf"), f"{100 * one.best:.1f}") for one in told]
-        lines += ["", *markdown.table((name, "trials", "mean", "best"), rows)]
-    return lines

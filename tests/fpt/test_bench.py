@@ -6,7 +6,7 @@ import torch
 from fpt.backbones.backbone import Backbone
 from fpt.bench import Shape, as_text, measure, operations
 from fpt.phases import measured, phase
-from fpt.problems.solving import Setting
+from fpt.problems.problem import Setting
 from fpt.solvers import Training
 
 SHAPE = Shape(way=2, shot=1, query=2)

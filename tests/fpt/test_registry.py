@@ -9,7 +9,7 @@ import pytest
 
 from fpt import defaults, registry
 from fpt.heads.closed_form import named_head
-from fpt.prompts.columnar import Variant, variant_named
+from fpt.prompts.variants import Variant, variant_named
 from fpt.registry import ESTIMATED, HEADS, OF_SOLVERS, SOLVERS, Registry, SolverEntry, check_name, load
 from fpt.solvers import solver_named
 

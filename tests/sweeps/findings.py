@@ -1,11 +1,12 @@
-"""Findings made by hand."""
+"""Records of searches and findings, made by hand."""
 
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.schema.loading import load
+from sweeps.search.record import Report, SearchRecord, Trial
 from sweeps.statistics.estimates import Estimate
-from sweeps.verdict.judge import BASELINE, Compared, Finding
+from sweeps.verdict.finding import BASELINE, Compared, Finding
 from tests.sweeps.tiny import CONFIG, TINY
 
 SWEEP = load(CONFIG, TINY)
@@ -16,7 +17,29 @@ LOCATED = {
     "attention_on_key_before": 0.3,
     "attention_on_key_after": 0.55,
 }
+GAIN = Estimate(0.021, 0.009, 200)
 NOT_LOCATED = dict.fromkeys(LOCATED)
+
+
+def reported(episodes, accuracy, ci95=0.02, seconds=0.5):
+    """A trial's report; accuracy is None where an episode failed."""
+    failed, known = int(accuracy is None), None if accuracy is None else ci95
+    return Report(episodes, failed, accuracy, known, seconds, NOT_LOCATED)
+
+
+def searched(name, values, accuracies, rungs=(2, 4), stopped_by="racing", score=None):
+    """A trial with these accuracies after its first rungs; its score is the last unless told otherwise."""
+    reports = tuple(reported(episodes, own) for episodes, own in zip(rungs, accuracies, strict=False))
+    stopped_by = None if len(reports) == len(rungs) else stopped_by
+    scored = accuracies[-1] if score is None and accuracies else score
+    return Trial(name, int(name.split(".")[0]), values, reports, scored, stopped_by)
+
+
+def record_of(values, trials=16, whole=1, importances=None):
+    """A search whose first `whole` trials did all rungs; the very first, of these values, was the best."""
+    first = [searched(f"0.{i}", values if i == 0 else {"lr": 0.1 + i}, [0.5, 0.81 - i / 100]) for i in range(whole)]
+    others = [searched(f"0.{i}", {"lr": 0.1 + i}, [0.4]) for i in range(whole, trials)]
+    return SearchRecord((*first, *others), (2, 4), importances)
 
 
 def compared(name, values, mean, difference=None, located=NOT_LOCATED, p=None):
@@ -33,24 +56,22 @@ def compared(name, values, mean, difference=None, located=NOT_LOCATED, p=None):
 
 
 def p_of(gain):
-    """What belongs to an interval."""
+    """Returns the p-value that belongs to an interval."""
     if gain is None or gain.episodes < 2:
         return None
     error = gain.ci95 / stats.t.ppf(0.975, gain.episodes - 1)
     return float(2 * stats.t.sf(abs(gain.mean) / error, gain.episodes - 1)) if error else 1.0
 
 
-def finding(values=WON, gain=Estimate(0.021, 0.009, 200), mean=0.723, baseline=0.702, **more):  # noqa: B008
+def finding(values=WON, gain=GAIN, mean=0.723, baseline=0.702, whole=1, importances=None, **more):
     """A winner that gains `gain` over the baseline; `mean` None where one of its episodes failed."""
     return Finding(
-        values=values,
+        record=record_of(values, whole=whole, importances=importances),
         validation=Estimate(0.81, 0.02, 64),
         compared={
             "best": compared("best", values, mean, gain, LOCATED, p_of(gain)),
             BASELINE: compared(BASELINE, {"alpha": 0.0, "lr": 0.02}, baseline),
         },
-        trials=16,
-        stopped=12,
         spent=1234,
         hashes=["hash of best"],
         **more,

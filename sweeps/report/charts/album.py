@@ -9,7 +9,7 @@ from sweeps.report.charts.history import did_all, history_figure, racing_figure
 from sweeps.report.charts.space import importances_figure, parallel_figure, slices_figure
 from sweeps.report.charts.style import points, save
 from sweeps.report.charts.verdict import cost_figure, costs, differences_figure, differing, pareto_front, told
-from sweeps.verdict.judge import Finding
+from sweeps.verdict.finding import Finding
 from sweeps.verdict.landscape import best_of, kinds
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml
 
+from sweeps.report import search_space
 from sweeps.report.charts.album import Picture
 from sweeps.report.charts.style import points
-from sweeps.report.text import COLUMNS, WITH_DIFFERENCES, cells, extent, how_sure, left_out, outcome, verdict
+from sweeps.report.text import COLUMNS, WITH_DIFFERENCES, cells, extent, how_sure, left_out, verdict
 from sweeps.schema.sweep import Sweep
 from sweeps.tracking.masking import without_secrets
-from sweeps.verdict import landscape
-from sweeps.verdict.judge import Finding
-from sweeps.verdict.landscape import Scored, best_of, kinds, slices
+from sweeps.verdict.finding import Finding
+from sweeps.verdict.landscape import Scored, Slice, best_of, kinds, slices
 
 # A picture of photographs is some megabytes as a PNG; as a JPEG of this quality its letters stay sharp.
 LARGE, QUALITY = 400_000, 88
@@ -65,7 +65,7 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
     names = sorted(kinds(finding.tried), key=lambda name: -shares.get(name, 0)) if finding.tried else []
     told = {
         "name": sweep.name,
-        "banner": BANNERS[outcome(finding)],
+        "banner": BANNERS[finding.outcome],
         "verdict": verdict(finding),
         "extent": extent(finding, sweep),
         "columns": COLUMNS,
@@ -77,9 +77,9 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
         "trial_columns": _trial_columns(finding.tried) if finding.tried else [],
         "trials": _trial_rows(finding.tried) if finding.tried else [],
         "importances": [(name, f"{share:.2f}") for name, share in shares.items()],
-        "with_importance": landscape.WITH_IMPORTANCE if shares else landscape.WITHOUT_IMPORTANCE,
+        "with_importance": search_space.WITH_IMPORTANCE if shares else search_space.WITHOUT_IMPORTANCE,
         "slices": {name: [_slice_row(one) for one in slices(finding.tried, name)] for name in names},
-        "with_slices": landscape.WITH_SLICES,
+        "with_slices": search_space.WITH_SLICES,
         "configuration": configuration(sweep),
         "hashes": [(name, one.config_hash) for name, one in finding.compared.items()],
         "other_hashes": sorted(set(finding.hashes) - {one.config_hash for one in finding.compared.values()}),
@@ -150,6 +150,6 @@ def _value_cell(value: Any) -> Cell:
     return Cell(f"{value:.3g}" if isinstance(value, float) else str(value), float(value))
 
 
-def _slice_row(one: landscape.Slice) -> tuple[str, str, str, str]:
+def _slice_row(one: Slice) -> tuple[str, str, str, str]:
     mean = str(one.mean) if isfinite(one.mean.ci95) else f"{100 * one.mean.mean:.1f}"
     return one.label, str(one.trials), mean, f"{100 * one.best:.1f}"

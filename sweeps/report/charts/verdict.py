@@ -22,8 +22,8 @@ from sweeps.report.charts.style import (
     new_figure,
     points,
 )
-from sweeps.statistics.estimates import SURE, p_text
-from sweeps.verdict.judge import BASELINE, Compared, Finding
+from sweeps.statistics.estimates import p_text
+from sweeps.verdict.finding import BASELINE, Compared, Finding
 from sweeps.verdict.landscape import Scored, best_of
 
 ALIKE = 1.5  # highest cost over lowest that says little
@@ -82,7 +82,7 @@ def differences_figure(finding: Finding) -> Any:
 
 def told(compared: Compared) -> str:
     """Whether a difference can be told, after correction, and which way it goes."""
-    if compared.difference is None or compared.p_holm is None or compared.p_holm >= SURE:
+    if compared.difference is None or not compared.differs:
         return UNTOLD
     return BETTER if compared.difference.mean > 0 else WORSE
 

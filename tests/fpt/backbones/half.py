@@ -11,7 +11,8 @@ import torch
 from fpt.backbones.loading import load_backbone
 from fpt.glyphs.scenes import scene
 from fpt.problems.frozen import freeze_episodes
-from fpt.problems.solving import Episodes, Setting, solve
+from fpt.problems.problem import EpisodeBatch, Setting
+from fpt.problems.solving import solve
 from fpt.registry import SOLVERS
 from fpt.solvers import Training
 
@@ -30,7 +31,7 @@ def main() -> None:
     found: dict[str, dict[str, list[float]]] = {}
     for kind in (torch.float32, torch.bfloat16):
         backbone = load_backbone("vit_micro_glyphs", weights=True, dtype=kind)
-        episodes = Episodes(
+        episodes = EpisodeBatch(
             indices=list(range(EPISODES)),
             support_images=support,
             support=freeze_episodes(backbone, support, 2),

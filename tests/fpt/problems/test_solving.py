@@ -8,9 +8,12 @@ import torch
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import named_head
 from fpt.problems import solving
+from fpt.problems.evidence import prompts_of_all
 from fpt.problems.frozen import Frozen, freeze
-from fpt.problems.solving import Episodes, Outcome, Setting, fitting_stack, prompts_of_all, solve
-from fpt.prompts.columnar import gather_evidence, importance, scaled, top_patches
+from fpt.problems.problem import EpisodeBatch, Outcome, Setting
+from fpt.problems.solving import fitting_stack, solve
+from fpt.prompts.columnar import gather_evidence, importance, top_patches
+from fpt.prompts.variants import scaled
 from fpt.registry import HEADS, SOLVERS
 from fpt.solvers import Training, solver_named
 
@@ -26,13 +29,13 @@ SETTINGS = [
 ]
 
 
-def only(episodes: Episodes, chosen: list[int]) -> Episodes:
+def only(episodes: EpisodeBatch, chosen: list[int]) -> EpisodeBatch:
     """Some of the episodes."""
 
     def frozen(part: Frozen) -> Frozen:
         return part.change(lambda each: each[chosen])
 
-    return Episodes(
+    return EpisodeBatch(
         indices=[episodes.indices[i] for i in chosen],
         support_images=episodes.support_images[chosen],
         support=frozen(episodes.support),
@@ -172,6 +175,7 @@ def test_prompts_are_those_of_each_image_alone(backbone, episodes, head):
                 episodes.labels[episode, image][None],
                 own_head,
                 torch.tensor([0]),
+                "scaled",
             )
             expected = top_patches(importance(evidence.maps, scaled(evidence.gradient), 3.0, "rollout"), 5)
             assert torch.equal(found.mask[episode, image], expected[0])

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fpt.backbones.backbone import Backbone
-from fpt.prompts.columnar import first_component, gather_evidence, importance, scaled, top_patches
+from fpt.prompts.columnar import first_component, gather_evidence, importance, top_patches
+from fpt.prompts.variants import scaled
 
 IMAGES, LAYERS, PATCHES, DIM = 4, 3, 9, 16
 

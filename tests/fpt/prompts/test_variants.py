@@ -8,7 +8,8 @@ import torch
 import fpt
 from fpt.backbones.attention import listen
 from fpt.backbones.backbone import Backbone
-from fpt.prompts.columnar import Evidence, highest_tenth, prompts_from
+from fpt.prompts.columnar import Evidence, prompts_from
+from fpt.prompts.variants import highest_tenth
 
 LAMBDA, TOP = 0.5, 5
 

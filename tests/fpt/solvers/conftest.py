@@ -6,7 +6,9 @@ from functools import cache
 import pytest
 
 from fpt.backbones.backbone import Backbone
-from fpt.problems.solving import Episodes, Setting, prompts_of_all, stack_of
+from fpt.problems.evidence import prompts_of_all
+from fpt.problems.problem import EpisodeBatch, Setting
+from fpt.problems.solving import stack_of
 from fpt.solvers import Stack, Training
 
 MIXED = (
@@ -25,7 +27,7 @@ RATES = {"full": 5e-3, "ssf": 0.05, "vpt": 20.0}
 
 
 @pytest.fixture(scope="session")
-def stack_for(backbone: Backbone, episodes: Episodes) -> Callable[..., Stack]:
+def stack_for(backbone: Backbone, episodes: EpisodeBatch) -> Callable[..., Stack]:
     """A function: the stack of some of the eight problems (setting, episode) under a solver's settings."""
 
     @cache

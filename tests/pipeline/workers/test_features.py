@@ -134,7 +134,7 @@ def test_what_is_asked_for_at_once_may_exceed_the_budget(backbone, store, monkey
 def test_evidence_of_the_shards_asked_for_last_is_kept():
     def evidence(megabytes):
         side = int((megabytes * 2**20 / 4) ** 0.5)
-        return Evidence(torch.zeros(1, 1, side, side), torch.zeros(1, side))
+        return [Evidence(torch.zeros(1, 1, side, side), torch.zeros(1, side))]
 
     kept = KeptEvidence(megabytes=5)
     kept.of("episodes", (0, 1))["key",] = evidence(2)

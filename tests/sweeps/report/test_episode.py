@@ -8,7 +8,8 @@ from PIL import Image
 
 from fpt.backbones.backbone import Backbone
 from fpt.glyphs.scenes import scene
-from fpt.problems.solving import prompts_of_all, stack_of
+from fpt.problems.evidence import prompts_of_all
+from fpt.problems.solving import stack_of
 from fpt.prompts.localisation import precision
 from fpt.solvers import solver_named
 from pipeline.config import BackboneName, Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from sweeps.report.text import COLUMNS, as_json, as_markdown, as_table, verdict
 from sweeps.statistics.estimates import Estimate
-from sweeps.verdict.judge import Audit
+from sweeps.verdict.finding import Audit
 from sweeps.verdict.landscape import Scored
 from tests.sweeps.findings import LOCATED, SWEEP, WON, finding, p_of
 
@@ -116,7 +116,7 @@ def test_the_object_for_machines_is_json_whatever_the_numbers():
 def test_the_report_has_a_row_for_each_setting():
     lines = as_markdown(finding(), SWEEP).splitlines()
     assert lines[0] == verdict(finding())
-    assert "16 trials, 12 stopped early; 1234 episodes in all." in lines[2]
+    assert "16 trials, 15 stopped early; 1234 episodes in all." in lines[2]
     assert "Final: 200 episodes of split novel, 3-way 1-shot, 3 queries a class." in lines[2]
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert table[0] == list(COLUMNS)

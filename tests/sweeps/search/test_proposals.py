@@ -8,6 +8,7 @@ from ray.tune.search import Searcher
 from sweeps.schema.space import Range
 from sweeps.schema.sweep import Search
 from sweeps.search.proposals import Proposals, open_study
+from sweeps.statistics.rows import METRICS
 
 SPACE = {
     "lambda": Range(low=0.03, high=30, log=True),
@@ -53,7 +54,7 @@ def by_lr(values):
 
 
 def report(values, rung, accuracy=by_lr):
-    return {"rung": rung, "episodes": 2 * rung, "accuracy": accuracy(values)}
+    return {**dict.fromkeys(METRICS), "rung": rung, "episodes": 2 * rung, "accuracy": accuracy(values)}
 
 
 def play(search, accuracy=by_lr, order=None, rungs_of=lambda name: 2):
@@ -67,6 +68,8 @@ def play(search, accuracy=by_lr, order=None, rungs_of=lambda name: 2):
             config = suggested[trial]
             for rung in range(1, 1 + rungs_of(config["trial"])):
                 proposals.on_trial_result(trial, report(config["values"], rung, accuracy))
+            if rung < len(search.rungs):
+                proposals.on_trial_result(trial, {**report(config["values"], rung), "stopped_by": "racing"})
             proposals.on_trial_complete(trial, {})
     proposals.finish()
     return proposals
@@ -187,7 +190,7 @@ def test_trials_are_told_with_what_they_would_have_on_all_episodes():
     proposals.on_trial_result("tune 2", report(bad, 2, failing))
     for i in range(4):
         proposals.on_trial_complete(f"tune {i}", error=i == 3)
-    proposals.finish()
+    found = proposals.finish()
 
     trials = proposals.study.trials
     states = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
@@ -200,7 +203,10 @@ def test_trials_are_told_with_what_they_would_have_on_all_episodes():
     assert trials[1].value == pytest.approx(accuracies[1] + sum(DIFFICULTY) / 4)
     assert [trial.user_attrs["stopped"] for trial in trials] == [False, True, False, False]
     assert [trial.user_attrs["trial"] for trial in trials] == ["0.0", "0.1", "0.2", "0.3"]
-    assert [len(proposals.reports.get(f"0.{i}", [])) for i in range(4)] == [2, 1, 2, 0]
+    assert [len(trial.reports) for trial in found.trials] == [2, 1, 2, 0]
+    assert [trial.score for trial in found.trials] == [trials[0].value, trials[1].value, None, None]
+    assert [trial.stopped_by for trial in found.trials] == [None, "halving", None, "error"]
+    assert [trial.name for trial in found.whole] == ["0.0"] == [found.winner.name]
 
 
 def test_a_trial_that_is_run_again_reports_the_same_once():
@@ -208,7 +214,29 @@ def test_a_trial_that_is_run_again_reports_the_same_once():
     values = proposals.suggest("tune 0")["values"]
     for rung in (1, 1, 2, 1, 2):
         proposals.on_trial_result("tune 0", report(values, rung))
-    assert [own["rung"] for own in proposals.reports["0.0"]] == [1, 2]
+    assert [own.episodes for own in proposals.finish().winner.reports] == [2, 4]
+
+
+@pytest.mark.parametrize(("rungs", "ended"), [((2, 2, 1), 2), ((2, 1, 0), 1), ((2, 2), 2)])
+def test_a_search_that_tune_ends_early_finds_nothing(rungs, ended):
+    """As it does where it is interrupted: a trial was under way, or a generation never began."""
+    proposals = made(searching(trials=3, generation=3))
+    for i, count in enumerate(rungs):
+        values = proposals.suggest(f"tune {i}")["values"]
+        for rung in range(1, count + 1):
+            proposals.on_trial_result(f"tune {i}", report(values, rung))
+    said = f"the search has ended early, with {ended} of 3 trials done; the same command goes on with it"
+    with pytest.raises(RuntimeError, match=f"^{said}$"):
+        proposals.finish()
+
+
+def test_a_record_has_trials_in_order_and_importances_of_those_that_have_a_score():
+    found = play(searching(), order=3).finish()
+    assert [trial.name for trial in found.trials] == [f"{i // 4}.{i % 4}" for i in range(12)]
+    assert [trial.generation for trial in found.trials] == [i // 4 for i in range(12)]
+    assert found.rungs == (2, 4)
+    assert max(found.importances, key=found.importances.get) == "lr"
+    assert play(searching(trials=4)).finish().importances is None
 
 
 def test_a_study_is_begun_anew_under_its_name(tmp_path):

@@ -3,13 +3,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
-from sweeps.report.text import as_markdown, outcome, verdict
+from sweeps.report.text import as_markdown, verdict
 from sweeps.schema.loading import load
 from sweeps.schema.naming import setting_name
 from sweeps.schema.space import Range
 from sweeps.schema.sweep import Search
 from sweeps.search.tuning import generation_sizes, rung_episodes
-from sweeps.statistics.estimates import Estimate
 from sweeps.sweep import (
     check_sweep,
     description,
@@ -179,23 +178,6 @@ def test_a_search_stops_trials_as_it_is_told():
     assert stopping_rule(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
     assert stopping_rule(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
     assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + (5 + 2) * 6
-
-
-@pytest.mark.parametrize(
-    ("tag", "said", "found"),
-    [
-        ("prompts help", "prompts help.", finding()),
-        ("prompts harm", "prompts harm.", finding(gain=Estimate(-0.021, 0.009, 200))),
-        ("no winner", "No winner: ", finding(gain=Estimate(0.009, 0.021, 200))),
-        ("no winner", "No winner: ", finding(gain=None)),
-        ("no prompts", "No setting with prompts did better", finding(values={"alpha": 0.0, "lr": 0.01})),
-        ("no verdict", "No verdict: ", finding(mean=None, gain=None)),
-        ("no verdict", "No verdict: ", finding(baseline=None, gain=None)),
-    ],
-)
-def test_the_tag_says_what_the_verdict_says(tag, said, found):
-    assert outcome(found) == tag
-    assert said in verdict(found)
 
 
 def test_a_description_begins_with_the_verdict_and_what_its_files_are():

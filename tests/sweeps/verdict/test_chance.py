@@ -7,7 +7,7 @@ from scipy import stats
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.statistics.estimates import estimate
 from sweeps.verdict import judge as final
-from sweeps.verdict.judge import BASELINE
+from sweeps.verdict.finding import BASELINE
 from tests.sweeps.findings import SWEEP, WON
 
 

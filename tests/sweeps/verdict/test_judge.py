@@ -1,18 +1,18 @@
 """The last word, on made-up accuracies: who wins, who is the baseline, what is compared with what."""
 
-import optuna
 import pytest
 from scipy import stats
 
 from pipeline import identity
 from pipeline.dispatch.dispatcher import Status
 from pipeline.identity import Inputs
-from sweeps.search.proposals import Proposals
+from sweeps.search.record import SearchRecord
 from sweeps.statistics.estimates import holm
 from sweeps.terminal.progress import Progress
 from sweeps.verdict import judge as final
-from sweeps.verdict.judge import BASELINE, judge
-from tests.sweeps.findings import SWEEP
+from sweeps.verdict.finding import BASELINE
+from sweeps.verdict.judge import judge
+from tests.sweeps.findings import SWEEP, searched
 
 STEERED = {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.02}
 PLAIN = {"alpha": 0.0, "lr": 0.01}
@@ -67,71 +67,43 @@ class StandIn:
         }
 
 
-def proposals(**trials):
-    """Trials by name: values, accuracies after each rung (None: failed)."""
-    reports = {
-        name: [
-            {"rung": rung, "episodes": 2 * rung, "accuracy": accuracy, "ci95": 0.02, "seconds_per_episode": 0.5}
-            for rung, accuracy in enumerate(accuracies, start=1)
-        ]
-        for name, (_, accuracies) in trials.items()
-    }
-
-    def named(own):
-        return {name.replace("_", ".").removeprefix("t"): one for name, one in own.items()}
-
-    search = SWEEP.search.model_copy(update={"rungs": (2, 4)})
-    found = Proposals(search, "lora", optuna.create_study(direction="maximize"), lambda asked: {})
-    for name, values in sorted(named({name: values for name, (values, _) in trials.items()}).items(), key=by_number):
-        trial = found.study.ask()
-        trial.set_user_attr("trial", name)
-        found.asked.append(trial)
-        found.values[name] = values
-    found.reports = named(reports)
-    found.scores = {name: own[-1]["accuracy"] for name, own in found.reports.items() if own[-1]["accuracy"] is not None}
-    return found
+def judged(session, sweep=SWEEP, trials=None, progress=None):
+    record = SearchRecord(tuple(TRIALS if trials is None else trials), (2, 4))
+    return judge(sweep, sweep.search, session, record, Progress(1) if progress is None else progress)
 
 
-def by_number(named):
-    return [int(part) for part in named[0].split(".")]
-
-
-def judged(session, sweep=SWEEP, **trials):
-    return judge(sweep, sweep.search, session, proposals(**trials), Progress(1))
-
-
-TRIALS = {
-    "t0_0": (PLAIN, [0.5, 0.5]),
-    "t0_1": (DEFAULTS, [0.4]),
-    "t1_0": (STEERED, [0.6, 0.7]),
-    "t1_1": ({**STEERED, "lr": 0.03}, [0.9, None]),
-}
+TRIALS = [
+    searched("0.0", PLAIN, [0.5, 0.5]),
+    searched("0.1", DEFAULTS, [0.4]),
+    searched("1.0", STEERED, [0.6, 0.7]),
+    searched("1.1", {**STEERED, "lr": 0.03}, [0.9, None]),
+]
 
 
 def test_the_winner_did_all_its_episodes_and_did_them_best():
-    found = judged(StandIn(), **TRIALS)
+    found = judged(StandIn())
     assert found.values == STEERED
-    assert (found.trials, found.stopped) == (4, 2)
+    assert (len(found.record.trials), found.whole, found.stopped) == (4, 2, 2)
     assert found.best.run.solver.lr == 0.02
     assert found.best.run.episodes.split == "novel"
 
 
 def test_of_equal_trials_the_earlier_wins():
-    trials = {f"t0_{i}": ({**STEERED, "patches": 1 + i}, [0.5, 0.7]) for i in range(11)}
-    assert judged(StandIn(), **dict(reversed(trials.items()))).values["patches"] == 1
+    trials = [searched(f"0.{i}", {**STEERED, "patches": 1 + i}, [0.5, 0.7]) for i in range(11)]
+    assert judged(StandIn(), trials=trials).values["patches"] == 1
 
 
 def test_the_baseline_has_chosen_its_rate_too():
     """On validation episodes 0.01 does better than the winner's own 0.02."""
-    found = judged(StandIn(), **TRIALS)
+    found = judged(StandIn())
     assert (found.baseline.run.prompts.alpha, found.baseline.run.solver.lr) == (0.0, 0.01)
-    untried = judged(StandIn(), t0_0=(STEERED, [0.6, 0.7]))
+    untried = judged(StandIn(), trials=[searched("0.0", STEERED, [0.6, 0.7])])
     assert (untried.baseline.run.prompts.alpha, untried.baseline.run.solver.lr) == (0.0, 0.02)
 
 
 def test_nothing_is_chosen_by_the_episodes_that_are_reported():
     session = StandIn()
-    judged(session, **TRIALS)
+    judged(session)
     of_split = {"validation": set(), "novel": set()}
     for run, episodes in session.asked:
         of_split[run.episodes.split].add(tuple(episodes))
@@ -142,7 +114,7 @@ def test_nothing_is_chosen_by_the_episodes_that_are_reported():
 
 def test_differences_are_paired_and_to_the_baseline():
     session = StandIn()
-    found = judged(session, **TRIALS)
+    found = judged(session)
     ours, theirs = (
         [session.row(compared.run, i)["accuracy"] for i in range(EPISODES)] for compared in (found.best, found.baseline)
     )
@@ -156,7 +128,7 @@ def test_differences_are_paired_and_to_the_baseline():
 
 
 def test_what_is_compared():
-    found = judged(StandIn(), **TRIALS)
+    found = judged(StandIn())
     assert list(found.compared) == ["best", BASELINE, "paper defaults", "true masks", "frozen features"]
     assert found.compared["paper defaults"].run.prompts.alpha == 7
     assert found.compared["true masks"].run.prompts.variant == "masks"
@@ -170,33 +142,31 @@ def test_what_is_compared():
 
 def test_true_masks_are_left_out_where_they_mean_nothing():
     without = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"masks": False})})
-    assert "true masks" not in judged(StandIn(), without, **TRIALS).compared
-    assert "true masks" not in judged(StandIn(), t0_0=(PLAIN, [0.5, 0.9])).compared
+    assert "true masks" not in judged(StandIn(), without).compared
+    assert "true masks" not in judged(StandIn(), trials=[searched("0.0", PLAIN, [0.5, 0.9])]).compared
 
 
 def test_a_setting_that_fails_has_no_numbers():
-    found = judged(StandIn(diverging=[STEERED["lr"]]), **TRIALS)
+    found = judged(StandIn(diverging=[STEERED["lr"]]))
     assert (found.best.estimate, found.best.difference) == (None, None)
     assert found.baseline.estimate is not None
     assert found.compared["paper defaults"].difference is not None
-    found = judged(StandIn(diverging=[PLAIN["lr"]]), **TRIALS)
+    found = judged(StandIn(diverging=[PLAIN["lr"]]))
     assert found.baseline.estimate is None
     assert found.best.estimate is not None
     assert all(compared.difference is None for compared in found.compared.values())
 
 
 def test_every_problem_is_counted():
-    found = judged(StandIn(), **TRIALS)
+    found = judged(StandIn())
     searched = 4 + 2 + 4 + 4
     assert found.spent == searched + 2 * 4 + (5 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
 def test_a_winner_that_was_named_is_solved_and_counted_once():
-    session, progress = StandIn(), Progress(1)
-    found = judge(
-        SWEEP, SWEEP.search, session, proposals(t0_0=(PLAIN, [0.5, 0.5]), t0_1=(DEFAULTS, [0.6, 0.7])), progress
-    )
+    trials, progress = [searched("0.0", PLAIN, [0.5, 0.5]), searched("0.1", DEFAULTS, [0.6, 0.7])], Progress(1)
+    found = judged(StandIn(), trials=trials, progress=progress)
     assert found.best.config_hash == found.compared["paper defaults"].config_hash
     assert found.spent == progress.planned == 4 + 4 + 2 * 4 + (4 + 2) * EPISODES
 
@@ -204,12 +174,12 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
 def test_without_a_whole_trial_there_is_no_winner(accuracies):
     with pytest.raises(RuntimeError, match="no trial did all its episodes without a failure"):
-        judged(StandIn(), t0_0=(STEERED, accuracies))
+        judged(StandIn(), trials=[searched("0.0", STEERED, accuracies)])
 
 
 def test_p_values_are_corrected_for_how_many_settings_differ_from_the_baseline():
     session = StandIn(better=0.02)
-    found = judged(session, **TRIALS)
+    found = judged(session)
     theirs = [session.row(found.baseline.run, i)["accuracy"] for i in range(EPISODES)]
     others = {name: one for name, one in found.compared.items() if name != BASELINE}
     p_values = [
@@ -224,19 +194,19 @@ def test_p_values_are_corrected_for_how_many_settings_differ_from_the_baseline()
 
 
 def test_the_winner_is_judged_on_another_seed_too():
-    found = judged(StandIn(), **TRIALS)
+    found = judged(StandIn())
     assert found.again.run.episodes.seed == found.best.run.episodes.seed + 1
     assert hash_of(found.again.run) == found.again.config_hash != found.best.config_hash
     assert found.again.difference.mean == pytest.approx(found.best.difference.mean)
     once = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"again": False})})
-    assert judged(StandIn(), once, **TRIALS).again is None
+    assert judged(StandIn(), once).again is None
 
 
 @pytest.mark.parametrize(("precision", "most", "episodes"), [(50.0, 40, EPISODES), (0.4, 400, None), (0.1, 40, 40)])
 def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
     asked = {"precision": precision, "most": most, "masks": False, "again": False}
     sweep = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update=asked)})
-    gain = judged(StandIn(), sweep, **TRIALS).best.difference
+    gain = judged(StandIn(), sweep).best.difference
     if episodes is None:
         assert 100 * gain.ci95 <= precision
         assert EPISODES < gain.episodes < most
@@ -247,21 +217,21 @@ def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
 def test_an_audit_has_all_trials_do_all_episodes():
     """0.1 was stopped, and would have won: DEFAULTS have the smaller rate on both splits."""
     audited = SWEEP.model_copy(update={"search": SWEEP.search.model_copy(update={"audit": True})})
-    better = {"t0_0": ({**STEERED, "lr": 0.011}, [0.1]), "t1_0": (STEERED, [0.6, 0.7])}
+    better = [searched("0.0", {**STEERED, "lr": 0.011}, [0.1]), searched("1.0", STEERED, [0.6, 0.7])]
     session = StandIn()
-    found = judged(session, audited, **better)
+    found = judged(session, audited, better)
     assert found.values == STEERED
     assert found.audit.best.solver.lr == 0.011
     assert (found.audit.searched, found.audit.full) == (2 + 4, 8)
     assert found.audit.lead.mean == pytest.approx(0.009)
     assert found.compared[final.AUDITED].difference.mean == pytest.approx(found.best.difference.mean + 0.009)
-    same = judged(StandIn(), audited, t1_0=(STEERED, [0.6, 0.7]))
+    same = judged(StandIn(), audited, better[1:])
     assert (same.audit.lead, same.audit.best) == (None, same.best.run)
-    assert judged(StandIn(), **better).audit is None
+    assert judged(StandIn(), trials=better).audit is None
 
 
 def test_trials_are_told_with_what_they_had_after_each_rung():
-    found = judged(StandIn(), t0_0=(STEERED, [0.6, 0.7]), t0_1=(PLAIN, [0.5]))
+    found = judged(StandIn(), trials=[searched("0.0", STEERED, [0.6, 0.7]), searched("0.1", PLAIN, [0.5])])
     curves = {trial.name: [(one.episodes, one.mean, one.ci95) for one in trial.curve] for trial in found.tried}
     assert curves == {"0.0": [(2, 0.6, 0.02), (4, 0.7, 0.02)], "0.1": [(2, 0.5, 0.02)]}
     assert {trial.seconds for trial in found.tried} == {0.5}

@@ -1,0 +1,66 @@
+"""What a problem is made of, an episode and a hyper-parameter setting, and what comes of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from fpt import defaults
+from fpt.problems.frozen import Frozen
+from fpt.registry import SOLVERS
+from fpt.solvers.contract import Training
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """Episodes of one shape. Key masks (which patches show the key entity) are None where the data has none."""
+
+    indices: Sequence[int]
+    support_images: UInt8[Tensor, "episodes support height width 3"] | Float[Tensor, "episodes support 3 height width"]
+    support: Frozen
+    labels: Int[Tensor, "episodes support"]
+    query: Frozen
+    query_labels: Int[Tensor, "episodes query"]
+    support_key: Bool[Tensor, "episodes support patches"] | None = None
+    query_key: Bool[Tensor, "episodes query patches"] | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One hyper-parameter setting. `alpha` 0 means no prompts."""
+
+    solver: str
+    training: Training
+    variant: str = defaults.VARIANT
+    order: str | None = defaults.ORDER
+    lam: float = defaults.LAM
+    alpha: float = defaults.ALPHA
+    tau: float = defaults.TAU
+    patches: int = defaults.PATCHES
+    lr: float = defaults.LR
+    seed: int = defaults.SEED
+
+    @property
+    def steered(self) -> bool:
+        """Whether its problems take prompts."""
+        return SOLVERS[self.solver].steered and self.alpha > 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one problem. Localisation figures are None where there are no prompts or masks to measure."""
+
+    episode: int
+    hits: tuple[int, ...]  # right queries of each class
+    queries: int
+    failed: bool  # scores that are not finite: no accuracy
+    prompt_precision: float | None  # share of prompt patches that show the key entity
+    prompt_chance: float | None  # the same for random patches
+    attention_on_key_before: float | None  # of [CLS] on queries, share of its attention to patches
+    attention_on_key_after: float | None
+    logits: Float[Tensor, "query way"]
+
+    @property
+    def accuracy(self) -> float | None:
+        return None if self.failed else sum(self.hits) / self.queries

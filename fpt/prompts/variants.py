@@ -1,0 +1,86 @@
+"""Variants of position prompts: how what is seen of an image becomes its prompt.
+
+Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, NeurIPS 2023.
+
+- `paper`: its equations; they deviate as printed in the sign rule of G and in keeping every fused map non-negative;
+- `scaled`: the same with G over the sum of its absolute values;
+- `official`: what the released code does (FORT): minimum over heads, centred gradient of the mean score, the lowest
+  90 % of each fused row dropped, product L ... 1, targets weighted by importance that sum to P (to 1 in the others,
+  so that alpha_paper is about P alpha_official). At lambda 1 it is what its scripts ran.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fpt.registry import ESTIMATED, check_name, load
+
+DROPPED_SHARE = 0.9  # of each fused row, in the released code
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How evidence becomes prompts: which maps and G are gathered, how they are fused, what the loss aims at."""
+
+    heads: str  # "mean" or "min"
+    order: str
+    centred: bool  # G of the gradient less its mean over the patches, of the mean score instead of each image's own
+    rescale: Callable[[Tensor], Tensor]
+    fuse: Callable[[Tensor], Tensor]
+    target: Callable[[Tensor, Tensor], Tensor]
+
+
+def unscaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
+    """G as it is."""
+    return component
+
+
+def scaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
+    """G over the sum of its absolute values, so that lambda means the same on every backbone and episode."""
+    total_B1 = component.abs().sum(-1, keepdim=True)
+    return torch.where(total_B1 > 0, component / total_B1.clamp_min(torch.finfo(component.dtype).tiny), 0)
+
+
+def rectified(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
+    """Without what is negative, so that every row is a distribution at any lambda."""
+    return fused.clamp_min(0)
+
+
+def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
+    """The lowest 90 % of every row set to 0, as in the released code."""
+    count = fused.shape[-1]
+    dropped = int(count * DROPPED_SHARE)
+    if dropped and fused.device.type == "cpu":  # NumPy sorts whole rows in less time than torch finds their tenth
+        ordered = np.sort(fused.detach().numpy(), axis=-1)
+        least, below = (torch.from_numpy(ordered[..., [place]]) for place in (dropped, dropped - 1))
+        if bool((least > below).all()):  # of equals at the limit only some are dropped
+            return fused * torch.ge(fused, least, out=torch.empty_like(fused))  # a product with numbers, not booleans
+    kept = fused.topk(count - dropped, dim=-1, sorted=False)  # few, where the dropped are many
+    return torch.zeros_like(fused).scatter_(-1, kept.indices, kept.values)
+
+
+def uniform_target(importance: Tensor, mask: Tensor) -> Tensor:
+    """The same for each prompt patch, 1 in all."""
+    return mask.to(importance.dtype) / mask.sum(-1, keepdim=True).clamp_min(1)
+
+
+def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
+    """Each prompt patch by its importance, P in all."""
+    weight = importance * mask
+    return weight / weight.sum(-1, keepdim=True) * mask.sum(-1, keepdim=True)
+
+
+PAPER = Variant("mean", "paper", False, unscaled, rectified, uniform_target)
+SCALED = Variant("mean", "paper", False, scaled, rectified, uniform_target)
+OFFICIAL = Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target)
+
+
+def variant_named(name: str) -> Variant:
+    """The variant called `name`. Raises ValueError for an unknown one."""
+    check_name("variant", name, ESTIMATED)
+    variant: Variant = load(ESTIMATED[name])
+    return variant

@@ -1,0 +1,107 @@
+"""What a sweep found, and what follows from it alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.config import HyperParameters, Run
+from sweeps.search.record import SearchRecord
+from sweeps.statistics.estimates import SURE, Estimate
+from sweeps.verdict.landscape import Scored
+
+BASELINE = "no prompts"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A setting on the final episodes. `estimate` is None where an episode failed; `difference` is to the baseline, `p`
+    its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with the baseline.
+    """
+
+    name: str
+    run: Run
+    config_hash: str
+    estimate: Estimate | None
+    difference: Estimate | None
+    localisation: Mapping[str, float | None]
+    p: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether it can be told from the baseline."""
+        return self.difference is not None and self.p_holm is not None and self.p_holm < SURE
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What all trials on all validation episodes would have found: a winner, its lead over the sweep's own on the
+    unseen episodes (None where they are one, or one failed), and the problems that the search took and that this took.
+    """
+
+    best: Run
+    lead: Estimate | None
+    searched: int
+    full: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a sweep found: the `record` of its search, and its verdict.
+
+    `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by name: they
+    are left out for all settings. `again` is the winner against the baseline on the episodes of another seed. Of the
+    trials that did all validation episodes the truly best is among so many (`may_be_best`), with 95 %. `tried` are all
+    trials that have a score, `validation` is the winner's.
+    """
+
+    record: SearchRecord
+    validation: Estimate
+    compared: dict[str, Compared]
+    spent: int
+    hashes: list[str]
+    lost: tuple[str, ...] = ()
+    again: Compared | None = None
+    may_be_best: int = 1
+    tried: tuple[Scored, ...] = ()
+    audit: Audit | None = None
+
+    @property
+    def best(self) -> Compared:
+        """The winner on the final episodes."""
+        return self.compared["best"]
+
+    @property
+    def baseline(self) -> Compared:
+        """The best setting without prompts there."""
+        return self.compared[BASELINE]
+
+    @property
+    def values(self) -> HyperParameters:
+        """The winner's hyper-parameters."""
+        return self.record.winner.values
+
+    @property
+    def importances(self) -> Mapping[str, float] | None:
+        """Shares of the hyper-parameters, the largest first; None where they cannot be told."""
+        return self.record.importances
+
+    @property
+    def whole(self) -> int:
+        """How many trials did all validation episodes."""
+        return len(self.record.whole)
+
+    @property
+    def stopped(self) -> int:
+        """How many did not."""
+        return len(self.record.trials) - self.whole
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in two words."""
+        if self.best.estimate is None or self.baseline.estimate is None:
+            return "no verdict"
+        if self.best.run.prompts.alpha == 0:
+            return "no prompts"
+        if self.best.difference is None or not self.best.differs:
+            return "no winner"
+        return "prompts help" if self.best.difference.mean > 0 else "prompts harm"

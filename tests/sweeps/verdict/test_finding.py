@@ -1,0 +1,36 @@
+import pytest
+
+from sweeps.report.text import verdict
+from sweeps.statistics.estimates import Estimate
+from tests.sweeps.findings import WON, compared, finding
+
+
+@pytest.mark.parametrize(
+    ("tag", "said", "found"),
+    [
+        ("prompts help", "prompts help.", finding()),
+        ("prompts harm", "prompts harm.", finding(gain=Estimate(-0.021, 0.009, 200))),
+        ("no winner", "No winner: ", finding(gain=Estimate(0.009, 0.021, 200))),
+        ("no winner", "No winner: ", finding(gain=None)),
+        ("no prompts", "No setting with prompts did better", finding(values={"alpha": 0.0, "lr": 0.01})),
+        ("no verdict", "No verdict: ", finding(mean=None, gain=None)),
+        ("no verdict", "No verdict: ", finding(baseline=None, gain=None)),
+    ],
+)
+def test_the_outcome_says_what_the_verdict_says(tag, said, found):
+    assert found.outcome == tag
+    assert said in verdict(found)
+
+
+@pytest.mark.parametrize(("p", "differs"), [(None, False), (0.001, True), (0.024, True), (0.025, False), (0.3, False)])
+def test_a_setting_differs_where_its_corrected_p_is_below_five_in_a_hundred(p, differs):
+    gain = Estimate(0.02, 0.01, 200)
+    assert compared("best", WON, 0.7, gain, p=p).differs == differs
+    assert not compared("best", WON, 0.7, None, p=p).differs
+
+
+def test_what_a_finding_says_of_its_search_is_what_the_record_has():
+    found = finding(whole=3, importances={"lr": 1.0})
+    assert (found.whole, found.stopped, len(found.record.trials)) == (3, 13, 16)
+    assert found.values == WON
+    assert found.importances == {"lr": 1.0}
