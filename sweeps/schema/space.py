@@ -103,7 +103,8 @@ def dimensions(space: Mapping[str, Dimension], solver: str) -> dict[str, tuple[s
 def corners(space: Mapping[str, Dimension], solver: str) -> Iterator[HyperParameters]:
     """Settings at the ends of every range, and with every choice, for each solver that may be tried."""
     for own in solvers_of(space, solver):
-        ends = {name: entry.ends() for name, (_, entry) in dimensions(space, own).items()}
+        searched = dimensions(space, own) if own in SOLVERS else {}  # another name is refused once it is in a run
+        ends = {name: entry.ends() for name, (_, entry) in searched.items()}
         chosen: HyperParameters = {SOLVER: own} if SOLVER in space else {}
         for place in range(max(map(len, ends.values()), default=1)):
             yield chosen | {name: values[min(place, len(values) - 1)] for name, values in ends.items()}
