@@ -13,7 +13,9 @@ FASTER = 1.5  # times float32's rate, for bfloat16 to be worth its rounding
 
 
 def best_precision(device: str) -> str:
-    """One of PRECISIONS: bfloat16 on a GPU that has it, and on a CPU that is faster with it; float32 elsewhere."""
+    """Returns the name of PRECISIONS that is fastest: bfloat16 on a GPU that has it, and on a CPU that is faster with
+    it; float32 elsewhere.
+    """
     kind = torch.device(device).type
     if kind == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
@@ -23,7 +25,7 @@ def best_precision(device: str) -> str:
 
 @cache
 def bfloat16_on_cpu() -> float:
-    """How many times float32's rate it reaches on this CPU; 0 where it fails.
+    """Returns how many times float32's rate bfloat16 reaches on this CPU; 0 where it fails.
 
     Tried in a process of its own: a virtual machine may promise instructions that it does not let through, and then
     the process dies.
@@ -37,7 +39,7 @@ def bfloat16_on_cpu() -> float:
 
 
 def use_precision(name: str, device: str) -> torch.dtype:
-    """The type of a backbone's weights; switches this process's float32 products to TF32, or back.
+    """Returns the type of a backbone's weights, and switches this process's float32 products to TF32, or back.
 
     Raises ValueError for an unknown name, or bfloat16 on a CPU on which it fails.
     """

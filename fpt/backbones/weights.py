@@ -47,7 +47,9 @@ BESIDE_WEIGHTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 @dataclass(frozen=True)
 class Matched:
-    """How a file's weights met a model's, by name. A `mismatched` one has its shape in the file, then in the model."""
+    """Tells how a file's weights met a model's, by name. A `mismatched` one has its shape in the file, then in the
+    model.
+    """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
@@ -56,7 +58,7 @@ class Matched:
 
 
 def read_weights(path: Path) -> State:
-    """The weights in a file of safetensors or PyTorch, as they were saved by DINO, iBOT, MAE, DeiT or timm.
+    """Returns the weights in a file of safetensors or PyTorch, as they were saved by DINO, iBOT, MAE, DeiT or timm.
 
     Of several sets of weights in one file, a teacher is preferred to averaged weights (`model_ema`), these to plain
     ones, and a student comes last. Prefixes of wrappers (`module.`, `backbone.`) are dropped; projection heads keep
@@ -137,13 +139,15 @@ def _bare(name: str) -> str:
 
 
 def _architecture(model: nn.Module) -> str:
-    """timm's name of the architecture; the class's where timm gave none."""
+    """Returns timm's name of the architecture; the class's where timm gave none."""
     config: Any = getattr(model, "pretrained_cfg", {})
     return config.get("architecture") or type(model).__name__
 
 
 def _filter(model: nn.Module) -> Callable[..., State] | None:
-    """timm's `checkpoint_filter_fn`, which lies beside the model's class or the class that it was derived from."""
+    """Returns timm's `checkpoint_filter_fn`, which lies beside the model's class or the class that it was derived
+    from.
+    """
     homes = (sys.modules[parent.__module__] for parent in type(model).__mro__)
     return next((home.checkpoint_filter_fn for home in homes if hasattr(home, "checkpoint_filter_fn")), None)
 
@@ -168,7 +172,7 @@ def _is_vital(name: str) -> bool:
 
 
 def _told(result: Matched) -> str:
-    """The counts, and the first names of each kind, vital ones first."""
+    """Returns the counts, and the first names of each kind, vital ones first."""
     shapes = {name: f"{name} {in_file} for {in_model}" for name, in_file, in_model in result.mismatched}
     kinds = {"missing": result.missing, "unexpected": result.unexpected, "of another shape": tuple(shapes)}
     told = [f"{len(result.matched)} by name and shape"]
