@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 SOFTMAXES = (torch.softmax, Tensor.softmax, F.softmax)
-LARGE = 2**17  # numbers in an image's maps of all heads: half a megabyte
+LARGE_MAPS = 2**17  # numbers in an image's maps of all heads: half a megabyte
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _one_by_one(query_BHRC: Tensor, key_BHTC: Tensor, bias: Tensor | None) -> bo
     """Tells whether images are better looked at one by one: where the maps of a few would not stay in a core's
     cache.
     """
-    large = query_BHRC.shape[1] * query_BHRC.shape[2] * key_BHTC.shape[2] >= LARGE
+    large = query_BHRC.shape[1] * query_BHRC.shape[2] * key_BHTC.shape[2] >= LARGE_MAPS
     return large and bias is None and query_BHRC.device.type == "cpu" and query_BHRC.dtype == torch.float32
 
 

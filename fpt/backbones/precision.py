@@ -9,7 +9,7 @@ import torch
 from fpt.backbones import product_rate
 from fpt.registry import PRECISIONS
 
-FASTER = 1.5  # times float32's rate, for bfloat16 to be worth its rounding
+WORTHWHILE_SPEED = 1.5  # in float32's rates, for bfloat16 to be worth its rounding
 
 
 def best_precision(device: str) -> str:
@@ -20,7 +20,7 @@ def best_precision(device: str) -> str:
     if kind == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     promised = kind == "cpu" and any(held for name, held in torch.cpu.get_capabilities().items() if "bf16" in name)
-    return "bfloat16" if promised and bfloat16_on_cpu() >= FASTER else "float32"
+    return "bfloat16" if promised and bfloat16_on_cpu() >= WORTHWHILE_SPEED else "float32"
 
 
 @cache

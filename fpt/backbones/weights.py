@@ -17,8 +17,8 @@ NESTS = ("teacher", "model_ema", "state_dict_ema", "state_dict", "model", "stude
 PREFIXES = ("module.", "_orig_mod.", "backbone.")
 # Without these a model still runs, and is another model.
 VITAL = ("blocks", "cls_token", "patch_embed", "pos_embed", "reg_token")
-ENOUGH = 0.9
-SHOWN = 3
+LEAST_SHARE_OF_VALUES = 0.9
+NAMES_SHOWN = 3
 
 Shape = tuple[int, ...]
 State = dict[str, Tensor]
@@ -103,10 +103,10 @@ def load_weights(model: nn.Module, state: State, source: str) -> Matched:
     sizes = {name: value.numel() for name, value in wanted.items() if not name.startswith("head")}
     share = sum(sizes.get(name, 0) for name in result.matched) / sum(sizes.values())
     astray = (*result.missing, *result.unexpected, *(name for name, _, _ in result.mismatched))
-    if share < ENOUGH or any(map(_is_vital, astray)):
+    if share < LEAST_SHARE_OF_VALUES or any(map(_is_vital, astray)):
         raise ValueError(
             f"{source} must hold the weights of {_architecture(model)}: of {', '.join(VITAL)} all that it has and no "
-            f"more, and {ENOUGH:.0%} of all values; but {share:.1%} of them fit, {_told(result)}"
+            f"more, and {LEAST_SHARE_OF_VALUES:.0%} of all values; but {share:.1%} of them fit, {_told(result)}"
         )
     model.load_state_dict({name: offered[name] for name in result.matched}, strict=False)
     return result
@@ -177,7 +177,7 @@ def _told(result: Matched) -> str:
     kinds = {"missing": result.missing, "unexpected": result.unexpected, "of another shape": tuple(shapes)}
     told = [f"{len(result.matched)} by name and shape"]
     for kind, names in kinds.items():
-        first = [shapes.get(name, name) for name in sorted(names, key=lambda name: not _is_vital(name))[:SHOWN]]
-        listed = f" ({', '.join(first)}{', ...' if len(names) > SHOWN else ''})" if names else ""
+        first = [shapes.get(name, name) for name in sorted(names, key=lambda name: not _is_vital(name))[:NAMES_SHOWN]]
+        listed = f" ({', '.join(first)}{', ...' if len(names) > NAMES_SHOWN else ''})" if names else ""
         told.append(f"{len(names)} {kind}{listed}")
     return ", ".join(told)
