@@ -109,13 +109,10 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from rich.console import Console
 
         from sweeps.report.text import as_json as described
-        from sweeps.report.text import as_table, left_out, verdict
+        from sweeps.report.text import print_finding
 
         console = Console(stderr=as_json, width=table_width(as_json))
-        console.print(as_table(finding))
-        console.print(verdict(finding), highlight=False, markup=False)
-        if finding.lost:
-            console.print(left_out(finding.lost), highlight=False, markup=False)
+        print_finding(finding, console)
         say(f"fpt: {times}")
         console.print(f"Read it: {where['report']}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"Browse it: {browsing(config, overrides)}", highlight=False, markup=False, soft_wrap=True)
