@@ -52,7 +52,7 @@ class _Counter(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Shape:
-    """Of an episode: classes, support images and queries of each."""
+    """An episode's shape is its number of classes, and of support images and queries of each."""
 
     way: int
     shot: int
@@ -60,7 +60,7 @@ class Shape:
 
 
 def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor, Tensor]:
-    """Support and query images of `count` episodes of noise, uint8."""
+    """Returns support and query images of `count` episodes of noise, uint8."""
     generator = torch.Generator().manual_seed(0)
     side = backbone.image_size
     support, query = (
@@ -71,7 +71,7 @@ def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor,
 
 
 def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, setting: Setting) -> EpisodeBatch:
-    """Episodes of these images, after the frozen pass."""
+    """Returns episodes of these images, after the frozen pass."""
     blocks, solver = setting.training.blocks, setting.solver
     labels = torch.arange(shape.way, device=backbone.device).repeat(len(support), 1)
 
@@ -87,7 +87,9 @@ def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Te
 
 
 def operations(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = False) -> float:
-    """Of the matrix products and convolutions of one episode, without the frozen pass where images were `seen`."""
+    """Counts the operations of the matrix products and convolutions of one episode, without the frozen pass where
+    images were `seen`.
+    """
     support, query = random_pixels(backbone, shape, 1)
     # What a backbone finds out about itself when it is first used is not counted.
     first = replace(setting, training=replace(setting.training, epochs=0))
@@ -102,7 +104,7 @@ def operations(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = 
 def measure(
     backbone: Backbone, shape: Shape, setting: Setting, episodes: int, stacks: Sequence[int], repeats: int
 ) -> dict[str, Any]:
-    """The best of `stacks` (each the median of `repeats`), the floor, the time of each phase. See the README."""
+    """Returns the best of `stacks` (each the median of `repeats`), the floor and the time of each phase."""
     tune_allocator()
     support, query = random_pixels(backbone, shape, episodes)
     needed = operations(backbone, shape, setting)
@@ -125,7 +127,7 @@ def measure(
 def _round(
     backbone: Backbone, shape: Shape, setting: Setting, support: Tensor, query: Tensor, stack: int, needed: float
 ) -> dict[str, Any]:
-    """One timing, the machine's rate measured before and after it."""
+    """Returns one timing; the machine's rate is measured before and after it."""
     rates = [matrix_product_rate(backbone.device, backbone.dtype)]
     started = time.perf_counter()
     with measured() as seconds:
@@ -160,7 +162,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """The result of `measure` for a terminal."""
+    """Returns the result of `measure` for a terminal."""
     lines = [
         f"stack {one['stack']:3d}  {one['episodes_per_second']:8.2f} episodes/s  {100 * one['share_of_floor']:5.1f} % "
         f"of the floor's {one['floor_episodes_per_second']:.1f}"

@@ -78,7 +78,7 @@ REFUSED = ("model", "why")
 
 @dataclass(frozen=True)
 class Family:
-    """What was found out about a model. `shape` holds kind, layers, prefix tokens and patches; None where refused.
+    """Holds what was found out about a model. `shape` has kind, layers, prefix tokens and patches; None where refused.
 
     `tried` is "yes" or what went wrong, for prompts, LoRA with them and the linear probe.
     """
@@ -101,8 +101,9 @@ def examine(name: str, image_size: int | None = None) -> Family:
 
 
 def _awake(backbone: Backbone) -> Backbone:
-    """Some families start training with branches (next to) switched off, by layer scales of 1e-5 or norms of 0: no
-    attention would be seen to matter. A trained model's are not, so these become 1.
+    """Returns the backbone with all branches switched on. Some families start training with branches (next to) switched
+    off, by layer scales of 1e-5 or norms of 0: no attention would be seen to matter. A trained model's are not, so
+    these become 1.
     """
     off = [
         weight
@@ -130,7 +131,7 @@ def _shape(backbone: Backbone) -> tuple[str, ...]:
 
 
 def _said(how: Callable[[Backbone, Episode, float], None], backbone: Backbone, episode: Episode) -> str:
-    """ "yes"; where the gradient cannot be had, "lambda 0"; else the sentence in which it was refused."""
+    """Returns "yes"; where the gradient cannot be had, "lambda 0"; else the sentence in which it was refused."""
     try:
         how(backbone, episode, 1.0)
     except ValueError as error:
@@ -193,7 +194,7 @@ def _finite(values: Tensor) -> Tensor:
 
 
 def as_markdown(families: Sequence[Family]) -> str:
-    """What works and what is refused, a table each."""
+    """Returns what works and what is refused, a table each."""
     working = [family for family in families if family.shape is not None]
     refused = [family for family in families if family.shape is None]
     lines = [

@@ -40,7 +40,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Record:
-    """One episode's result. `accuracy` is None where the logits are not finite."""
+    """Holds one episode's result. `accuracy` is None where the logits are not finite."""
 
     index: int
     accuracy: float | None
@@ -60,10 +60,10 @@ def position_prompts(
     variant: str = defaults.VARIANT,
     order: str | None = defaults.ORDER,
 ) -> PositionPrompts | PyramidPrompts:
-    """The key patches of labelled images under a linear classifier of the backbone's features.
+    """Finds the key patches of labelled images under a linear classifier of the backbone's features.
 
-    `patches` of each image, or of each window of a pyramid (which has no `order`; its gradient term is added where
-    `lam` is not 0, but never for `official`). Raises ValueError for a variant, order or number that there is not.
+    There are `patches` of each image, or of each window of a pyramid (which has no `order`; its gradient term is added
+    where `lam` is not 0, but never for `official`). Raises ValueError for a variant, order or number that there is not.
     """
     check_name("variant", variant, ESTIMATED)
     labels = labels.to(backbone.device)
@@ -83,7 +83,7 @@ def solve(
     stack: int = 8,
     **hyper_parameters: Any,
 ) -> list[Record]:
-    """Solves episodes, those of one shape in stacks of `stack`; one record each, in order.
+    """Solves episodes, those of one shape in stacks of `stack`. Returns a record of each, in their order.
 
     Hyper-parameters: lam, alpha, tau, patches, variant, order; lr, epochs, batch, blocks, head, temperature,
     head_multiplier, rank, tokens, deep; layers, rows, heads. What is left out is as in fpt/defaults.py, and a solver

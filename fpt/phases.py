@@ -29,7 +29,7 @@ def phase(name: str) -> Iterator[None]:
 
 @contextmanager
 def measured(names: Sequence[str] = PHASES) -> Iterator[dict[str, float]]:
-    """Yields seconds of each of these phases, filled while inside."""
+    """Yields the seconds of each of these phases, which are filled while inside."""
     seconds = dict.fromkeys(names, 0.0)
     token = _measured.set(seconds)
     try:

@@ -11,7 +11,7 @@ _PLACES = 3
 
 
 def generator(seed: int, episode: int, purpose: Purpose) -> np.random.Generator:
-    """A counter-based generator (Philox, Salmon et al., SC 2011) with its own stream for each purpose."""
+    """Returns a counter-based generator (Philox, Salmon et al., SC 2011) with a stream of its own for each purpose."""
     place, counter = _CODES[purpose]
     key = np.array([seed, episode * _PLACES + place], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, counter], np.uint64)))

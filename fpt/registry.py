@@ -16,7 +16,7 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[str, Entry]):
-    """Entries by name: first those that come with this project, then those of installed packages, by name.
+    """Holds entries by name: first those that come with this project, then those of installed packages, by name.
 
     `group` is the packages' entry-point group, whose members `of_package` turns into entries when they are first asked
     for. Reading it raises ValueError where a package takes a name that is taken.
@@ -58,13 +58,13 @@ class Registry(Mapping[str, Entry]):
 
 
 def package_of(point: EntryPoint) -> str:
-    """The name of the package that an entry point came with."""
+    """Returns the name of the package that an entry point came with."""
     return point.dist.name if point.dist is not None else "an installed package"
 
 
 @cache
 def load(where: str) -> Any:
-    """What `module:name` names. Raises ValueError where it is not there."""
+    """Returns what `module:name` names. Raises ValueError where it is not there."""
     module, _, name = where.partition(":")
     try:
         return getattr(import_module(module), name)
@@ -85,7 +85,7 @@ OF_SOLVERS = OF_BLOCKS | {"rank", "tokens", "deep"}  # all fields of a configura
 
 @dataclass(frozen=True)
 class SolverEntry:
-    """What is known of a solver before its code is loaded.
+    """Says what is known of a solver before its code is loaded.
 
     `function` says where it is, as module:name. It is `trained` or has nothing to train, reads `frozen_features` alone
     or runs the backbone itself, and is `steered` if it takes position prompts. `fields` are those of a configuration's

@@ -1,15 +1,12 @@
 """What can be known to be wrong before anything is packed, started or written."""
 
 from collections.abc import Mapping
-from functools import cache
-from typing import NamedTuple
 
-from fpt.backbones.loading import load_backbone
 from fpt.glyphs.characters import characters
 from pipeline.config import Run
 from pipeline.data.listed import class_sizes as sizes_of
-from pipeline.data.listed import handed_over, listing_of, resize_of_pretraining
-from pipeline.data.packing.decoding import Resize
+from pipeline.data.listed import handed_over, listing_of
+from pipeline.limits import limits_of
 
 GLYPH_SPLITS = ("validation", "novel")
 
@@ -61,32 +58,3 @@ def check_run(run: Run, split_field: str = "episodes.split") -> None:
         )
     if run.prompts.alpha > 0 and run.prompts.rows == "class" and not limits.has_class_token:
         raise ValueError(f"prompts.rows must be patches or all, as {run.backbone.name} has no [CLS], but got 'class'")
-
-
-class Limits(NamedTuple):
-    """What a backbone's shape allows, and how its pre-training saw images."""
-
-    patches: int
-    depth: int
-    has_class_token: bool
-    image_size: int
-    seen: Resize
-
-
-@cache
-def backbone_limits(name: str, image_size: int | None, weights: str | None) -> Limits:
-    """Of a timm model. Raises ValueError for one that cannot work, or a local file of weights that does not fit."""
-    backbone = load_backbone(name, image_size=image_size, weights=weights)
-    return Limits(
-        backbone.most_patches,
-        backbone.depth,
-        backbone.has_class_token,
-        backbone.image_size,
-        resize_of_pretraining(backbone.model.pretrained_cfg),
-    )
-
-
-def limits_of(run: Run) -> Limits:
-    """Of a run's backbone."""
-    named = run.backbone
-    return backbone_limits(named.name, named.image_size, named.weights if isinstance(named.weights, str) else None)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sweeps.data import data
+from sweeps.redraw import report
 from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
 from sweeps.terminal import messages as terminal
@@ -33,7 +34,7 @@ app = typer.Typer(
 
 app.add_typer(data, name="data", rich_help_panel=OWN)
 
-HERE_ONLY = ("compare", "data", "show", "status", "submit", "ui")  # commands that make no sense on a cluster
+HERE_ONLY = ("compare", "data", "report", "show", "status", "submit", "ui")  # commands that make no sense on a cluster
 
 Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
 Results = Annotated[Path | None, typer.Argument(help="A sweep's YAML file; else all that FPT_HOME or runs/ holds.")]
@@ -292,6 +293,9 @@ def status(
 
         told = standings(Home(home or Sweep().home), wanted)
         _print(as_text(told), described(told), as_json)
+
+
+app.command(rich_help_panel=LOOK)(report)
 
 
 @app.command(rich_help_panel=LOOK)

@@ -114,16 +114,16 @@ def pack(
             raise ValueError(f"DST must be a file that ends in .arrow but got {str(dst)!r}")
         if processes and address:
             raise ValueError(f"--processes are of this machine: it must be left out with --address but is {processes}")
-        from pipeline.data.listed import resize_of, summary_of
+        from pipeline.data.listed import summary_of
         from pipeline.data.packed import said_now_and_then
-        from pipeline.data.packing.decoding import DEFAULT, Resize
         from pipeline.data.packing.packing import pack_listing
+        from pipeline.resizing import DEFAULT, Resize, resize_of
 
         listing, _ = _listed(src, kind, seed, all_novel)
         wanted: Literal["crop", "squash"] = "squash" if resize == "squash" else "crop"
         seen: Resize = DEFAULT
         if backbone is not None:
-            from pipeline.checks import backbone_limits
+            from pipeline.limits import backbone_limits
 
             limits = backbone_limits(backbone, None, None)
             size, seen = limits.image_size, limits.seen

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 SOFTMAXES = (torch.softmax, Tensor.softmax, F.softmax)
-LARGE = 2**17  # numbers in an image's maps of all heads: half a megabyte
+LARGE_MAPS = 2**17  # numbers in an image's maps of all heads: half a megabyte
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,16 @@ class AttentionCall:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Windows in the batch (images, where there is one window each), and tokens of a window."""
+        """Returns how many windows are in the batch (images, where there is one window each), and tokens in a
+        window.
+        """
         if self.key_BHTC is not None:
             return len(self.key_BHTC), self.key_BHTC.shape[2]
         assert self.bias is not None
         return len(self.bias), self.bias.shape[3]
 
     def logits(self, rows: slice) -> Float[Tensor, "batch heads rows tokens"]:
-        """Logits of the chosen query tokens."""
+        """Returns the logits of the chosen query tokens."""
         if self.query_BHRC is None or self.key_BHTC is None:
             assert self.bias is not None
             return wide(self.bias[..., rows, :])
@@ -50,7 +52,9 @@ class AttentionCall:
         return logits_BHRT if self.bias is None else logits_BHRT + self.bias[..., rows, :]
 
     def head_mean_logits(self, rows: slice) -> Float[Tensor, "batch rows tokens"]:
-        """Mean over heads of the logits. One product over all heads' dimensions where there is no bias."""
+        """Returns the mean over heads of the logits, by one product over all heads' dimensions where there is no
+        bias.
+        """
         if self.query_BHRC is None or self.key_BHTC is None or self.bias is not None:
             return self.logits(rows).mean(1)
         query_BRD, key_BTD = (
@@ -60,12 +64,14 @@ class AttentionCall:
         return wide((query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2))
 
     def attention(self, rows: slice, heads: str = "mean") -> Float[Tensor, "batch rows tokens"]:
-        """Softmaxed attention of the chosen query tokens, the mean or minimum over heads. Rows of the mean sum to 1."""
+        """Returns softmaxed attention of the chosen query tokens, the mean or minimum over heads. Rows of the mean sum
+        to 1.
+        """
         return _over_heads(self.logits(rows).softmax(-1), heads)
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """At least float32: what is read of a backbone that runs in half precision."""
+    """Returns the tensor in float32 at least: a backbone may run in half precision, what is read of it does not."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -74,14 +80,16 @@ def _over_heads(map_BHRT: Tensor, heads: str) -> Float[Tensor, "batch rows token
 
 
 def class_attention(call: AttentionCall, prefix: int) -> Float[Tensor, "batch patches"]:
-    """[CLS] attention to the patches, mean over heads, scaled to sum to 1 over them; of all patches without a [CLS]."""
+    """Returns [CLS] attention to the patches, the mean over heads, scaled to sum to 1 over them; without a [CLS] it is
+    the mean of all patches' attention.
+    """
     rows = slice(0, 1) if prefix else slice(None)
     patches_BN = call.attention(rows)[..., prefix:].mean(1)
     return patches_BN / patches_BN.sum(1, keepdim=True)
 
 
 class Listener(TorchFunctionMode):
-    """Hears of every attention in which all tokens of a window look at each other."""
+    """Hears of every attention call in which all tokens of a window look at each other."""
 
     def __init__(self, calls: list[AttentionCall]) -> None:
         super().__init__()
@@ -91,7 +99,7 @@ class Listener(TorchFunctionMode):
         self.calls.append(call)
 
     def missed(self, rows: int) -> None:
-        """Of attention that is not square: how many queries looked."""
+        """Hears of attention that is not square: `rows` queries looked."""
 
     def _sort(self, call: AttentionCall, rows: int) -> None:
         if call.size[1] == rows:
@@ -128,7 +136,7 @@ class _MapKeeper(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _room(self) -> Tensor:
-        """Where the next map goes; of one too many, nowhere."""
+        """Returns where the next map goes; a map too many goes nowhere."""
         self.caught += 1
         images, layers, *square = self.maps.shape
         return self.maps[:, self.caught - 1] if self.caught <= layers else self.maps.new_empty(images, *square)
@@ -156,8 +164,10 @@ def keep_map(call: AttentionCall, heads: str, room: Tensor, value: Tensor | None
 
 
 def _one_by_one(query_BHRC: Tensor, key_BHTC: Tensor, bias: Tensor | None) -> bool:
-    """Whether images are better looked at one by one: where the maps of a few would not stay in a core's cache."""
-    large = query_BHRC.shape[1] * query_BHRC.shape[2] * key_BHTC.shape[2] >= LARGE
+    """Tells whether images are better looked at one by one: where the maps of a few would not stay in a core's
+    cache.
+    """
+    large = query_BHRC.shape[1] * query_BHRC.shape[2] * key_BHTC.shape[2] >= LARGE_MAPS
     return large and bias is None and query_BHRC.device.type == "cpu" and query_BHRC.dtype == torch.float32
 
 
@@ -167,7 +177,7 @@ def _among_patches(map_BHTT: Tensor, heads: str, room: Tensor) -> None:
 
 
 def _windows_first(tensor: Tensor) -> Tensor:
-    """Batch x heads x windows x ... as (batch windows) x heads x ...; four dimensions stay as they are."""
+    """Returns batch x heads x windows x ... as (batch windows) x heads x ...; four dimensions stay as they are."""
     return tensor.transpose(1, 2).flatten(0, 1) if tensor.ndim == 5 else tensor
 
 

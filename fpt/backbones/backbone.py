@@ -33,7 +33,9 @@ class _Reached(Exception):
 
 @dataclass(frozen=True)
 class Passed:
-    """What came out of the upper blocks: features, and the attention calls that were asked for, top layer last."""
+    """Holds what came out of the upper blocks: features, and the attention calls that were asked for, top layer
+    last.
+    """
 
     features: Float[Tensor, "batch dim"]
     calls: list[AttentionCall]
@@ -110,17 +112,21 @@ class Backbone:
 
     @property
     def most_patches(self) -> int:
-        """The most that can be prompted: all of the image's, or of the smallest window of a pyramid."""
+        """Returns how many patches can be prompted at most: all of the image's, or of the smallest window of a
+        pyramid.
+        """
         return min(shape[-1] for shape in self.target_shapes)
 
     def patch_tokens(self, tokens: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch patches dim"]:
-        """Of what enters a block of a columnar transformer: its patches alone, whatever order its dimensions have."""
+        """Returns the patches alone of what enters a block of a columnar transformer, whatever order its dimensions
+        have.
+        """
         return tokens_first(tokens)[:, self.prefix :]
 
     def modules_of_blocks(self, start: int, kinds: Sequence[str]) -> list[nn.Module]:
-        """Linear layers ("linear") and norms ("norm") of blocks `start` and up, and of the norm above them.
+        """Returns linear layers ("linear") and norms ("norm") of blocks `start` and up, and of the norm above them.
 
-        Only those that act on each image.
+        Those that do not act on each image are left out.
         """
         if self._per_image is None:
             self._per_image = per_image_modules(self.model, self._noise)
@@ -129,18 +135,20 @@ class Backbone:
         return [module for module in inside if isinstance(module, types) and module in self._per_image]
 
     def parameters_of_blocks(self, blocks: int) -> dict[str, nn.Parameter]:
-        """Weights of the last blocks and of the norm above them, by name."""
+        """Returns the weights of the last blocks and of the norm above them, by name."""
         own = {id(weight) for root in self._above(self.depth - blocks) for weight in root.parameters()}
         return {name: weight for name, weight in self.model.named_parameters() if id(weight) in own}
 
     def _above(self, start: int) -> list[nn.Module]:
-        """Blocks `start` and up, and the norms beside the blocks that the model ends with."""
+        """Returns blocks `start` and up, and the norms beside the blocks that the model ends with."""
         ends = [getattr(self.model, name, None) for name in FINAL_NORMS]
         ends.append(getattr(getattr(self.model, "head", None), "norm", None))
         return self.blocks[start:] + [end for end in ends if isinstance(end, nn.Module)]
 
     def normalise(self, images: Images) -> Float[Tensor, "batch 3 height width"]:
-        """Images as the backbone was trained to see them. Floating-point ones are taken as normalised already."""
+        """Returns images as the backbone was trained to see them. Floating-point ones are taken as normalised
+        already.
+        """
         if images.is_floating_point():
             return images.to(self.device, self.dtype)
         rows = images.to(self.device).to(self.dtype).flatten(2)  # a row's colours side by side make long loops
@@ -149,7 +157,7 @@ class Backbone:
         return pixels.permute(0, 3, 1, 2)
 
     def lower(self, images: Images, start: int) -> Float[Tensor, "batch ..."]:
-        """What enters block `start` (0-based); for a model that cannot be cut there, its input."""
+        """Returns what enters block `start` (0-based); for a model that cannot be cut there, its input."""
         inputs = self.normalise(images)
         return inputs if self.cut(start) == "nowhere" else self._reach(inputs, start).tokens
 
@@ -172,7 +180,7 @@ class Backbone:
         return Passed(features, calls[len(calls) - watched :])
 
     def cut(self, start: int) -> str:
-        """How the model can be cut before block `start`, tried on noise.
+        """Returns how the model can be cut before block `start`, which is tried on noise.
 
         "between blocks": they are called one by one. "in passing": the model runs on one image of noise, whose tokens
         are exchanged as they enter the block. "nowhere": all of it runs, as something beside the blocks matters too.
@@ -200,15 +208,15 @@ class Backbone:
         return cut.shape == whole.shape and float((cut - whole).abs().max()) < tolerance
 
     def features(self, inputs: Float[Tensor, "_ 3 height width"]) -> Float[Tensor, "batch dim"]:
-        """Of normalised images, by the whole model; float32 at least."""
+        """Returns features of normalised images, by the whole model, in float32 at least."""
         return wide(self.model.forward_head(self.model.forward_features(inputs), pre_logits=True))
 
     def entering(self, block: int) -> Float[Tensor, "1 ..."]:
-        """What enters a block for an image of noise."""
+        """Returns what enters a block for an image of noise."""
         return self._reach(self._noise[:1], block).tokens
 
     def into_attention(self, block: int, tokens: Float[Tensor, "batch ..."]) -> Tensor:
-        """What enters a block's attention when `tokens` enter the block."""
+        """Returns what enters a block's attention when `tokens` enter the block."""
         seen: list[Tensor] = []
 
         def stop(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -264,7 +272,8 @@ class Backbone:
         return tokens
 
     def class_attention(self, passed: Passed, prefix: int | None = None) -> Float[Tensor, "batch patches"]:
-        """[CLS] attention to the patches in the top layer, summing to 1; of a pyramid, which has no [CLS], no patches.
+        """Returns [CLS] attention to the patches in the top layer, summing to 1; a pyramid, which has no [CLS], gives
+        no patches.
 
         `prefix` is how many tokens come before the patches, where an adapter has added some.
         """
@@ -295,19 +304,19 @@ def _entered_at(blocks: list[nn.Module], start: int, tokens: Tensor) -> Iterator
 
 
 def _unlike_images(side: int) -> Tensor:
-    """Noise, and a slope of brightness: what leaks from one image of a batch to another shows."""
+    """Returns noise, and a slope of brightness: what leaks from one image of a batch to another shows."""
     noise = torch.randn(3, side, side, generator=torch.Generator().manual_seed(0))
     return torch.stack([noise, torch.linspace(-3, 3, side).expand(3, side, side)])
 
 
 def _image_size(model: Any) -> int:
-    """Side in pixels: of the model as it was made, or as it was trained."""
+    """Returns the side in pixels that the model was made for, or else trained on."""
     made = getattr(getattr(model, "patch_embed", None), "img_size", None)
     return int((made or model.pretrained_cfg["input_size"][1:])[0])
 
 
 def _tokens_of(model: Any, layer: Layer) -> tuple[int, tuple[int, int]]:
-    """Prefix tokens and patch grid of a columnar model."""
+    """Returns how many prefix tokens a columnar model has, and its patch grid."""
     made = getattr(getattr(model, "patch_embed", None), "grid_size", None)
     if made is not None and made[0] * made[1] <= layer.tokens:
         return layer.tokens - made[0] * made[1], (int(made[0]), int(made[1]))

@@ -26,16 +26,18 @@ class StackedWeights(Protocol):
     """A forward hook of a linear layer which amounts to weights and a bias of its own for each problem of a stack."""
 
     def merged(self, weight: Tensor, bias: Tensor) -> Weights:
-        """What `weight` and `bias` become."""
+        """Returns what `weight` and `bias` become."""
 
 
 def is_plain(block: Any) -> bool:
-    """Whether the block is timm's standard one, whose [CLS] row can be computed alone."""
+    """Tells whether the block is timm's standard one, whose [CLS] row can be computed alone."""
     return type(block) is Block and type(block.attn) is Attention and block.attn.gate is None
 
 
 def class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor, AttentionCall]:
-    """A plain block's output for [CLS] alone, and its attention; `class_row_only`: of which only [CLS] looks."""
+    """Returns a plain block's output for [CLS] alone, and its attention, in which with `class_row_only` nobody else
+    looks.
+    """
     attention, normed = block.attn, block.norm1(tokens)
     weights = _own_weights(attention) if class_row_only and normed.dtype == torch.float32 else None
     if weights is None:
@@ -47,7 +49,9 @@ def class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor,
 
 
 def _own_weights(attention: Any) -> Weights | None:
-    """Of the projection to queries, keys and values; None where something that is not linear follows it."""
+    """Returns weights of the projection to queries, keys and values; None where something that is not linear follows
+    it.
+    """
     linear, bias = attention.qkv, attention.qkv.bias
     if not isinstance(attention.k_norm, nn.Identity):
         return None
@@ -60,7 +64,7 @@ def _own_weights(attention: Any) -> Weights | None:
 
 
 def _by_keys(attention: Any, normed: Tensor, class_row_only: bool) -> tuple[Tensor, AttentionCall]:
-    """What [CLS] gathers, in the usual way."""
+    """Returns what [CLS] gathers, in the usual way."""
     batch, count, _ = normed.shape
     qkv = attention.qkv(normed).reshape(batch, count, 3, attention.num_heads, attention.head_dim)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -71,8 +75,8 @@ def _by_keys(attention: Any, normed: Tensor, class_row_only: bool) -> tuple[Tens
 
 
 def _by_tokens(attention: Any, normed: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, AttentionCall]:
-    """What [CLS] gathers, by way of the tokens. Logits leave out the keys' bias: the same for all tokens, no softmax
-    sees it.
+    """Returns what [CLS] gathers, by way of the tokens. Logits leave out the keys' bias: the same for all tokens, no
+    softmax sees it.
     """
     stack, heads, width = len(weight), attention.num_heads, attention.head_dim
     query_SOD, key_SOD, value_SOD = weight.chunk(3, 1)

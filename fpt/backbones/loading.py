@@ -19,7 +19,7 @@ def load_backbone(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Backbone:
-    """A backbone by its timm name, e.g. `vit_micro_glyphs` (embedded) or `vit_small_patch16_224.dino`.
+    """Returns a backbone by its timm name, e.g. `vit_micro_glyphs` (embedded) or `vit_small_patch16_224.dino`.
 
     `weights`: True for timm's pre-trained ones, a path to a local file, None for random ones (always the same).
     What of a file matched is in the backbone's `weights`.
@@ -55,5 +55,5 @@ def load_backbone(
 
 
 def best_device() -> str:
-    """A GPU where there is one."""
+    """Returns a GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -26,14 +26,14 @@ def tune_allocator() -> bool:
 
 
 def held_by(device: torch.device) -> int:
-    """Bytes that a device has in all."""
+    """Returns the bytes that a device has in all."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an operation failed because memory ran out; what a GPU's allocator still holds is given back."""
+    """Tells whether an operation failed because memory ran out; what a GPU's allocator still holds is given back."""
     ran_out = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     if ran_out and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

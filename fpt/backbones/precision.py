@@ -9,21 +9,23 @@ import torch
 from fpt.backbones import product_rate
 from fpt.registry import PRECISIONS
 
-FASTER = 1.5  # times float32's rate, for bfloat16 to be worth its rounding
+WORTHWHILE_SPEED = 1.5  # in float32's rates, for bfloat16 to be worth its rounding
 
 
 def best_precision(device: str) -> str:
-    """One of PRECISIONS: bfloat16 on a GPU that has it, and on a CPU that is faster with it; float32 elsewhere."""
+    """Returns the name of PRECISIONS that is fastest: bfloat16 on a GPU that has it, and on a CPU that is faster with
+    it; float32 elsewhere.
+    """
     kind = torch.device(device).type
     if kind == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     promised = kind == "cpu" and any(held for name, held in torch.cpu.get_capabilities().items() if "bf16" in name)
-    return "bfloat16" if promised and bfloat16_on_cpu() >= FASTER else "float32"
+    return "bfloat16" if promised and bfloat16_on_cpu() >= WORTHWHILE_SPEED else "float32"
 
 
 @cache
 def bfloat16_on_cpu() -> float:
-    """How many times float32's rate it reaches on this CPU; 0 where it fails.
+    """Returns how many times float32's rate bfloat16 reaches on this CPU; 0 where it fails.
 
     Tried in a process of its own: a virtual machine may promise instructions that it does not let through, and then
     the process dies.
@@ -37,7 +39,7 @@ def bfloat16_on_cpu() -> float:
 
 
 def use_precision(name: str, device: str) -> torch.dtype:
-    """The type of a backbone's weights; switches this process's float32 products to TF32, or back.
+    """Returns the type of a backbone's weights, and switches this process's float32 products to TF32, or back.
 
     Raises ValueError for an unknown name, or bfloat16 on a CPU on which it fails.
     """

@@ -72,12 +72,14 @@ def _path_of(model: nn.Module) -> Iterator[tuple[list[str], dict[str, int]]]:
 
 
 def dim_first(shape: torch.Size) -> bool:
-    """Whether a block takes images x dim x height x width, and not images x tokens x dim or ... x tokens x dim."""
+    """Tells whether a block takes images x dim x height x width, and not images x tokens x dim or ... x tokens x
+    dim.
+    """
     return len(shape) == 4 and shape[2] == shape[3] != shape[1]
 
 
 def tokens_first(tokens: Float[Tensor, "images ..."]) -> Float[Tensor, "images tokens dim"]:
-    """What enters a block, whatever order its dimensions have."""
+    """Returns what enters a block, whatever order its dimensions have."""
     if tokens.ndim == 3:
         return tokens
     return tokens.flatten(2).transpose(1, 2) if dim_first(tokens.shape) else tokens.flatten(1, 2)
@@ -85,7 +87,7 @@ def tokens_first(tokens: Float[Tensor, "images ..."]) -> Float[Tensor, "images t
 
 @torch.no_grad()
 def attention_layers(model: Any, inputs: Tensor) -> list[Layer]:
-    """The layers that `inputs` (batch x 3 x height x width) pass through, lowest first.
+    """Returns the layers that `inputs` (batch x 3 x height x width) pass through, lowest first.
 
     Raises ValueError for a model that makes no softmax attention of all its tokens among themselves.
     """
@@ -114,7 +116,7 @@ def attention_layers(model: Any, inputs: Tensor) -> list[Layer]:
 
 
 def _all_tokens(windows: int, tokens: int, entered: int) -> bool:
-    """Whether an image's windows hold each token that entered once, and at most padding beside it."""
+    """Tells whether an image's windows hold each token that entered once, and at most padding beside it."""
     if windows * tokens == entered or not entered:
         return True
     side, window = ceil(sqrt(entered)), isqrt(tokens)
@@ -122,7 +124,9 @@ def _all_tokens(windows: int, tokens: int, entered: int) -> bool:
 
 
 def per_image_modules(model: Any, inputs: Tensor) -> set[nn.Module]:
-    """Modules whose output has a row (or several) for each of `inputs`: what an adapter of its own can act on."""
+    """Returns the modules whose output has a row (or several) for each of `inputs`: an adapter for each problem can act
+    on them.
+    """
     heights: list[dict[nn.Module, int]] = []
     for part in (inputs[:1], torch.cat([inputs[:1]] * 3)):
         seen: dict[nn.Module, int] = {}

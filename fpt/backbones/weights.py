@@ -17,8 +17,8 @@ NESTS = ("teacher", "model_ema", "state_dict_ema", "state_dict", "model", "stude
 PREFIXES = ("module.", "_orig_mod.", "backbone.")
 # Without these a model still runs, and is another model.
 VITAL = ("blocks", "cls_token", "patch_embed", "pos_embed", "reg_token")
-ENOUGH = 0.9
-SHOWN = 3
+LEAST_SHARE_OF_VALUES = 0.9
+NAMES_SHOWN = 3
 
 Shape = tuple[int, ...]
 State = dict[str, Tensor]
@@ -47,7 +47,9 @@ BESIDE_WEIGHTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 @dataclass(frozen=True)
 class Matched:
-    """How a file's weights met a model's, by name. A `mismatched` one has its shape in the file, then in the model."""
+    """Tells how a file's weights met a model's, by name. A `mismatched` one has its shape in the file, then in the
+    model.
+    """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
@@ -56,7 +58,7 @@ class Matched:
 
 
 def read_weights(path: Path) -> State:
-    """The weights in a file of safetensors or PyTorch, as they were saved by DINO, iBOT, MAE, DeiT or timm.
+    """Returns the weights in a file of safetensors or PyTorch, as they were saved by DINO, iBOT, MAE, DeiT or timm.
 
     Of several sets of weights in one file, a teacher is preferred to averaged weights (`model_ema`), these to plain
     ones, and a student comes last. Prefixes of wrappers (`module.`, `backbone.`) are dropped; projection heads keep
@@ -101,10 +103,10 @@ def load_weights(model: nn.Module, state: State, source: str) -> Matched:
     sizes = {name: value.numel() for name, value in wanted.items() if not name.startswith("head")}
     share = sum(sizes.get(name, 0) for name in result.matched) / sum(sizes.values())
     astray = (*result.missing, *result.unexpected, *(name for name, _, _ in result.mismatched))
-    if share < ENOUGH or any(map(_is_vital, astray)):
+    if share < LEAST_SHARE_OF_VALUES or any(map(_is_vital, astray)):
         raise ValueError(
             f"{source} must hold the weights of {_architecture(model)}: of {', '.join(VITAL)} all that it has and no "
-            f"more, and {ENOUGH:.0%} of all values; but {share:.1%} of them fit, {_told(result)}"
+            f"more, and {LEAST_SHARE_OF_VALUES:.0%} of all values; but {share:.1%} of them fit, {_told(result)}"
         )
     model.load_state_dict({name: offered[name] for name in result.matched}, strict=False)
     return result
@@ -137,13 +139,15 @@ def _bare(name: str) -> str:
 
 
 def _architecture(model: nn.Module) -> str:
-    """timm's name of the architecture; the class's where timm gave none."""
+    """Returns timm's name of the architecture; the class's where timm gave none."""
     config: Any = getattr(model, "pretrained_cfg", {})
     return config.get("architecture") or type(model).__name__
 
 
 def _filter(model: nn.Module) -> Callable[..., State] | None:
-    """timm's `checkpoint_filter_fn`, which lies beside the model's class or the class that it was derived from."""
+    """Returns timm's `checkpoint_filter_fn`, which lies beside the model's class or the class that it was derived
+    from.
+    """
     homes = (sys.modules[parent.__module__] for parent in type(model).__mro__)
     return next((home.checkpoint_filter_fn for home in homes if hasattr(home, "checkpoint_filter_fn")), None)
 
@@ -168,12 +172,12 @@ def _is_vital(name: str) -> bool:
 
 
 def _told(result: Matched) -> str:
-    """The counts, and the first names of each kind, vital ones first."""
+    """Returns the counts, and the first names of each kind, vital ones first."""
     shapes = {name: f"{name} {in_file} for {in_model}" for name, in_file, in_model in result.mismatched}
     kinds = {"missing": result.missing, "unexpected": result.unexpected, "of another shape": tuple(shapes)}
     told = [f"{len(result.matched)} by name and shape"]
     for kind, names in kinds.items():
-        first = [shapes.get(name, name) for name in sorted(names, key=lambda name: not _is_vital(name))[:SHOWN]]
-        listed = f" ({', '.join(first)}{', ...' if len(names) > SHOWN else ''})" if names else ""
+        first = [shapes.get(name, name) for name in sorted(names, key=lambda name: not _is_vital(name))[:NAMES_SHOWN]]
+        listed = f" ({', '.join(first)}{', ...' if len(names) > NAMES_SHOWN else ''})" if names else ""
         told.append(f"{len(names)} {kind}{listed}")
     return ", ".join(told)

@@ -10,9 +10,9 @@ ROUNDING = 1e-6  # of attention that was added up in float32
 def smallest_cover(
     attention: Float[np.ndarray, "images patches"], share: float = COVERED
 ) -> Bool[np.ndarray, "images patches"]:
-    """The fewest patches of each image that hold at least `share` of its attention; of equal ones the first.
+    """Returns the fewest patches of each image that hold at least `share` of its attention; of equal ones the first.
 
-    As in the paper's pictures of attention. No patch of an image whose attention is not finite.
+    As in the paper's pictures of attention. An image whose attention is not finite has none.
     """
     order = np.argsort(-attention, axis=1, kind="stable")
     held = np.take_along_axis(attention, order, 1).astype(np.float64).cumsum(1)

@@ -31,8 +31,9 @@ Patches = Bool[np.ndarray, "images patches"] | None
 
 @dataclass(frozen=True)
 class Shown:
-    """Images of one kind, and their classes. Attention (to patches, summing to 1) has no patches where the backbone has
-    none to show. `prompts` are those of support images, `predicted` the classes that queries were taken for.
+    """Holds images of one kind, and their classes. Attention (to patches, summing to 1) has no patches where the
+    backbone has none to show. `prompts` are those of support images, `predicted` the classes that queries were taken
+    for.
     """
 
     heading: str
@@ -82,7 +83,7 @@ def draw_episode(
 
 
 def _height(part: Shown, columns: int, kinds: int) -> float:
-    """Of all that `_Page.draw` draws of it."""
+    """Returns the height of all that `_Page.draw` draws of it."""
     each = (1 + (part.predicted is not None)) * LINE + (1 + 2 * kinds) * (_side(columns) + SPACE) + 2 * kinds * LINE
     return HEADING + ceil(part.count / columns) * (each + SPACE)
 
@@ -94,7 +95,7 @@ def _columns(parts: Sequence[Shown]) -> int:
 
 
 def _side(columns: int) -> float:
-    """Of an image."""
+    """Returns the side of an image."""
     return (WIDTH - LEFT - 0.05) / columns - GAP
 
 
@@ -111,7 +112,7 @@ class _Page:
         self.down += LINE
 
     def put(self, x: float, size: float, text: str, **style: Any) -> None:
-        """Text at `x` inches from the left; class names are no formulas, whatever $ they have."""
+        """Writes text at `x` inches from the left; class names are no formulas, whatever $ they have."""
         placed = {"va": "baseline", "family": FONT, "parse_math": False, **style}
         y = self.down + (0.76 * size / 72 if placed["va"] == "baseline" else 0)  # accents leave names on one line
         self.figure.text(x / WIDTH, 1 - y / self.height, text, size=size, **placed)
@@ -163,13 +164,13 @@ class _Page:
         self.put(LEFT + column * (self.side + GAP) + self.side / 2, LETTERS, text, ha="center", **style)
 
     def _label(self, text: str) -> None:
-        """Of a row of images, left of its middle."""
+        """Writes what a row of images shows, left of its middle."""
         top, self.down = self.down, self.down + self.side / 2
         self.put(LEFT - 0.06, LETTERS, text, ha="right", va="center", linespacing=1.25)
         self.down = top
 
     def _axis(self, column: int, image: UInt8[np.ndarray, "height width 3"]) -> Any:
-        """An image whose coordinates are patches."""
+        """Returns an axis for an image, whose coordinates are patches."""
         place = LEFT + column * (self.side + GAP), self.height - self.down - self.side
         axis = self.figure.add_axes(
             (place[0] / WIDTH, place[1] / self.height, self.side / WIDTH, self.side / self.height)
@@ -218,7 +219,7 @@ class _Page:
 def _attended(
     part: Shown, maps: Float[np.ndarray, "images patches"], i: int, kind: str, grid: tuple[int, int]
 ) -> tuple[UInt8[np.ndarray, "height width 3"], str]:
-    """An image under one of its attention maps, and what is said below."""
+    """Returns an image under one of its attention maps, and what is said below."""
     image, attention = part.images[i], maps[i]
     if not np.isfinite(attention).all():
         return _lit(image, np.zeros(len(attention)), grid), "not finite"
@@ -232,7 +233,7 @@ def _attended(
 def _inked(
     image: UInt8[np.ndarray, "height width 3"], weight: Float[np.ndarray, " patches"], grid: tuple[int, int]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A pale grey image, in darker ink where there is more weight (0 to 1)."""
+    """Returns a pale grey image, in darker ink where there is more weight (0 to 1)."""
     import matplotlib
 
     ink = matplotlib.colormaps["BuPu"](_spread(weight, grid, image.shape))[..., :3]
@@ -244,14 +245,14 @@ def _inked(
 def _lit(
     image: UInt8[np.ndarray, "height width 3"], light: Float[np.ndarray, " patches"], grid: tuple[int, int]
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The image, dark where there is no light."""
+    """Returns the image, dark where there is no light."""
     return (image * (DARK + (1 - DARK) * _spread(light, grid, image.shape)[..., None])).astype(np.uint8)
 
 
 def _spread(
     values: Float[np.ndarray, " patches"], grid: tuple[int, int], shape: tuple[int, ...]
 ) -> Float[np.ndarray, "height width"]:
-    """Each pixel's patch's value."""
+    """Returns for each pixel the value of its patch."""
     rows, columns = (np.arange(pixels) * patches // pixels for pixels, patches in zip(shape[:2], grid, strict=True))
     spread: np.ndarray = values.reshape(grid)[np.ix_(rows, columns)]
     return spread
@@ -260,7 +261,7 @@ def _spread(
 def _outline(
     axis: Any, chosen: Bool[np.ndarray, " patches"], grid: tuple[int, int], colour: str, dashes: Any, width: float
 ) -> None:
-    """The border of a set of patches, on white, which parts it from images of any colour."""
+    """Draws the border of a set of patches, on white, which parts it from images of any colour."""
     from matplotlib.collections import LineCollection
 
     edges = _border(chosen, grid)
@@ -271,7 +272,7 @@ def _outline(
 def _border(
     chosen: Bool[np.ndarray, " patches"], grid: tuple[int, int]
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Sides between a chosen patch and one that is not, as ends (column, row) in patches."""
+    """Returns the sides between a chosen patch and one that is not, as ends (column, row) in patches."""
     inside = np.pad(chosen.reshape(grid), 1)
     across = np.argwhere(inside[1:, 1:-1] != inside[:-1, 1:-1])
     along = np.argwhere(inside[1:-1, 1:] != inside[1:-1, :-1])

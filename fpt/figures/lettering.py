@@ -8,8 +8,8 @@ FONT = "DejaVu Sans"  # comes with matplotlib: the same picture everywhere
 
 
 def printable(class_name: str) -> str:
-    """A name as the font can write it: one character with its code point, others with code points for what the font
-    lacks, in one line.
+    """Returns a name as the font can write it: one character with its code point, others with code points for what the
+    font lacks, in one line.
     """
     if len(class_name) == 1:
         code = f"U+{ord(class_name):04X}"
@@ -19,7 +19,9 @@ def printable(class_name: str) -> str:
 
 
 def shortened(text: str, width: float, size: float, lead: str = "") -> str:
-    """`lead` and the text, which loses its middle until both are no wider than `width` points in letters of `size`."""
+    """Returns `lead` and the text, which loses its middle until both are no wider than `width` points in letters of
+    `size`.
+    """
     most = max(2, int(width / (NARROWEST * size)))  # measuring thousands of letters would take minutes
     kept = min(len(text), most)
     while kept > 2 and width_of(lead + _without_middle(text, kept), size) > width:
@@ -47,7 +49,7 @@ def _writes(letter: str) -> bool:
 
 
 def width_of(text: str, size: float) -> float:
-    """Width of a line in letters of `size`, both in points."""
+    """Returns the width of a line in letters of `size`, both in points."""
     from matplotlib.textpath import text_to_path
 
     return float(text_to_path.get_text_width_height_descent(text, _properties(size), ismath=False)[0])

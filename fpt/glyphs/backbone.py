@@ -18,7 +18,7 @@ STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 
 
 class Residual(nn.Module):
-    """x + two 3 x 3 convolutions of x."""
+    """Adds two 3 x 3 convolutions of x to x."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 def convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
-    """A 3 x 3 convolution, batch norm, ReLU."""
+    """Returns a 3 x 3 convolution, batch norm and ReLU."""
     return [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
 
 
@@ -65,7 +65,9 @@ class ConvolutionalStem(nn.Module):
 
 @timm.models.register_model  # type: ignore[untyped-decorator]
 def vit_micro_glyphs(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """128 wide, 6 deep, 4 heads, 8 x 8 patches. `pretrained` loads the weights in the package."""
+    """Returns a micro ViT, 128 wide, 6 deep, with 4 heads and 8 x 8 patches. `pretrained` loads the weights in the
+    package.
+    """
     # timm passes these to every registered model; they are about hubs and feature extraction.
     for ignored in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
         kwargs.pop(ignored, None)
@@ -81,5 +83,5 @@ def vit_micro_glyphs(pretrained: bool = False, **kwargs: Any) -> VisionTransform
 
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
-    """uint8 images, channels last, to the backbone's float input, channels first."""
+    """Turns uint8 images, channels last, into the backbone's float input, channels first."""
     return (images.permute(0, 3, 1, 2).float() / 255 - STATISTICS["mean"][0]) / STATISTICS["std"][0]

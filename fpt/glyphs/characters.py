@@ -30,7 +30,7 @@ CONTEXT = 6  # base classes that every class shares as distractors
 
 @cache
 def classes() -> dict[str, dict[str, list[int]]]:
-    """The class list: split -> character -> indices into FACES of the faces that draw it, in class order.
+    """Returns the class list: split -> character -> indices into FACES of the faces that draw it, in class order.
 
     The key "context" holds the base characters that all classes share as distractors.
     """
@@ -40,7 +40,7 @@ def classes() -> dict[str, dict[str, list[int]]]:
 
 @cache
 def characters(split: str) -> tuple[str, ...]:
-    """Characters of a split in class order. Raises ValueError for an unknown split."""
+    """Returns the characters of a split in class order. Raises ValueError for an unknown split."""
     if split not in classes():
         raise ValueError(f"split must be one of {', '.join(classes())} but got {split!r}")
     return tuple(classes()[split])
@@ -48,7 +48,7 @@ def characters(split: str) -> tuple[str, ...]:
 
 @cache
 def faces_of(character: str) -> tuple[int, ...]:
-    """Indices into FACES of the faces that draw a character. Raises ValueError for one that is not a class."""
+    """Returns indices into FACES of the faces that draw a character. Raises ValueError for one that is not a class."""
     for members in classes().values():
         if character in members:
             return tuple(members[character])
@@ -65,7 +65,9 @@ def _font_path(face: int) -> Path:
 
 
 def master_glyph(character: str, face: int) -> Image.Image:
-    """The character in one face, cropped to its ink: an 8-bit coverage image, empty (0 x 0) where there is no ink."""
+    """Draws the character in one face, cropped to its ink: an 8-bit coverage image, empty (0 x 0) where there is no
+    ink.
+    """
     canvas = Image.new("L", (3 * MASTER, 3 * MASTER))
     ImageDraw.Draw(canvas).text((MASTER, MASTER), character, fill=255, font=_font(face))
     return canvas.crop(canvas.getbbox() or (0, 0, 0, 0))
@@ -73,7 +75,7 @@ def master_glyph(character: str, face: int) -> Image.Image:
 
 @cache
 def glyph(character: str, face: int, size: int, turn: int) -> UInt8[np.ndarray, "height width"]:
-    """Coverage 0..255 of a character turned by `turn` degrees, its longer side `size` pixels."""
+    """Draws the coverage, 0 to 255, of a character turned by `turn` degrees, its longer side `size` pixels."""
     turned = master_glyph(character, face).rotate(turn, Image.Resampling.BICUBIC, expand=True)
     turned = turned.crop(turned.getbbox())
     scale = size / max(turned.size)
@@ -82,7 +84,7 @@ def glyph(character: str, face: int, size: int, turn: int) -> UInt8[np.ndarray, 
 
 
 def _search(least_faces: int, most_alike: float, seed: int) -> dict[str, dict[str, list[int]]]:
-    """Characters with enough faces and no near-duplicate before them, split at random."""
+    """Returns the characters with enough faces and no near-duplicate before them, split at random."""
     from matplotlib.ft2font import FT2Font
 
     drawable: dict[str, list[int]] = {}
@@ -112,7 +114,9 @@ def _search(least_faces: int, most_alike: float, seed: int) -> dict[str, dict[st
 
 
 def _look(character: str, faces: list[int], side: int = 20) -> np.ndarray | None:
-    """Mean rendition, blurred by its `side` x `side` size, as a unit vector; None for too little or too thin ink."""
+    """Returns the mean rendition, blurred by its `side` x `side` size, as a unit vector; None for too little or too
+    thin ink.
+    """
     renditions = [master_glyph(character, face) for face in faces]
     if any(min(image.size) < 0.15 * MASTER or max(image.size) > 1.5 * MASTER for image in renditions):
         return None
@@ -122,7 +126,7 @@ def _look(character: str, faces: list[int], side: int = 20) -> np.ndarray | None
 
 
 def _square(image: Image.Image, side: int) -> np.ndarray:
-    """The glyph fitted into a square with its aspect kept."""
+    """Fits the glyph into a square, with its aspect kept."""
     scale = side / max(image.size)
     resized = image.resize([max(1, round(length * scale)) for length in image.size], Image.Resampling.BOX)
     canvas = np.zeros((side, side))

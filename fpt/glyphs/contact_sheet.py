@@ -16,7 +16,7 @@ def contact_sheet(path: Path, split: str = "novel", classes: int = 5, scenes: in
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(classes, scenes, figsize=(scenes, classes), layout="constrained")
+    figure, axes = pyplot.subplots(classes, scenes, figsize=(scenes, classes), layout="constrained", squeeze=False)
     for row, class_index in enumerate(np.linspace(0, len(characters(split)) - 1, classes + 2)[1:-1].astype(int)):
         for column in range(scenes):
             drawn, axis = scene(split, int(class_index), column), axes[row, column]

@@ -38,7 +38,9 @@ BACKGROUND_PATCHES = 8  # of each scene, chosen at random, that name all glyphs
 
 
 class BaseScenes(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Endless batches: images, uint8; the glyphs of each scene; the glyph of each patch, -1 where there is none."""
+    """Yields endless batches: images, uint8; the glyphs of each scene; the glyph of each patch, -1 where there is
+    none.
+    """
 
     def __init__(self, batch: int, seed: int, style: Style, context_share: float = 0.1) -> None:
         self.batch, self.seed, self.style, self.context_share = batch, seed, style, context_share
@@ -71,7 +73,7 @@ class BaseScenes(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 class StemClassifier(nn.Module):
-    """Stage 1."""
+    """Classifies patches by the stem alone: stage 1."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -79,14 +81,14 @@ class StemClassifier(nn.Module):
         self.patch_head = nn.Linear(128, classes)
 
     def forward(self, images: Tensor, labels: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss, and the share of covered patches that are named right."""
+        """Returns the loss, and the share of covered patches that are named right."""
         covered = patches >= 0
         logits = self.patch_head(self.stem(images)[covered]).float()
         return _own_name(logits, patches[covered]), (logits.argmax(-1) == patches[covered]).float().mean()
 
 
 class SceneClassifier(nn.Module):
-    """Stage 2 and, with `background`, stage 3."""
+    """Classifies scenes and their patches: stage 2 and, with `background`, stage 3."""
 
     def __init__(self, classes: int, background: bool = False) -> None:
         super().__init__()
@@ -112,7 +114,7 @@ class SceneClassifier(nn.Module):
         return output * keep[..., None]
 
     def forward(self, images: Tensor, labels: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss, and the share of scenes for which [CLS] first names one of their glyphs."""
+        """Returns the loss, and the share of scenes for which [CLS] first names one of their glyphs."""
         covered = patches >= 0
         self.uncovered = ~covered
         tokens = self.vit.forward_features(images)

@@ -19,7 +19,9 @@ SPLIT_CODES = {"base": 0, "validation": 1, "novel": 2}
 
 @dataclass(frozen=True)
 class Style:
-    """How hard glyphs are to read: longer sides (pixels), turns (degrees), least distance in RGB to the background."""
+    """Says how hard glyphs are to read: longer sides (pixels), turns (degrees), least distance in RGB to the
+    background.
+    """
 
     sizes: tuple[int, ...] = (12, 15, 18, 21)
     turns: tuple[int, ...] = (-30, -15, 0, 15, 30)
@@ -34,7 +36,9 @@ MEDIUM = Style(sizes=(15, 18, 21, 24))
 
 @dataclass(frozen=True)
 class Scene:
-    """An image; `glyphs`, the characters drawn in it back to front; `owner`, which of them each pixel shows, or -1."""
+    """Holds an image; `glyphs`, the characters drawn in it back to front; `owner`, which of them each pixel shows, or
+    -1.
+    """
 
     image: UInt8[np.ndarray, "height width 3"]
     owner: Int[np.ndarray, "height width"]
@@ -43,12 +47,12 @@ class Scene:
 
     @property
     def mask(self) -> Bool[np.ndarray, "height width"]:
-        """True where the key glyph shows."""
+        """Is true where the key glyph shows."""
         return np.asarray(self.owner == self.key)
 
 
 def scene(split: str, class_index: int, index: int, distractors: int = 2) -> Scene:
-    """Scene `index` of a class: its key glyph and `distractors` others, all drawn alike.
+    """Draws scene `index` of a class: its key glyph and `distractors` others, all drawn alike.
 
     Distractors are base classes, mostly from the context. Raises ValueError for an unknown split, or a class or number
     of distractors outside its range.
@@ -103,7 +107,7 @@ def compose(drawn: list[str], key: int, random: np.random.Generator, style: Styl
 def _place(
     height: int, width: int, boxes: list[tuple[int, int, int, int]], random: np.random.Generator
 ) -> tuple[int, int]:
-    """Top and left of the tried place that overlaps the boxes drawn so far least."""
+    """Returns top and left of the tried place that overlaps the boxes drawn so far least."""
     tops = random.integers(0, SIDE - height + 1, PLACEMENTS)
     lefts = random.integers(0, SIDE - width + 1, PLACEMENTS)
     overlap = np.zeros(PLACEMENTS)
@@ -116,7 +120,7 @@ def _place(
 
 
 def _background(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A colour, blotches of 8 pixels and fine grain; and the mean colour."""
+    """Returns a colour with blotches of 8 pixels and fine grain, and the mean colour."""
     mean = random.uniform(40, 215, 3).astype(np.float32)
     blotches = random.uniform(-40, 40, (SIDE // 8 + 1, SIDE // 8 + 1, 3)).astype(np.float32)
     knots = len(blotches)
@@ -127,7 +131,7 @@ def _background(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _linear_interpolation(side: int, step: int) -> np.ndarray:
-    """Rows: pixels; columns: knots every `step` pixels; weights of linear interpolation."""
+    """Returns the weights of linear interpolation: rows are pixels, columns knots every `step` pixels."""
     place = np.arange(side, dtype=np.float32)[:, None] / step
     weights: np.ndarray = np.maximum(0, 1 - np.abs(place - np.arange(side // step + 1, dtype=np.float32)))
     return weights

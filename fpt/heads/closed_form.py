@@ -21,7 +21,7 @@ RIDGE = 50.0  # as in the paper's released code
 def class_means(
     features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int
 ) -> Float[Tensor, "stack way dim"]:
-    """Mean feature of each class."""
+    """Returns the mean feature of each class."""
     one_hot_SBW = F.one_hot(labels, way).to(features.dtype)
     return one_hot_SBW.transpose(1, 2) @ features / one_hot_SBW.sum(1)[..., None]
 
@@ -29,7 +29,7 @@ def class_means(
 def protonet(
     features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
 ) -> Head:
-    """Minus the squared distance to each class mean, over `temperature`, up to what all classes share.
+    """Scores by minus the squared distance to each class mean, over `temperature`, up to what all classes share.
 
     Prototypical networks, Snell et al., NeurIPS 2017 (arXiv:1703.05175), Eq. 8.
     """
@@ -40,7 +40,7 @@ def protonet(
 def r2d2(
     features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
 ) -> Head:
-    """Ridge regression onto one-hot labels by the Woodbury identity, over `temperature`.
+    """Scores by ridge regression onto one-hot labels, by the Woodbury identity, over `temperature`.
 
     R2-D2, Bertinetto et al., ICLR 2019 (arXiv:1805.08136), Eq. 5.
     """
@@ -54,7 +54,8 @@ def r2d2(
 def metaoptnet(
     features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
 ) -> Head:
-    """Multi-class support vector machine without bias, over `temperature`. NaN for a problem that was not solved.
+    """Scores by a multi-class support vector machine without bias, over `temperature`. A problem that was not solved
+    has NaN.
 
     MetaOptNet, Lee et al., CVPR 2019 (arXiv:1904.03758).
     """
@@ -67,13 +68,15 @@ def metaoptnet(
 def zero(
     features: Float[Tensor, "stack support dim"], labels: Int[Tensor, "stack support"], way: int, temperature: float
 ) -> Head:
-    """All weights zero: no opinion, and so no gradient for position prompts."""
+    """Returns weights that are all zero: no opinion, and so no gradient for position prompts."""
     stack, _, dim = features.shape
     return features.new_zeros(stack, way, dim), features.new_zeros(stack, way)
 
 
 def random(seeds: Sequence[tuple[int, int]], way: int, dim: int, temperature: float, like: Tensor) -> Head:
-    """Uniform up to 1 / sqrt(dim), as torch.nn.Linear starts, over `temperature`: one for each (seed, episode)."""
+    """Draws a head for each (seed, episode), uniform up to 1 / sqrt(dim) as torch.nn.Linear starts, over
+    `temperature`.
+    """
     bound = dim**-0.5
     drawn = np.stack([generator(*own, "head").uniform(-bound, bound, (way, dim + 1)) for own in seeds])
     head_SWD = torch.from_numpy(drawn).to(like) / temperature
@@ -88,7 +91,9 @@ def named_head(
     temperature: float,
     seeds: Sequence[tuple[int, int]],
 ) -> Head:
-    """The head called `name`; `seeds` are the (seed, episode) of each problem. Raises ValueError for an unknown one."""
+    """Returns the head called `name`; `seeds` are the (seed, episode) of each problem. Raises ValueError for an unknown
+    one.
+    """
     check_name("head", name, HEADS)
     if name == "random":
         return random(seeds, way, features.shape[2], temperature, features)
@@ -97,6 +102,6 @@ def named_head(
 
 
 def scores(features: Float[Tensor, "stack images dim"], head: Head) -> Float[Tensor, "stack images way"]:
-    """Logits of a linear classifier for each problem of the stack."""
+    """Returns the logits of a linear classifier for each problem of the stack."""
     weight_SWD, bias_SW = head
     return torch.baddbmm(bias_SW[:, None], features, weight_SWD.transpose(1, 2))

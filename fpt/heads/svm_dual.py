@@ -24,7 +24,8 @@ State = tuple[  # Z, its slack (each right to its own last digit), multipliers o
 def dual_variables(
     gram: Float[Tensor, "stack support support"], labels: Int[Tensor, "stack support"], way: int, cost: float = COST
 ) -> Float[Tensor, "stack support way"]:
-    """Z that minimises tr Z^T (gram + I) Z / 2 - tr Y^T Z; Z <= cost Y, rows of Z sum to 0, Y has one-hot labels.
+    """Returns the Z that minimises tr Z^T (gram + I) Z / 2 - tr Y^T Z; Z <= cost Y, rows of Z sum to 0, Y has one-hot
+    labels.
 
     Lee et al., CVPR 2019 (arXiv:1904.03758), I as in their released code; solved in float64 by the predictor-corrector
     method (Nocedal and Wright, Numerical Optimization, 2006, Algorithm 16.4) to `GAP` of the objective, which
@@ -65,7 +66,7 @@ def dual_variables(
 def _start(
     hessian: Float[Tensor, "stack support support"], targets: Float[Tensor, "stack way support"], cost: float
 ) -> Float[Tensor, "stack way support"]:
-    """The best Z of one free number, true classes against all others, at most half-way to its bound."""
+    """Returns the best Z of one free number, true classes against all others, at most half-way to its bound."""
     direction_SWB = targets - (1 - targets) / (targets.shape[1] - 1)
     curvature_S11 = _total(direction_SWB @ hessian * direction_SWB)
     return (targets[0].sum() / curvature_S11).clamp(max=cost / 2) * direction_SWB
@@ -78,7 +79,9 @@ def _step(
     sums: Float[Tensor, "stack 1 support"],
     product: Float[Tensor, "stack way support"],
 ) -> State:
-    """Newton's step that changes slack times price by `product`. A Schur complement alone couples the classes."""
+    """Returns Newton's step that changes slack times price by `product`. A Schur complement alone couples the
+    classes.
+    """
     _, slack_SWB, price_SWB, _ = state
     pull_SWB = -residual - product / slack_SWB
     uncoupled_SWB = (inverse @ pull_SWB[..., None])[..., 0]
@@ -90,7 +93,7 @@ def _step(
 
 
 def _moved(state: State, step: State, share: float) -> State:
-    """State and step added, the step no longer than `share` of the way to where a slack or a price is 0."""
+    """Adds a step to a state, the step no longer than `share` of the way to where a slack or a price is 0."""
     positive, change = (torch.cat(parts[1:3], 1) for parts in (state, step))
     edge_S11 = torch.where(change < 0, -positive / change, torch.inf).amin((1, 2), keepdim=True)
     length_S11 = (share * edge_S11).clamp(max=1)

@@ -23,8 +23,8 @@ Gathered = dict[tuple[Any, ...], list[ScaleEvidence]]
 
 @dataclass(frozen=True)
 class Prompted:
-    """Prompts of all support images under one setting: `mask`, true for prompt patches (no patches, for a pyramid);
-    `targets` of the loss, one tensor for each scale.
+    """Holds the prompts of all support images under one setting: `mask`, true for prompt patches (no patches, for a
+    pyramid); `targets` of the loss, one tensor for each scale.
     """
 
     mask: Bool[Tensor, "episodes support patches"]
@@ -34,7 +34,9 @@ class Prompted:
 def prompts_of_all(
     backbone: Backbone, episodes: EpisodeBatch, settings: Sequence[Setting], gathered: Gathered | None = None
 ) -> list[Prompted]:
-    """Prompts of every setting, empty for one that takes none. The evidence of an episode is gathered once."""
+    """Returns the prompts of every setting, empty for one that takes none. The evidence of an episode is gathered
+    once.
+    """
     gathered = {} if gathered is None else gathered
     prompts = []
     for setting in settings:
@@ -59,19 +61,21 @@ def _no_prompts(backbone: Backbone, episodes: EpisodeBatch) -> Prompted:
 
 
 def _evidence_key(backbone: Backbone, setting: Setting) -> tuple[Any, ...]:
-    """Settings of one key share their evidence."""
+    """Returns a key; settings that have the same share their evidence."""
     family, training = strategy_of(backbone).evidence_family(setting.variant, setting.lam), setting.training
     return training.head, training.temperature, training.way, setting.seed, _score_multiplier(setting), *family
 
 
 def _score_multiplier(setting: Setting) -> float:
-    """What prompts are made from is the initial head times this: the released code takes the head as it is trained."""
+    """Returns what the initial head is multiplied by before prompts are made from it: the released code takes the head
+    as it is trained.
+    """
     return setting.training.head_multiplier if setting.variant == "official" else 1.0
 
 
 def episode_evidence(backbone: Backbone, episodes: EpisodeBatch, setting: Setting) -> list[ScaleEvidence]:
-    """Evidence of all support images at every scale, under each episode's own initial head, some whole episodes at a
-    time.
+    """Gathers the evidence of all support images at every scale, under each episode's own initial head, some whole
+    episodes at a time.
     """
     training = setting.training
     seeds = [(setting.seed, episode) for episode in episodes.indices]
@@ -93,7 +97,7 @@ def episode_evidence(backbone: Backbone, episodes: EpisodeBatch, setting: Settin
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """One Evidence (or StageEvidence) of all images, from some images' each."""
+    """Joins the evidence of some images each into that of all of them."""
     columns = [[getattr(part, field.name) for part in parts] for field in fields(parts[0])]
     return type(parts[0])(*(None if column[0] is None else torch.cat(column) for column in columns))
 

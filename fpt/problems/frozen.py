@@ -14,7 +14,9 @@ from fpt.solvers.contract import IMAGES_A_PASS
 
 @dataclass(frozen=True)
 class Seen:
-    """What the whole frozen backbone makes of images: features, and [CLS] attention to the patches, summing to 1."""
+    """Holds what the whole frozen backbone makes of images: features, and [CLS] attention to the patches, summing
+    to 1.
+    """
 
     features: Float[Tensor, "*images dim"]
     attention: Float[Tensor, "*images patches"]
@@ -22,7 +24,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Frozen:
-    """Images as they enter the first adapted block, and after the whole frozen backbone, where that was asked for.
+    """Holds images as they enter the first adapted block, and after the whole frozen backbone, where that was asked
+    for.
 
     All lead with the same dimensions, those of images.
     """
@@ -41,12 +44,12 @@ class Frozen:
         return self.seen.attention
 
     def change(self, each: Callable[[Tensor], Tensor]) -> "Frozen":
-        """With `each` done to every tensor."""
+        """Returns the images with `each` done to every tensor."""
         return joined([self], lambda parts: each(parts[0]))
 
 
 def joined(parts: Sequence[Frozen], join: Callable[[list[Tensor]], Tensor]) -> Frozen:
-    """One from several, by `join` (torch.cat, torch.stack)."""
+    """Joins several batches of images into one, by `join` (torch.cat, torch.stack)."""
     seen = [part.seen for part in parts if part.seen is not None]
     assert len(seen) in (0, len(parts))
     return Frozen(
@@ -56,8 +59,8 @@ def joined(parts: Sequence[Frozen], join: Callable[[list[Tensor]], Tensor]) -> F
 
 
 def reads_frozen_queries(solver: str, masks: bool) -> bool:
-    """Whether the whole frozen backbone must see queries: for a solver that leaves it frozen, and where masks tell how
-    much of its attention was on the key entity before. Else they need not go further than the adapted blocks.
+    """Tells whether the whole frozen backbone must see queries: for a solver that leaves it frozen, and where masks
+    tell how much of its attention was on the key entity before. Else they need not go further than the adapted blocks.
     """
     return SOLVERS[solver].frozen_features or masks
 
@@ -79,7 +82,7 @@ def freeze_episodes(
     blocks: int,
     whole: bool = True,
 ) -> Frozen:
-    """The same for images of episodes, IMAGES_A_PASS of them at a time."""
+    """Runs the images of episodes through the frozen backbone, IMAGES_A_PASS of them at a time."""
     flat, lead = images.flatten(0, 1), images.shape[:2]
     parts = [
         freeze(backbone, flat[first : first + IMAGES_A_PASS], blocks, whole)

@@ -14,7 +14,7 @@ from fpt.solvers.contract import Training
 
 @dataclass(frozen=True)
 class EpisodeBatch:
-    """Episodes of one shape. Key masks (which patches show the key entity) are None where the data has none."""
+    """Holds episodes of one shape. Key masks (which patches show the key entity) are None where the data has none."""
 
     indices: Sequence[int]
     support_images: UInt8[Tensor, "episodes support height width 3"] | Float[Tensor, "episodes support 3 height width"]
@@ -28,7 +28,7 @@ class EpisodeBatch:
 
 @dataclass(frozen=True)
 class Setting:
-    """One hyper-parameter setting. `alpha` 0 means no prompts."""
+    """Holds one hyper-parameter setting. `alpha` 0 means no prompts."""
 
     solver: str
     training: Training
@@ -43,13 +43,13 @@ class Setting:
 
     @property
     def steered(self) -> bool:
-        """Whether its problems take prompts."""
+        """Tells whether its problems take prompts."""
         return SOLVERS[self.solver].steered and self.alpha > 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one problem. Localisation figures are None where there are no prompts or masks to measure."""
+    """Holds the result of one problem. Localisation figures are None where there are no prompts or masks to measure."""
 
     episode: int
     hits: tuple[int, ...]  # right queries of each class

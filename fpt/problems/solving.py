@@ -32,7 +32,8 @@ def solve(
     gathered: Gathered | None = None,
     halvings: int = 0,
 ) -> list[list[Outcome]]:
-    """Outcomes of each setting (outer) on each episode (inner). Settings of one solver and shape share stacks.
+    """Returns the outcomes of each setting (outer) on each episode (inner). Settings of one solver and shape share
+    stacks.
 
     `stack` is how many problems are solved together at most, 0 for as many as fit the device; it is halved `halvings`
     times to begin with, and where memory runs out, which changes no prediction. `gathered` is filled, and used where it
@@ -64,9 +65,9 @@ def solve(
 
 
 def fitting_stack(episodes: EpisodeBatch, training: Training) -> int:
-    """How many problems a device's memory holds while they are trained; on a CPU no more than its caches like.
+    """Returns how many problems a device's memory holds while they are trained; on a CPU no more than its caches like.
 
-    By all of the device's memory, not by what is free, so that a rerun has the same stacks.
+    All of the device's memory counts, not what is free, so that a rerun has the same stacks.
     """
     tokens = episodes.support.tokens[0]
     images = min(training.batch or len(tokens), len(tokens))
@@ -88,7 +89,7 @@ def _check(setting: Setting, episodes: EpisodeBatch) -> None:
 def stack_of(
     episodes: EpisodeBatch, settings: Sequence[Setting], prompts: Sequence[Prompted], members: Sequence[tuple[int, int]]
 ) -> Stack:
-    """The problems `members`, (setting, episode) pairs, as a solver takes them."""
+    """Returns the problems `members`, (setting, episode) pairs, as a solver takes them."""
     chosen, queries = [settings[i] for i, _ in members], episodes.query.seen
     rows = torch.tensor([episode for _, episode in members], device=episodes.labels.device)
 

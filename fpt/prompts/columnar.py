@@ -25,7 +25,7 @@ SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the prompts of some images are made from; nothing here depends on lambda or the number of patches.
+    """Holds what the prompts of some images are made from; nothing here depends on lambda or the number of patches.
 
     `maps`: the attention of every layer, heads fused; `gradient`: G.
     """
@@ -39,8 +39,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class PositionPrompts:
-    """Prompts of some images, each field images x patches (images x windows x patches for a stage of a pyramid):
-    `mask`, true for the prompt patches; `target`, what the loss uses; `gradient_term`, G.
+    """Holds the prompts of some images, each field images x patches (images x windows x patches for a stage of a
+    pyramid): `mask`, true for the prompt patches; `target`, what the loss uses; `gradient_term`, G.
     """
 
     importance: Float[Tensor, "*images patches"]
@@ -52,7 +52,7 @@ class PositionPrompts:
 def first_component(
     gradient: Float[Tensor, "images patches dim"], tokens: Float[Tensor, "images patches dim"]
 ) -> Float[Tensor, "images patches"]:
-    """G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance.
+    """Returns G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance.
 
     G is the first left singular vector times its singular value, too: the Gram matrix of patches or of dimensions,
     whichever are fewer, is squared until only its first eigenvector is left. A gradient of zero gives G = 0.
@@ -87,7 +87,7 @@ def gather_evidence(
     problem_of: Int[Tensor, " images"],
     variant: str,
 ) -> Evidence:
-    """Attention of every layer and G of each image, before it is rescaled.
+    """Gathers the attention of every layer, and G of each image before it is rescaled.
 
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
@@ -119,7 +119,7 @@ def own_scores(
     head: Head,
     problem_of: Int[Tensor, " images"],
 ) -> Float[Tensor, " images"]:
-    """The logit of each image's own class under its problem's classifier."""
+    """Returns the logit of each image's own class under its problem's classifier."""
     logits_BW = scores(features[:, None], (head[0][problem_of], head[1][problem_of]))[:, 0]
     return logits_BW.gather(1, labels[:, None])[:, 0]
 
@@ -131,11 +131,12 @@ def importance(
     order: str = "paper",
     fuse: Callable[[Tensor], Tensor] = rectified,
 ) -> Float[Tensor, "images patches"]:
-    """Importance of each patch by attention rollout of maps fused with the gradient. Sums to 1 over the patches.
+    """Returns the importance of each patch by attention rollout of maps fused with the gradient. It sums to 1 over the
+    patches.
 
-    The mean over rows of A_hat(1) ... A_hat(L), A_hat = norm(I + fuse(A + lambda G^T)): a row vector times a chain of
-    matrices, O(L N^2). `order: rollout` multiplies L ... 1 instead (arXiv:2005.00928).
-    Raises ValueError for an unknown order.
+    It is the mean over rows of A_hat(1) ... A_hat(L), A_hat = norm(I + fuse(A + lambda G^T)): a row vector times a
+    chain of matrices, O(L N^2). `order: rollout` multiplies L ... 1 instead (arXiv:2005.00928). Raises ValueError for
+    an unknown order.
     """
     check_name("order", order, ORDERS)
     images, layers, count, _ = maps.shape
@@ -150,7 +151,7 @@ def importance(
 def prompts_from(
     evidence: Evidence, variant: str, lam: float, patches: int, order: str | None = defaults.ORDER
 ) -> PositionPrompts:
-    """The position prompts of each image, from its evidence. `order` None is the variant's own."""
+    """Returns the position prompts of each image, from its evidence. `order` None is the variant's own."""
     how = variant_named(variant)
     component = how.rescale(evidence.gradient)
     of_each = importance(evidence.maps, component, lam, order or how.order, how.fuse)
@@ -159,7 +160,7 @@ def prompts_from(
 
 
 def top_patches(importance: Float[Tensor, "*images patches"], patches: int) -> Bool[Tensor, "*images patches"]:
-    """True for the most important patches of each image (or window); of equals, the first.
+    """Returns true for the most important patches of each image (or window); of equals, for the first.
 
     Raises ValueError for fewer than one or more than there are.
     """
@@ -171,7 +172,7 @@ def top_patches(importance: Float[Tensor, "*images patches"], patches: int) -> B
 
 
 def evidence_family(variant: str, lam: float) -> tuple[object, ...]:
-    """What evidence depends on beside images and head."""
+    """Returns what evidence depends on beside images and head."""
     how = variant_named(variant)
     return how.heads, how.centred
 
@@ -185,24 +186,24 @@ def gather(
     variant: str,
     lam: float,
 ) -> list[Evidence]:
-    """The evidence of the one scale that there is."""
+    """Gathers the evidence of the one scale that there is."""
     return [gather_evidence(backbone, images, labels, head, problem_of, variant)]
 
 
 def estimate(
     evidence: Sequence[Evidence], variant: str, lam: float, patches: int, order: str | None
 ) -> list[PositionPrompts]:
-    """The prompts of the one scale that there is."""
+    """Returns the prompts of the one scale that there is."""
     return [prompts_from(of_scale, variant, lam, patches, order) for of_scale in evidence]
 
 
 def image_masks(prompts: Sequence[PositionPrompts]) -> Bool[Tensor, "images patches"]:
-    """True for the prompt patches of each image."""
+    """Returns true for the prompt patches of each image."""
     return prompts[0].mask
 
 
 def offered(prompts: Sequence[PositionPrompts]) -> PositionPrompts:
-    """The prompts as other programs get them."""
+    """Returns the prompts as other programs get them."""
     return prompts[0]
 
 

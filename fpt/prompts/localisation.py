@@ -10,7 +10,8 @@ LEAST_SHARE = 1 / 16  # of a patch's pixels
 
 
 def key_patches(masks: Bool[Tensor, "*images height width"], grid: tuple[int, int]) -> Bool[Tensor, "*images patches"]:
-    """Patches of which at least 1/16 shows the key entity; the best one where it is thinner than that everywhere.
+    """Returns the patches of which at least 1/16 shows the key entity; the best patch where it is thinner than that
+    everywhere.
 
     Raises ValueError for masks that the grid does not divide.
     """
@@ -26,17 +27,19 @@ def key_patches(masks: Bool[Tensor, "*images height width"], grid: tuple[int, in
 
 
 def precision(prompts: Bool[Tensor, "images patches"], key: Bool[Tensor, "images patches"]) -> float:
-    """Share of the prompt patches that show the key entity, mean over images."""
+    """Returns the share of the prompt patches that show the key entity, the mean over images."""
     return float(((prompts & key).sum(1) / prompts.sum(1).clamp_min(1)).mean())
 
 
 def chance(key: Bool[Tensor, "images patches"]) -> float:
-    """The precision that random patches would have."""
+    """Returns the precision that random patches would have."""
     return float(key.float().mean())
 
 
 def attention_on_key(
     attention: Float[Tensor, "images patches"], key: Bool[Tensor, "images patches"]
 ) -> Float[Tensor, ""]:
-    """Share of [CLS] attention (to patches, summing to 1) that falls on the key entity, mean over images."""
+    """Returns the share of [CLS] attention (to patches, summing to 1) that falls on the key entity, the mean over
+    images.
+    """
     return torch.where(key, attention, 0).sum(1).mean()

@@ -16,8 +16,8 @@ from fpt.registry import ROWS, STEERED_HEADS, check_name
 
 @dataclass(frozen=True)
 class Steering:
-    """Which layers are pulled towards what: of the last `watched` layers those at the places `calls`, each with the
-    tokens before its patches and its targets; `share` is what the sum of their pulls is multiplied by.
+    """Says which layers are pulled towards what: of the last `watched` layers those at the places `calls`, each with
+    the tokens before its patches and its targets; `share` is what the sum of their pulls is multiplied by.
     """
 
     watched: int
@@ -32,9 +32,10 @@ def log_attention_to(
     target: Float[Tensor, "images patches"],
     tau: Float[Tensor, " images"],
 ) -> Float[Tensor, " images"]:
-    """R of each image: sum over patches t of target_t ln softmax_t(logits / tau), mean over rows (and heads).
+    """Returns R of each image: the sum over patches t of target_t ln softmax_t(logits / tau), mean over rows (and
+    heads).
 
-    A target of zeros gives 0: an image without a prompt is not pulled anywhere.
+    A target of zeros gives 0, since an image without a prompt is not pulled anywhere.
     """
     extra = [1] * (logits.ndim - 1)
     scaled = logits / tau.view(-1, *extra)
@@ -48,7 +49,7 @@ def focus_loss(
     target: Float[Tensor, "images patches"],
     tau: float = defaults.TAU,
 ) -> Float[Tensor, ""]:
-    """Minus R, mean over images (the paper's Eq. 6, a mean for its sum): what alpha multiplies.
+    """Returns minus R, the mean over images (the paper's Eq. 6, a mean for its sum): what alpha multiplies.
 
     `logits` are those of the attention to the patches, as the model used them; `target` is `PositionPrompts.target`:
     for `paper` it sums to 1 over the patches, for `official` to P, so that alpha_paper is about P alpha_official.
@@ -67,7 +68,8 @@ def concentration(
     rows: str = defaults.ROWS,
     heads: str = defaults.HEADS,
 ) -> Float[Tensor, " images"]:
-    """R of each image, summed over `calls`, each with its own target (images x windows x patches for a pyramid).
+    """Returns R of each image, summed over `calls`, each with its own target (images x windows x patches for a
+    pyramid).
 
     `rows` are the queries that are pulled: those of patches, all tokens', or [CLS] alone. `heads`: the mean of their
     logits, or each head on its own. Raises ValueError for unknown ones.

@@ -25,7 +25,9 @@ from fpt.prompts.variants import variant_named
 
 @dataclass(frozen=True)
 class StageEvidence:
-    """Of one stage: the attention that each patch gets in its window, and G there; None where none was asked for."""
+    """Holds the attention that each patch of one stage gets in its window, and G there, which is None where it was not
+    asked for.
+    """
 
     received: Float[Tensor, "images windows patches"]
     gradient: Float[Tensor, "images windows patches"] | None
@@ -33,7 +35,9 @@ class StageEvidence:
 
 @dataclass(frozen=True)
 class PyramidPrompts:
-    """Position prompts of a pyramid: each field a list, one tensor a stage, images x windows x patches of a window."""
+    """Holds the position prompts of a pyramid: each field is a list, one tensor a stage, images x windows x patches of
+    a window.
+    """
 
     importance: list[Tensor]
     mask: list[Tensor]
@@ -42,7 +46,7 @@ class PyramidPrompts:
 
 
 def takes_gradient(variant: str, lam: float) -> bool:
-    """Whether a pyramid's prompts have a gradient term: the released code's never do."""
+    """Tells whether a pyramid's prompts have a gradient term: the released code's never do."""
     return variant != "official" and lam > 0
 
 
@@ -55,7 +59,8 @@ def gather_stage_evidence(
     variant: str,
     with_gradient: bool,
 ) -> list[StageEvidence]:
-    """Evidence of every stage: mean over heads and queries of its last block's attention (`official`: of its logits).
+    """Gathers the evidence of every stage: the mean over heads and queries of its last block's attention (`official`:
+    of its logits).
 
     G is that of the input of the stage's last block, for the logit of each image's own class. Raises ValueError for a
     gradient in a backbone whose windows cannot be traced back to its tokens.
@@ -91,7 +96,7 @@ def gather_stage_evidence(
 
 
 def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: int) -> PositionPrompts:
-    """The prompts of one stage, images x windows x patches: the `patches` most important of each window.
+    """Returns the prompts of one stage, images x windows x patches: the `patches` most important of each window.
 
     The target is binary for `official`, as in the released code, and sums to 1 in each window otherwise.
     """
@@ -106,7 +111,7 @@ def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: in
 
 
 def evidence_family(variant: str, lam: float) -> tuple[object, ...]:
-    """What evidence depends on beside images and head."""
+    """Returns what evidence depends on beside images and head."""
     return variant == "official", takes_gradient(variant, lam)
 
 
@@ -119,7 +124,7 @@ def gather(
     variant: str,
     lam: float,
 ) -> list[StageEvidence]:
-    """The evidence of every stage, with a gradient term where it is asked for."""
+    """Gathers the evidence of every stage, with a gradient term where it is asked for."""
     return gather_stage_evidence(
         backbone, images, labels, head, problem_of, variant, with_gradient=takes_gradient(variant, lam)
     )
@@ -128,17 +133,17 @@ def gather(
 def estimate(
     evidence: Sequence[StageEvidence], variant: str, lam: float, patches: int, order: str | None
 ) -> list[PositionPrompts]:
-    """The prompts of every stage, which have no `order`: nothing is rolled out."""
+    """Returns the prompts of every stage, which have no `order`: nothing is rolled out."""
     return [stage_prompts(stage, variant, lam, patches) for stage in evidence]
 
 
 def image_masks(prompts: Sequence[PositionPrompts]) -> Bool[Tensor, "images patches"]:
-    """No patches: those of a pyramid's windows are not an image's."""
+    """Returns no patches: those of a pyramid's windows are not an image's."""
     return prompts[0].mask.new_zeros(len(prompts[0].mask), 0)
 
 
 def offered(prompts: Sequence[PositionPrompts]) -> PyramidPrompts:
-    """The prompts as other programs get them."""
+    """Returns the prompts as other programs get them."""
     return PyramidPrompts(*([getattr(stage, field.name) for stage in prompts] for field in fields(PyramidPrompts)))
 
 
@@ -168,7 +173,7 @@ def _kept_input(backbone: Backbone, block: int, kept: dict[int, Tensor]) -> Iter
 
 
 def _windowed(backbone: Backbone, stage: int, tokens: Float[Tensor, "images ..."]) -> Float[Tensor, "images w n dim"]:
-    """What enters a stage's last block, or its gradient, as its attention splits it into windows."""
+    """Returns what enters a stage's last block, or its gradient, as its attention splits it into windows."""
     layer = backbone.layers[backbone.stages[stage][-1]]
     prefix = backbone.stage_prefixes[stage]
     flat = tokens_first(tokens)
@@ -181,10 +186,10 @@ def _windowed(backbone: Backbone, stage: int, tokens: Float[Tensor, "images ..."
 
 @torch.no_grad()
 def window_places(backbone: Backbone, stage: int) -> Int[Tensor, "windows patches"]:
-    """Which of a block's input tokens each place of its windows holds, -1 for padding.
+    """Returns which of a block's input tokens each place of its windows holds, -1 for padding.
 
-    Found by experiment, so that shifts and padding need not be known: bit by bit, the tokens whose number has that bit
-    are changed, and it is seen where attention's input changes. Raises ValueError where that cannot be tried.
+    They are found by experiment, so that shifts and padding need not be known: bit by bit, the tokens whose number has
+    that bit are changed, and it is seen where attention's input changes. Raises ValueError where that cannot be tried.
     """
     last = backbone.stages[stage][-1]
     layer = backbone.layers[last]

@@ -24,7 +24,7 @@ DROPPED_SHARE = 0.9  # of each fused row, in the released code
 
 @dataclass(frozen=True)
 class Variant:
-    """How evidence becomes prompts: which maps and G are gathered, how they are fused, what the loss aims at."""
+    """Says how evidence becomes prompts: which maps and G are gathered, how they are fused, what the loss aims at."""
 
     heads: str  # "mean" or "min"
     order: str
@@ -35,23 +35,23 @@ class Variant:
 
 
 def unscaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
-    """G as it is."""
+    """Returns G as it is."""
     return component
 
 
 def scaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
-    """G over the sum of its absolute values, so that lambda means the same on every backbone and episode."""
+    """Returns G over the sum of its absolute values, so that lambda means the same on every backbone and episode."""
     total_B1 = component.abs().sum(-1, keepdim=True)
     return torch.where(total_B1 > 0, component / total_B1.clamp_min(torch.finfo(component.dtype).tiny), 0)
 
 
 def rectified(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
-    """Without what is negative, so that every row is a distribution at any lambda."""
+    """Drops what is negative, so that every row is a distribution at any lambda."""
     return fused.clamp_min(0)
 
 
 def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tensor, "images patches patches"]:
-    """The lowest 90 % of every row set to 0, as in the released code."""
+    """Sets the lowest 90 % of every row to 0, as the released code does."""
     count = fused.shape[-1]
     dropped = int(count * DROPPED_SHARE)
     if dropped and fused.device.type == "cpu":  # NumPy sorts whole rows in less time than torch finds their tenth
@@ -64,12 +64,12 @@ def highest_tenth(fused: Float[Tensor, "images patches patches"]) -> Float[Tenso
 
 
 def uniform_target(importance: Tensor, mask: Tensor) -> Tensor:
-    """The same for each prompt patch, 1 in all."""
+    """Returns the same for each prompt patch, 1 in all."""
     return mask.to(importance.dtype) / mask.sum(-1, keepdim=True).clamp_min(1)
 
 
 def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
-    """Each prompt patch by its importance, P in all."""
+    """Weights each prompt patch by its importance, P in all."""
     weight = importance * mask
     return weight / weight.sum(-1, keepdim=True) * mask.sum(-1, keepdim=True)
 
@@ -80,7 +80,7 @@ OFFICIAL = Variant("min", "rollout", True, unscaled, highest_tenth, weighted_tar
 
 
 def variant_named(name: str) -> Variant:
-    """The variant called `name`. Raises ValueError for an unknown one."""
+    """Returns the variant called `name`. Raises ValueError for an unknown one."""
     check_name("variant", name, ESTIMATED)
     variant: Variant = load(ESTIMATED[name])
     return variant

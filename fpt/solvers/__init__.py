@@ -10,7 +10,9 @@ Solver = Callable[[Backbone, Stack, Training], Solution]
 
 
 def solver_named(name: str) -> Solver:
-    """The solver called `name`. Raises ValueError for an unknown one, and one whose code is not where it should be."""
+    """Returns the solver called `name`. Raises ValueError for an unknown one, and one whose code is not where it should
+    be.
+    """
     check_name("solver", name, SOLVERS)
     solver: Solver = load(SOLVERS[name].function)
     return solver

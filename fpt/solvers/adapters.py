@@ -19,8 +19,8 @@ LowRank = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
 
 
 def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
-    """The linear layers by which attention in blocks `start` and up takes and gives tokens (qkv and proj, whatever they
-    are called): those that act on each image and are as wide as the widest of their attention.
+    """Returns the linear layers by which attention in blocks `start` and up takes and gives tokens (qkv and proj,
+    whatever they are called): those that act on each image and are as wide as the widest of their attention.
 
     Raises ValueError for a backbone that has none.
     """
@@ -39,9 +39,10 @@ def attention_projections(backbone: Backbone, start: int) -> list[nn.Linear]:
 def lora_start(
     projections: Sequence[nn.Linear], rank: int, generators: Sequence[np.random.Generator], like: Tensor
 ) -> list[LowRank]:
-    """A Kaiming-uniform, B zero: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685), section 4.1. A generator each.
+    """Draws A Kaiming-uniformly, by a generator for each problem; B is zero: LoRA, Hu et al., ICLR 2022
+    (arXiv:2106.09685), section 4.1.
 
-    Of the type and on the device of `like`.
+    Both have the type and the device of `like`.
     """
     started = []
     for linear in projections:
@@ -134,7 +135,7 @@ def _refuse_unused(updates: Sequence[_LowRankUpdate], cause: RuntimeError | None
 
 
 def scale_and_shift_start(modules: Sequence[nn.Module], stack: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Scale 1 and shift 0, each stack x width, for the output of each linear layer or norm."""
+    """Returns scales of 1 and shifts of 0, each stack x width, for the output of each linear layer or norm."""
     widths = [len(cast(Tensor, module.weight)) for module in modules]  # linear: outputs x inputs; norm: width
     return [(torch.ones(stack, width).to(like), torch.zeros(stack, width).to(like)) for width in widths]
 

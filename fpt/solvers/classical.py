@@ -10,7 +10,7 @@ from fpt.solvers.contract import Solution, Stack, frozen_queries
 
 
 def classified(stack: Stack, classifier: Callable[[], Any]) -> Solution:
-    """Scores by the decision function of a classifier fitted to each problem, in float64."""
+    """Scores queries by the decision function of a classifier fitted to each problem, in float64."""
     features, attention = frozen_queries(stack)
     support_SBD, query_SQD = (part.double().cpu().numpy() for part in (stack.support_features, features))
     problems = zip(support_SBD, stack.labels.cpu().numpy(), query_SQD, strict=True)
@@ -21,5 +21,5 @@ def classified(stack: Stack, classifier: Callable[[], Any]) -> Solution:
 
 
 def _by_class(scores: np.ndarray) -> np.ndarray:
-    """A column for each class, also where scikit-learn gives that of the second of two alone."""
+    """Returns a column for each class, also where scikit-learn gives that of the second of two alone."""
     return np.stack([-scores, scores], 1) if scores.ndim == 1 else scores

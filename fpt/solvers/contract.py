@@ -20,7 +20,7 @@ IMAGES_A_PASS = 32  # without gradients: more do not fit a processor's caches
 
 @dataclass(frozen=True)
 class Stack:
-    """S problems of one shape, with what the frozen backbone made of their images.
+    """Holds S problems of one shape, with what the frozen backbone made of their images.
 
     `tokens` enter the first adapted block; `features` and `query_attention` ([CLS] attention to the patches, summing
     to 1) are those of the whole frozen backbone. `targets` are what attention is trained towards, one tensor for each
@@ -47,7 +47,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Training:
-    """What all problems of a stack share. `temperature` divides the initial head's scores; the head is trained as
+    """Holds what all problems of a stack share. `temperature` divides the initial head's scores; the head is trained as
     `head_multiplier` times itself, its scores divided by as much, so that a step of Adam moves it less.
     """
 
@@ -68,21 +68,21 @@ class Training:
 
 @dataclass(frozen=True)
 class Solution:
-    """Scores of the queries, and the adapted model's [CLS] attention to their patches (summing to 1)."""
+    """Holds the scores of the queries, and the adapted model's [CLS] attention to their patches (summing to 1)."""
 
     scores: Float[Tensor, "stack query way"]
     query_attention: Float[Tensor, "stack query patches"]
 
 
 def frozen_queries(stack: Stack) -> tuple[Float[Tensor, "stack query dim"], Float[Tensor, "stack query patches"]]:
-    """Features and attention of a stack's queries, for a solver that leaves the backbone as it is."""
+    """Returns features and attention of a stack's queries, for a solver that leaves the backbone as it is."""
     assert stack.query_features is not None
     assert stack.query_attention is not None
     return stack.query_features, stack.query_attention
 
 
 def part(stack: Stack, problems: slice) -> Stack:
-    """Some of a stack's problems."""
+    """Returns some of a stack's problems."""
 
     def of(value: Any) -> Any:
         return value if value is None else value[problems]
@@ -92,19 +92,19 @@ def part(stack: Stack, problems: slice) -> Stack:
 
 
 def initial_head(stack: Stack, training: Training) -> Head:
-    """The head that the solver starts from. Raises ValueError for an unknown head."""
+    """Returns the head that the solver starts from. Raises ValueError for an unknown head."""
     return named_head(
         training.head, stack.support_features, stack.labels, training.way, training.temperature, stack.seeds
     )
 
 
 def takes_whole_sets(stack: Stack, training: Training) -> bool:
-    """Whether every step takes the whole support set."""
+    """Tells whether every step takes the whole support set."""
     return training.batch == 0 or training.batch >= stack.labels.shape[1]
 
 
 def mini_batches(stack: Stack, training: Training) -> Iterator[Int[Tensor, "stack batch"] | slice]:
-    """Indices into each problem's support set, for all steps; a full slice where a mini-batch is the whole set.
+    """Yields indices into each problem's support set, for all steps; a full slice where a mini-batch is the whole set.
 
     The order is each problem's own, a pure function of its (seed, episode). A last short mini-batch is kept.
     """
@@ -119,12 +119,12 @@ def mini_batches(stack: Stack, training: Training) -> Iterator[Int[Tensor, "stac
 
 
 def take(tensor: Tensor, chosen: Tensor | slice) -> Tensor:
-    """Rows `chosen` of each problem."""
+    """Returns rows `chosen` of each problem."""
     if isinstance(chosen, slice):
         return tensor[:, chosen]
     return tensor[torch.arange(len(tensor), device=tensor.device)[:, None], chosen]
 
 
 def head_scores(features: Tensor, head: Head, multiplier: float) -> Tensor:
-    """Scores of a head that is kept as `multiplier` times itself."""
+    """Returns the scores of a head that is kept as `multiplier` times itself."""
     return scores(features, head) / multiplier

@@ -74,13 +74,13 @@ def fine_tune(
 
 
 def starting_head(stack: Stack, training: Training) -> Head:
-    """The initial head, `head_multiplier` times itself."""
+    """Returns the initial head, `head_multiplier` times itself."""
     weight, bias = initial_head(stack, training)
     return weight * training.head_multiplier, bias * training.head_multiplier
 
 
 def is_steered(stack: Stack) -> bool:
-    """Whether any problem of the stack takes prompts."""
+    """Tells whether any problem of the stack takes prompts."""
     return bool((stack.alpha > 0).any())
 
 
@@ -95,7 +95,9 @@ def losses(
     tau: Float[Tensor, " stack"],
     prefix: int,
 ) -> Float[Tensor, " stack"]:
-    """Mean over a mini-batch of cross-entropy - alpha R, of each problem. No `targets`: cross-entropy alone."""
+    """Returns the mean over a mini-batch of cross-entropy - alpha R for each problem; without `targets` that of
+    cross-entropy alone.
+    """
     start = backbone.depth - training.blocks
     size, images = labels.shape
     if training.rows == "class" and not backbone.has_class_token and targets:
@@ -120,7 +122,9 @@ def losses(
 
 @torch.no_grad()
 def predict(backbone: Backbone, stack: Stack, start: int, head: Head, training: Training, prefix: int) -> Solution:
-    """Scores of the queries by the adapted backbone, and its [CLS] attention. Some queries of each at a time."""
+    """Scores the queries by the adapted backbone, and returns its [CLS] attention too. Some queries of each problem go
+    at a time.
+    """
     scores, attention = [], []
     for tokens in stack.query_tokens.split(max(1, IMAGES_A_PASS // stack.size), dim=1):
         passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)

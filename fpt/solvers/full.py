@@ -17,19 +17,19 @@ from fpt.solvers.contract import Solution, Stack, Training, mini_batches, part, 
 from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
 from fpt.solvers.optimisers import AdamW
 
-COPIES = 6  # of the weights: themselves, their gradient, two moments, and two while a step is taken
-CPU_BUDGET = 4 * 2**30  # bytes
+COPIES_OF_WEIGHTS = 6  # themselves, their gradient, two moments, and two while a step is taken
+CPU_BUDGET_BYTES = 4 * 2**30
 
 
 def full(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Full fine-tuning of the last `blocks` blocks and the norm above them; AdamW.
+    """Fine-tunes the last `blocks` blocks and the norm above them by AdamW.
 
-    As many problems at once as there is memory for weights of their own (down to one after the other): each problem's
-    result is the same.
+    It solves as many problems at once as there is memory for weights of their own (down to one after the other): each
+    problem's result is the same.
     """
     weights = {name: weight.detach() for name, weight in backbone.parameters_of_blocks(training.blocks).items()}
-    each = COPIES * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
-    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET
+    each = COPIES_OF_WEIGHTS * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
+    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET_BYTES
     together = max(1, free // each)
     solved = [
         _together(backbone, part(stack, slice(first, first + together)), training, weights)
@@ -90,6 +90,6 @@ class _Exchanged(nn.Module):
 def _with_weights(
     backbone: Backbone, names: Sequence[str], weights: Sequence[Tensor], function: Callable[..., Any], *arguments: Any
 ) -> Any:
-    """`function(backbone, *arguments)`, run with weights of the backbone exchanged."""
+    """Runs `function(backbone, *arguments)` with weights of the backbone exchanged."""
     exchanged = {f"model.{name}": weight.to(backbone.dtype) for name, weight in zip(names, weights, strict=True)}
     return functional_call(_Exchanged(backbone, function), exchanged, arguments)

@@ -8,7 +8,9 @@ from fpt.solvers.contract import Solution, Stack, Training, frozen_queries
 
 @torch.no_grad()
 def knn(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """One nearest neighbour; a class scores minus the Euclidean distance to its nearest support image."""
+    """Classifies by the one nearest neighbour: a class scores minus the Euclidean distance to its nearest support
+    image.
+    """
     features, attention = frozen_queries(stack)
     distance_SQB = torch.cdist(features, stack.support_features, compute_mode="donot_use_mm_for_euclid_dist")
     classes_W1 = torch.arange(training.way, device=stack.labels.device)[:, None]

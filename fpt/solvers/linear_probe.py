@@ -19,7 +19,9 @@ from fpt.solvers.optimisers import Sgd
 
 
 def linear_probe(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Cross-entropy by SGD with momentum, as in the paper's released code. Attention is not trained: no prompts."""
+    """Lowers cross-entropy by SGD with momentum, as the paper's released code does. Attention is not trained: it takes
+    no prompts.
+    """
     queries, attention = frozen_queries(stack)
     with phase("head"):
         leaves = [(part * training.head_multiplier).requires_grad_() for part in initial_head(stack, training)]

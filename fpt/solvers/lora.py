@@ -13,7 +13,7 @@ from fpt.solvers.fine_tuning import fine_tune
 
 
 def lora(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685). AdamW on adapters and head.
+    """Trains adapters and head by AdamW: LoRA, Hu et al., ICLR 2022 (arXiv:2106.09685).
 
     Raises ValueError for a backbone whose attention has no linear projections.
     """
@@ -26,7 +26,7 @@ def lora(backbone: Backbone, stack: Stack, training: Training) -> Solution:
 
 
 def _before_any_update(backbone: Backbone, blocks: int) -> list[nn.Module]:
-    """The modules of the first adapted block, if it is a plain one, that see what no update has moved."""
+    """Returns the modules of the first adapted block, if it is a plain one, that see what no update has moved."""
     start = backbone.depth - blocks
     block: Any = backbone.blocks[start]
     return [block.norm1, block.attn.qkv] if is_plain(block) and backbone.cut(start) == "between blocks" else []

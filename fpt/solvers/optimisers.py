@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class AdamW:
-    """Decoupled weight decay, Loshchilov and Hutter, ICLR 2019 (arXiv:1711.05101); torch's defaults."""
+    """Steps with decoupled weight decay, Loshchilov and Hutter, ICLR 2019 (arXiv:1711.05101); torch's defaults."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class AdamW:
 
 
 class Sgd:
-    """Momentum with dampening and weight decay in the gradient, as torch.optim.SGD."""
+    """Steps with momentum, dampening and weight decay in the gradient, as torch.optim.SGD does."""
 
     def __init__(
         self,

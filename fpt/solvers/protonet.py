@@ -9,7 +9,7 @@ from fpt.solvers.contract import Solution, Stack, Training, frozen_queries
 
 @torch.no_grad()
 def protonet(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Prototypical networks, Snell et al., NeurIPS 2017 (arXiv:1703.05175)."""
+    """Scores as prototypical networks do, Snell et al., NeurIPS 2017 (arXiv:1703.05175)."""
     head = heads.protonet(stack.support_features, stack.labels, training.way, temperature=1.0)
     features, attention = frozen_queries(stack)
     return Solution(heads.scores(features, head), attention)

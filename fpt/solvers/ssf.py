@@ -7,9 +7,10 @@ from fpt.solvers.fine_tuning import fine_tune
 
 
 def ssf(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """SSF, Lian et al., NeurIPS 2022 (arXiv:2210.08823), Eq. 3, from scale 1 and shift 0. AdamW on both and the head.
+    """Trains scales, shifts and the head by AdamW, from scale 1 and shift 0: SSF, Lian et al., NeurIPS 2022
+    (arXiv:2210.08823), Eq. 3.
 
-    After the linear layers and norms of the adapted blocks, and the norm above them.
+    They follow the linear layers and norms of the adapted blocks, and the norm above them.
     """
     modules = backbone.modules_of_blocks(backbone.depth - training.blocks, ("linear", "norm"))
     pairs = scale_and_shift_start(modules, stack.size, stack.support_features)

@@ -8,7 +8,9 @@ from fpt.solvers.contract import Solution, Stack, Training
 
 
 def svm(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """scikit-learn's classifier, C 1 as in the paper's released code; pairs of classes vote, confidence breaks ties."""
+    """Scores by scikit-learn's classifier, C 1 as in the paper's released code; pairs of classes vote, confidence
+    breaks ties.
+    """
     from sklearn.svm import SVC  # a second that workers of other solvers need not wait
 
     return classified(stack, partial(SVC, C=1.0, kernel="rbf", break_ties=True))

@@ -14,7 +14,7 @@ from fpt.solvers.optimisers import Sgd
 
 
 def vpt(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Visual prompt tuning, Jia et al., ECCV 2022 (arXiv:2203.12119). SGD on tokens and head.
+    """Trains tokens and head by SGD: visual prompt tuning, Jia et al., ECCV 2022 (arXiv:2203.12119).
 
     Deep: every adapted block has its own `tokens`, dropped behind it (Eq. 5 to 7). Shallow: the first adapted block has
     them, and they go on to the top (Eq. 4). Started as there, uniformly within sqrt(6 / (3 patch^2 + dim)).

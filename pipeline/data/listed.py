@@ -3,16 +3,14 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.config import Dataset
-from pipeline.data.packing.decoding import Border, Crop, Interpolation, Resize, Squash, Stretch
 from pipeline.data.packing.packing import Packing
 from pipeline.data.packing.validating import counts
 from pipeline.data.sources.catalogue import list_source
@@ -82,33 +80,6 @@ def handed_over(dataset: Dataset) -> HandedOver:
 def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
     """Images of each class, by split, as they are listed."""
     return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
-
-
-def resize_of(resize: Literal["crop", "squash"], seen: Resize) -> Resize:
-    """How images reach a backbone's size: as the paper's code has it, or as its pre-training has `seen` images."""
-    return Squash() if resize == "squash" else seen
-
-
-def resize_of_pretraining(config: Mapping[str, Any]) -> Resize:
-    """timm's transform for evaluation, by the fields `crop_pct`, `crop_mode`, `interpolation` and `mean` of a
-    backbone's configuration.
-
-    Raises ValueError for an interpolation that timm does not know, and for a `crop_pct` over 1.
-    """
-    crop_pct = config.get("crop_pct") or 1.0  # timm's own all have one; scenes of glyphs are seen whole
-    interpolation: Any = config.get("interpolation") or "bicubic"
-    if interpolation == "random":  # of two while training
-        interpolation = "bilinear"
-    if interpolation not in get_args(Interpolation):
-        raise ValueError(f"interpolation must be one of {', '.join(get_args(Interpolation))} but got {interpolation!r}")
-    match config.get("crop_mode"):
-        case "squash":
-            return Stretch(crop_pct, interpolation)
-        case "border":
-            red, green, blue = (round(255 * mean) for mean in config["mean"])
-            return Border(crop_pct, interpolation, (red, green, blue))
-        case _:
-            return Crop(crop_pct, interpolation)
 
 
 def digest_of(listing: Listing) -> str:

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from fpt.glyphs import scenes
-from pipeline.checks import limits_of
 from pipeline.config import Run
-from pipeline.data.listed import digest_of, handed_over, listing_of, resize_of, summary_of
-from pipeline.data.packing import decoding
+from pipeline.data.listed import digest_of, handed_over, listing_of, summary_of
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.sources.glyphs import glyph_scenes
 from pipeline.data.store import ImageStore, PackedImages, pack
 from pipeline.identity import packing_identity
+from pipeline.limits import limits_of
+from pipeline.resizing import described, resize_of
 from pipeline.storage.folder import Folder, Home, cache_folder
 
 TELL_AFTER = 5.0  # seconds
@@ -65,7 +65,7 @@ def _glyphs(run: Run) -> _Making:
 def _own(run: Run) -> _Making:
     listing, limits = listing_of(run.dataset), limits_of(run)
     how = resize_of(run.dataset.resize, limits.seen)
-    geometry = {"size": limits.image_size, **decoding.described(how)}
+    geometry = {"size": limits.image_size, **described(how)}
 
     def make(path: Path) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The files that a sweep leaves behind: its report in words and as a page, pictures, the winner, its rows."""
+"""The files that a sweep leaves behind: what it found, its report in words and as a page, pictures, rows."""
 
 from pathlib import Path
 
@@ -7,29 +7,46 @@ import yaml
 
 from pipeline.storage.ledger import Ledger
 from sweeps.report.charts.album import Picture, draw_all
-from sweeps.report.charts.page import write_page
+from sweeps.report.charts.page import configuration, write_page
 from sweeps.report.placing import placed_when_done
 from sweeps.report.text import as_markdown, verdict
+from sweeps.report.trials import NAME as TRIALS
+from sweeps.report.trials import as_csv, rows_of
 from sweeps.schema.sweep import Sweep
+from sweeps.verdict import saved
 from sweeps.verdict.finding import Finding
+
+CONFIGURATION, LEDGER = "sweep.yaml", "ledger.parquet"
 
 
 def write_report(finding: Finding, sweep: Sweep, episode: Picture, ledger: Ledger, folder: Path) -> list[Path]:
-    """Writes report.md, report.html, best.yaml (`fpt run` takes it), ledger.parquet and pictures into a folder, each of
-    them whole. `episode` is a picture that is there already.
+    """Writes the files of a sweep that has finished into a folder, each of them whole, and returns them.
+
+    report.md and report.html tell the finding, pictures show it, best.yaml is the winner (`fpt run` takes it),
+    sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and ledger.parquet the rows of all that
+    was compared. finding.json, written last, is what `draw_again` reads. `episode` is a picture that is there already.
     """
+    with placed_when_done(folder, last=saved.NAME) as drawn:
+        (drawn / saved.NAME).write_text(saved.as_text(finding), encoding="utf-8")
+        (drawn / CONFIGURATION).write_text(configuration(sweep), encoding="utf-8")
+        pyarrow.parquet.write_table(ledger.read(finding.hashes), drawn / LEDGER)
+        names = [*_draw(finding, sweep, episode, drawn), CONFIGURATION, LEDGER, saved.NAME]
+    return [*(folder / name for name in names), episode.path]
+
+
+def draw_again(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[Path]:
+    """Writes what follows from a finding and its configuration once more; all other files stay as they are."""
     with placed_when_done(folder) as drawn:
         names = _draw(finding, sweep, episode, drawn)
-        pyarrow.parquet.write_table(ledger.read(finding.hashes), drawn / "ledger.parquet")
-    return [*(folder / name for name in (*names, "ledger.parquet")), episode.path]
+    return [folder / name for name in names]
 
 
-def _draw(finding: Finding, sweep: Sweep, episode: Picture, folder: Path) -> list[str]:
-    """Writes what follows from a finding and its configuration, and returns the files' names."""
-    (folder / "report.md").write_text(as_markdown(finding, sweep))
+def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[str]:
+    (folder / "report.md").write_text(as_markdown(finding, sweep), encoding="utf-8")
     described = finding.best.run.model_dump(by_alias=True, mode="json")
     best = f"# {verdict(finding)}\n{yaml.safe_dump(described, sort_keys=False, allow_unicode=True)}"
-    (folder / "best.yaml").write_text(best)
+    (folder / "best.yaml").write_text(best, encoding="utf-8")
+    (folder / TRIALS).write_text(as_csv(rows_of(finding.record)), encoding="utf-8")
     charts = draw_all(finding, folder)
-    write_page(finding, sweep, [*charts, episode], folder / "report.html")
-    return ["report.md", "report.html", "best.yaml", *(chart.path.name for chart in charts)]
+    write_page(finding, sweep, [*charts, *([episode] if episode else [])], folder / "report.html")
+    return ["report.md", "report.html", "best.yaml", TRIALS, *(chart.path.name for chart in charts)]

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.report import markdown, search_space
+from sweeps.report.trials import rows_of
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
 from sweeps.statistics.estimates import Estimate, numbers, p_text
@@ -159,7 +160,7 @@ def _judged(finding: Finding) -> int:
 
 
 def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
-    """Returns the object that `fpt sweep --json` prints. `where` says where MLflow and the `report` are."""
+    """Returns the object that `fpt sweep --json` prints. `where` is the `report` and its place in MLflow."""
     values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
     accuracy, ci95 = numbers(finding.best.estimate)
     difference, difference_ci95 = numbers(finding.best.difference)
@@ -177,14 +178,14 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
             "again": None if finding.again is None else _compared_as_json(finding.again),
             "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
         },
-        "trials": len(finding.record.trials),
+        "trials": rows_of(finding.record),
         "whole": finding.whole,
         "may_be_best": finding.may_be_best,
         "importances": None if finding.importances is None else dict(finding.importances),
         "audit": None if finding.audit is None else _audit_as_json(finding.audit),
         "episodes_spent": finding.spent,
         "episodes_lost": list(finding.lost),
-        "mlflow": {name: place for name, place in where.items() if name != "report"},
+        "mlflow": {name: place for name, place in where.items() if name != "report"} or None,
         "report": where.get("report"),
     }
 

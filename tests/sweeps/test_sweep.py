@@ -1,9 +1,11 @@
 """Whole sweeps, as they are typed, with what they leave behind read by other means."""
 
+import csv
 import json
 import os
 import platform
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from sweeps.terminal.times import PARTS
 from tests.pipeline.processes import descendants, kill_one
 from tests.sweeps.ledgers import answered
 from tests.sweeps.tiny import CONFIG, TINY
-from tests.sweeps.whole import ended, files, queried, rows, runs, started
+from tests.sweeps.whole import FPT, ended, files, queried, rows, runs, started
 
 SAID = ("best", "final", "trials", "whole", "may_be_best", "importances", "audit", "episodes_spent", "episodes_lost")
 JUDGED = ("accuracy", "ci95", "difference", "difference_ci95", "p", "p_holm")
@@ -45,7 +47,7 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     assert set(said["final"]) == set(FINAL)
     assert {"best", "no prompts", "paper defaults", "frozen features"} <= set(said["final"]["compared"])
     assert all(set(compared) == {*COMPARED, *LOCATED} for compared in said["final"]["compared"].values())
-    assert (said["trials"], said["final"]["episodes"]) == (4, 6)
+    assert (len(said["trials"]), said["final"]["episodes"]) == (4, 6)
 
     # The numbers, from the ledger's files.
     accuracies = {}
@@ -91,6 +93,8 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
         "cost.png",
         "differences.png",
         "episode-0.png",
+        "events.jsonl",
+        "finding.json",
         "history.png",
         "ledger.parquet",
         "parallel.png",
@@ -98,6 +102,8 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
         "report.html",
         "report.md",
         "slices.png",
+        "sweep.yaml",
+        "trials.csv",
     ]
     # Six episodes of what hardly learns: nothing has won.
     assert (folder / "report.md").read_text().startswith(("No winner: ", "No setting with prompts did better"))
@@ -105,7 +111,45 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     won = {name: value for name, value in said["best"].items() if value is not None}
     winner = with_hyper_parameters(plain_run(load(CONFIG, TINY)), won)
     assert plain_run(load(folder / "best.yaml", [])) == winner
+    assert load(folder / "sweep.yaml", []) == load(CONFIG, [*TINY, f"home={home}"])
     assert set(pyarrow.parquet.read_table(folder / "ledger.parquet")["config_hash"].to_pylist()) == set(accuracies)
+
+
+def test_a_report_is_drawn_again_from_the_files_of_a_sweep_byte_by_byte(undisturbed, tmp_path):
+    home, said = undisturbed
+    (folder,) = (home / "sweeps").iterdir()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    drawn = [name for name in before if name.endswith((".png", ".html", ".md")) and name != "episode-0.png"]
+    for name in (*drawn, "best.yaml", "trials.csv"):
+        (folder / name).unlink()
+    command = [FPT, "report", folder.name[:6], "--home", home, "--json"]
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    told = json.loads(again.stdout.splitlines()[-1])
+    assert told == {name: value for name, value in said.items() if name != "times"} | {"mlflow": None}
+
+
+def test_trials_are_rows_with_the_figures_of_the_ledger(undisturbed):
+    home, said = undisturbed
+    (path,) = (home / "sweeps").glob("*/trials.csv")
+    with path.open(newline="") as file:
+        read = list(csv.DictReader(file))
+    told = [{name: "" if value is None else str(value) for name, value in row.items()} for row in said["trials"]]
+    assert read == told
+    accuracies = {}
+    for row in rows(home):
+        accuracies.setdefault(row["config_hash"], {})[row["episode"]] = row["accuracy"]
+    of_trial = "select name.value, hash.value from tags name join tags hash using (run_uuid) where name.key = '{}'"
+    hashes = dict(queried(home, of_trial.format("fpt.trial") + " and hash.key = 'config_hash'"))
+    assert [row["trial"] for row in said["trials"]] == sorted(hashes) == ["0.0", "0.1", "1.0", "1.1"]
+    for row in said["trials"]:
+        own = [accuracies[hashes[row["trial"]]][i] for i in range(row["episodes"])]
+        assert row["accuracy"] == pytest.approx(np.mean(own))
+        assert (row["episodes"], row["stopped_at"], row["stopped_by"]) in ((4, None, None), (2, 1, "halving"))
+        assert row["seconds"] > 0
+    winner = max((row for row in said["trials"] if row["stopped_by"] is None), key=lambda row: row["accuracy"])
+    assert {name: winner[f"param_{name}"] for name in said["best"]} == said["best"]
+    assert [row["param_alpha"] for row in said["trials"][:2]] == [0, 7]  # those that are named come first
 
 
 @pytest.mark.slow

@@ -1,10 +1,8 @@
 """Listed images, decoded: upright, in colour, of one size, with the mask of the key entity."""
 
 import hashlib
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -12,99 +10,12 @@ from PIL import Image
 
 from pipeline.data.packing.reading import Unreadable, opened
 from pipeline.data.sources.listing import Listed
+from pipeline.resizing import DEFAULT, Border, Resize
 
 # Resized whole as others do, an image longer than so many times the size would take memory without end.
 RIBBON = 16
 
 NO_RANGE = "32-bit pixels, which have no agreed range: 8 or 16 bits are read"
-
-Interpolation = Literal["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"]
-
-
-@dataclass(frozen=True)
-class Squash:
-    """Both sides to int(`enlarged` times the size), whatever the shape, of which the centre is kept: the paper's
-    released code (257 x 257 for 224).
-    """
-
-    enlarged: float = 1.15
-    interpolation: Interpolation = "bilinear"
-
-    def __post_init__(self) -> None:
-        if self.enlarged < 1:
-            raise ValueError(f"enlarged must be at least 1 but got {self.enlarged:g}")
-
-    def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
-        side = int(size * self.enlarged)
-        return side, side
-
-
-@dataclass(frozen=True)
-class Crop:
-    """The shorter side to size / `crop_pct`, of which the centre is kept: timm's evaluation of most backbones
-    (`crop_pct` and `interpolation` of their pre-training). The default is that of most.
-    """
-
-    crop_pct: float = 0.875
-    interpolation: Interpolation = "bicubic"
-
-    def __post_init__(self) -> None:
-        _check_crop(self.crop_pct)
-
-    def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
-        short = math.floor(size / self.crop_pct)
-        long = int(short * max(width, height) / min(width, height))
-        return (short, long) if width <= height else (long, short)
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Both sides to size / `crop_pct`, whatever the shape, of which the centre is kept: timm's evaluation of backbones
-    whose `crop_mode` is squash.
-    """
-
-    crop_pct: float = 1.0
-    interpolation: Interpolation = "bicubic"
-
-    def __post_init__(self) -> None:
-        _check_crop(self.crop_pct)
-
-    def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
-        side = math.floor(size / self.crop_pct)
-        return side, side
-
-
-@dataclass(frozen=True)
-class Border:
-    """The longer side to size / `crop_pct`, of which the centre is kept, on the colour `fill`: timm's evaluation of
-    backbones whose `crop_mode` is border, where `fill` is the mean of their pre-training.
-    """
-
-    crop_pct: float = 1.0
-    interpolation: Interpolation = "bicubic"
-    fill: tuple[int, int, int] = (124, 116, 104)
-
-    def __post_init__(self) -> None:
-        _check_crop(self.crop_pct)
-
-    def resized(self, width: int, height: int, size: int) -> tuple[int, int]:
-        ratio = max(width, height) / math.floor(size / self.crop_pct)
-        return max(1, round(width / ratio)), max(1, round(height / ratio))
-
-
-def _check_crop(crop_pct: float) -> None:
-    if not 0 < crop_pct <= 1:
-        raise ValueError(f"crop_pct must be over 0 and at most 1 but got {crop_pct:g}")
-
-
-Resize = Squash | Crop | Stretch | Border
-DEFAULT = Crop()
-NAMES = {Squash: "squash", Crop: "crop", Stretch: "stretch", Border: "border"}
-
-
-def described(how: Resize) -> dict[str, Any]:
-    """For manifests: the same for the same geometry, whatever it is called here later."""
-    return {"geometry": NAMES[type(how)], **asdict(how)}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt8
 
-from pipeline.data.packing.decoding import DEFAULT, Resize, described
 from pipeline.data.packing.parts import (
     Outcome,
     Part,
@@ -35,6 +34,7 @@ from pipeline.data.packing.processes import in_order, workers
 from pipeline.data.packing.validating import LeftOut, counts, what_is_left_out
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, schema_of
+from pipeline.resizing import DEFAULT, Resize, described
 from pipeline.storage.folder import Folder
 
 IMAGES_A_TASK = 8

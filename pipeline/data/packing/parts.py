@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, UInt8
 
-from pipeline.data.packing.decoding import Resize, content, decode, described
+from pipeline.data.packing.decoding import content, decode
 from pipeline.data.packing.reading import Unreadable
 from pipeline.data.packing.validating import ids
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, fixed_width
+from pipeline.resizing import Resize, described
 
 FORMAT = 1  # of parts: those of another are not taken up
 

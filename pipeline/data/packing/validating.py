@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from pipeline.data.packing.decoding import DEFAULT, Resize, content, decode
+from pipeline.data.packing.decoding import content, decode
 from pipeline.data.packing.processes import in_order, workers
 from pipeline.data.packing.reading import TRUNCATED, Unreadable
 from pipeline.data.sources.listing import Listed, Listing, escaped
+from pipeline.resizing import DEFAULT, Resize
 
 IMAGES_A_TASK = 16
 LEAKS_NAMED = 3

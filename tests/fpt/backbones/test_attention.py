@@ -161,7 +161,7 @@ def test_image_by_image_maps_and_what_they_gather_are_the_same(heads, monkeypatc
     together, alone = torch.empty(2, 2, 1, 4, 4)
     with keep_maps(together, heads):
         F.scaled_dot_product_attention(query, key, value, scale=0.3)
-    monkeypatch.setattr("fpt.backbones.attention.LARGE", 0)
+    monkeypatch.setattr("fpt.backbones.attention.LARGE_MAPS", 0)
     with keep_maps(alone, heads):
         gathered = F.scaled_dot_product_attention(query, key, value, scale=0.3)
     assert torch.equal(value, seen)

@@ -51,7 +51,7 @@ def test_little_memory_makes_it_slower_and_no_different(backbone, stack_for, sta
     bytes_of_one = 4 * sum(weight.numel() for weight in backbone.parameters_of_blocks(2).values())
     for budget, sizes in ((0, [1] * 8), (3 * 6 * bytes_of_one, [3, 3, 2])):
         stacks.clear()
-        monkeypatch.setattr(sys.modules["fpt.solvers.full"], "CPU_BUDGET", budget)
+        monkeypatch.setattr(sys.modules["fpt.solvers.full"], "CPU_BUDGET_BYTES", budget)
         scarce = full(backbone, stack, TRAINING)
         assert stacks == sizes
         precision = 4e-6 * float(plenty.scores.abs().max())

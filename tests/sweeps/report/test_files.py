@@ -8,6 +8,7 @@ from sweeps.report import files
 from sweeps.report.first_episode import first_episode
 from sweeps.report.text import verdict
 from sweeps.schema.loading import load
+from sweeps.verdict.saved import finding_of
 from tests.sweeps.findings import SWEEP, WON
 from tests.sweeps.report.charts.trials import findings
 
@@ -35,17 +36,20 @@ def ledger(tmp_path):
 def test_a_report_is_a_page_its_pictures_and_what_machines_read(folder, ledger):
     found = findings()["usual"]
     written = files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), ledger, folder)
-    named = ["report.md", "report.html", "best.yaml", *(f"{chart}.png" for chart in CHARTS)]
-    assert [file.name for file in written] == [*named, "ledger.parquet", "episode-0.png"]
+    named = ["report.md", "report.html", "best.yaml", "trials.csv", *(f"{chart}.png" for chart in CHARTS)]
+    assert [file.name for file in written] == [*named, "sweep.yaml", "ledger.parquet", "finding.json", "episode-0.png"]
     assert sorted(written) == sorted(folder.iterdir())
     assert list(folder.parent.iterdir()) == [folder]
     assert (folder / "report.html").read_text().count("<img ") == len(CHARTS) + 1
     assert (folder / "report.md").read_text().startswith(verdict(found))
     assert plain_run(load(folder / "best.yaml", [])) == found.best.run
+    assert load(folder / "sweep.yaml", []) == SWEEP
+    assert finding_of((folder / "finding.json").read_text()) == found
+    assert len((folder / "trials.csv").read_text().splitlines()) == 1 + 16
     assert pyarrow.parquet.read_table(folder / "ledger.parquet")["episode"].to_pylist() == [0, 1]
 
 
-@pytest.mark.parametrize("drawing", ["as_markdown", "draw_all", "write_page"])
+@pytest.mark.parametrize("drawing", ["as_markdown", "as_csv", "draw_all", "write_page", "configuration"])
 def test_an_interrupt_leaves_the_files_of_before(folder, ledger, monkeypatch, drawing):
     (folder / "report.md").write_text("of before")
 
@@ -58,3 +62,17 @@ def test_an_interrupt_leaves_the_files_of_before(folder, ledger, monkeypatch, dr
         files.write_report(findings()["usual"], SWEEP, first_episode(SWEEP, WON, folder), ledger, folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_what_is_drawn_again_is_the_same_and_the_rest_is_left_alone(folder, ledger):
+    found, episode = findings()["usual"], first_episode(SWEEP, WON, folder)
+    written = files.write_report(found, SWEEP, episode, ledger, folder)
+    before = {file: file.read_bytes() for file in written}
+    for name in ("report.html", "racing.png"):
+        (folder / name).unlink()
+    again = files.draw_again(found, SWEEP, episode, folder)
+    assert again == written[: len(again)]
+    assert {file: file.read_bytes() for file in written} == before
+    (folder / "episode-0.png").unlink()
+    files.draw_again(found, SWEEP, None, folder)
+    assert (folder / "report.html").read_text().count("<img ") == len(CHARTS)

@@ -80,7 +80,7 @@ def test_the_experiment_shows_its_trials_with_what_they_are_read_by(page, places
     page.get_by_text("trials, best first").first.wait_for()  # the name of the view
     names = page.locator(".ag-row").filter(has_text="lora ·")
     names.first.wait_for()
-    assert names.count() >= swept[1]["trials"]
+    assert names.count() >= len(swept[1]["trials"])
     heads = page.locator("[role=columnheader]")
     heads.filter(has_text="score").first.wait_for()
     along = heads.evaluate_all("heads => heads.map(head => [head.getBoundingClientRect().x, head.innerText])")

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from sweeps.report.text import COLUMNS, as_json, as_markdown, as_table, verdict
+from sweeps.report.trials import rows_of
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.finding import Audit
 from sweeps.verdict.landscape import Scored
@@ -83,7 +84,7 @@ def test_the_object_for_machines():
                 },
             },
         },
-        "trials": 16,
+        "trials": rows_of(finding().record),
         "whole": 1,
         "may_be_best": 1,
         "importances": None,

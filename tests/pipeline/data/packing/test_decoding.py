@@ -9,10 +9,10 @@ from timm.data import create_transform
 from torchvision.transforms import CenterCrop
 from torchvision.transforms import Resize as ResizeOfTorch
 
-from pipeline.data.listed import resize_of_pretraining
-from pipeline.data.packing.decoding import Border, Crop, Squash, decode
+from pipeline.data.packing.decoding import decode
 from pipeline.data.packing.reading import Unreadable
 from pipeline.data.sources.listing import Box, Listed
+from pipeline.resizing import Border, Crop, Squash, resize_of_pretraining
 
 WHOLE = Crop(1.0)
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.packing.decoding import Crop, Squash, decode
+from pipeline.data.packing.decoding import decode
 from pipeline.data.packing.packing import LeftOut, pack_listing
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack
+from pipeline.resizing import Crop, Squash
 from tests.pipeline.processes import alive, command_of, descendants
 
 SIZE = 8

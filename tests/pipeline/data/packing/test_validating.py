@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.packing.decoding import Squash
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.packing.validating import Problem, Summary, same_content, validate
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ImageStore
+from pipeline.resizing import Squash
 
 
 def drawn(folder: Path, classes: dict[tuple[str, str], int]) -> Listing:
