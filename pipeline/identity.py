@@ -76,14 +76,17 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
 
 def packing_identity(dataset: Dataset) -> dict[str, Any]:
     """Returns the fields of a data set that decide which images are packed, and nothing else: not, for instance, what
-    becomes of small classes, which is decided when episodes are drawn.
+    becomes of small classes, which is decided when episodes are drawn, nor how classes would be divided that are all
+    novel.
     """
-    of_glyphs = {"images_per_class", "distractors"}
+    described: dict[str, Any] = dataset.model_dump()
     if dataset.source == "glyphs":
-        drawn: dict[str, Any] = dataset.model_dump(include={"source", *of_glyphs})
-        return drawn
-    listed: dict[str, Any] = dataset.model_dump(exclude={*of_glyphs, "small_classes"})
-    return listed
+        read = {"source", "images_per_class", "distractors"}
+    elif dataset.source == "packed":
+        read = {"source", "path"}  # it was packed as fpt data pack was told
+    else:
+        read = {"source", "path", "resize", "all_novel", *(() if dataset.all_novel else ("shares", "split_seed"))}
+    return {name: value for name, value in described.items() if name in read}
 
 
 def configuration_hash(described: dict[str, Any]) -> str:

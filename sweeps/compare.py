@@ -63,7 +63,7 @@ def compare(
     scores = index.scores([*hashes[0], *hashes[1]])
     chosen = one_of_each([a, b], hashes, index, scores)
     described = [index.of(config_hash) for config_hash in chosen]
-    check_told_apart(a.sweep, b.sweep, described)
+    check_told_apart(a.sweep, b.sweep, described, index)
     differing = differing_fields(described[0], described[1])
     _check_same_episodes(differing)
     return _compared(chosen, described, [scores[config_hash] for config_hash in chosen], differing)

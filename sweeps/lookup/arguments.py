@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.config import plain_run
 from pipeline.identity import Inputs, configuration_hash, identity
-from sweeps.lookup.ledger_index import Described, LedgerIndex, Scores, found_of
+from sweeps.lookup.ledger_index import Described, LedgerIndex, Scores, as_packed, found_of
 from sweeps.lookup.trial_run import hash_of_trial
 from sweeps.schema.loading import load
 from sweeps.schema.sweep import Sweep
@@ -123,19 +123,22 @@ def one_of_each(
     )
 
 
-def check_told_apart(a: Sweep | None, b: Sweep | None, described: Sequence[Described]) -> None:
+def check_told_apart(a: Sweep | None, b: Sweep | None, described: Sequence[Described], index: LedgerIndex) -> None:
     """Raises ValueError for two files that differ in images or weights and yet stand for the same ones: a hash covers
     both by fingerprints, which a file does not tell.
     """
     if a is None or b is None:
         return
-    told = [found_of(description) for description in described]
-    for field, differ, (of_a, of_b) in (
-        ("dataset", a.dataset != b.dataset, (told[0][0], told[1][0])),
-        ("backbone.weights", a.backbone.weights != b.backbone.weights, (told[0][1], told[1][1])),
+    of_a, of_b = (found_of(description) for description in described)
+    both_known = all(index.is_of(sweep.dataset, found.dataset_fingerprint) for sweep, found in ((a, of_a), (b, of_b)))
+    other_images = as_packed(a.dataset) != as_packed(b.dataset) and not both_known
+    other_weights = a.backbone.weights != b.backbone.weights
+    for field, differ, told_of_a, told_of_b in (
+        ("dataset", other_images, of_a.dataset_fingerprint, of_b.dataset_fingerprint),
+        ("backbone.weights", other_weights, of_a.backbone_fingerprint, of_b.backbone_fingerprint),
     ):
-        if differ and of_a == of_b:
+        if differ and told_of_a == told_of_b:
             raise ValueError(
                 f"A and B differ in {field} but the ledger knows it by its fingerprint alone, and what fits both is "
-                f"{of_a}; configuration hashes name what is meant"
+                f"{told_of_a}; configuration hashes name what is meant"
             )

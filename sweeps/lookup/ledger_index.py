@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from os.path import abspath, expanduser
 from typing import Any
 
 from pipeline.config import Dataset, Run
+from pipeline.data.listed import handed_over
 from pipeline.identity import METHOD_VERSION, Inputs, hash_of, packing_identity
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
@@ -56,18 +58,27 @@ class LedgerIndex:
             content = self.home.read(f"images/{name}") if name.endswith(".json") else None
             if content is not None:
                 manifest = json.loads(content)
-                described = packing_identity(Dataset.model_construct(**manifest["dataset"]))
-                known.setdefault(manifest["fingerprint"], []).append(described)
+                packed = as_packed(Dataset.model_construct(**manifest["dataset"]))
+                known.setdefault(manifest["fingerprint"], []).append(packed)
         return known
+
+    def is_of(self, dataset: Dataset, fingerprint: str) -> bool | None:
+        """Returns whether a data set's images have a fingerprint, None where that is not known: what was packed
+        elsewhere is known by its fingerprint alone.
+        """
+        if dataset.source == "packed":
+            told = _fingerprint_of_packed(dataset)
+            return None if told is None else told == fingerprint
+        known = self.data_sets.get(fingerprint)
+        return None if known is None else as_packed(dataset) in known
 
     def hashes_of(self, run: Run) -> list[str]:
         """Returns what a run may be in this ledger: a hash for each data set, weights and precision that fit it."""
-        wanted, own = run.backbone.precision, packing_identity(run.dataset)
+        wanted = run.backbone.precision
         fitting = [
             found
             for found in self.found
-            if wanted in ("auto", found.precision)
-            and own in self.data_sets.get(found.dataset_fingerprint, [own])  # unless known to be another
+            if wanted in ("auto", found.precision) and self.is_of(run.dataset, found.dataset_fingerprint) is not False
         ]
         hashes = {hash_of(run, found) for found in fitting}
         return sorted(hashes.intersection(self.hashes))
@@ -87,6 +98,21 @@ class LedgerIndex:
             f"{side} must be in the ledger of {self.home.uri!r} but {setting_of(described)}, "
             f"{episodes_in_words(described['episodes'])}, is not; fpt run computes a configuration"
         )
+
+
+def as_packed(dataset: Dataset) -> dict[str, Any]:
+    """Returns the fields of a data set that decide which images are packed, its path in full."""
+    described = packing_identity(dataset)
+    path = described.get("path")
+    return described if path is None or "://" in path else {**described, "path": abspath(expanduser(path))}
+
+
+def _fingerprint_of_packed(dataset: Dataset) -> str | None:
+    """Returns the fingerprint that a packed file's manifest tells, None where the file is not here any more."""
+    try:
+        return str(handed_over(dataset).manifest["fingerprint"])
+    except ValueError:
+        return None
 
 
 def found_of(described: Described) -> Inputs:

@@ -2,7 +2,7 @@ import pytest
 
 from fpt.registry import SOLVERS
 from pipeline import identity
-from pipeline.config import Compute, Run
+from pipeline.config import Compute, Dataset, Run
 from pipeline.identity import Found, Inputs
 
 # Another valid value for every field that can change a result, by section.
@@ -138,3 +138,38 @@ def test_what_a_later_worker_found_otherwise_is_named():
         "precision": ("float32", "bfloat16"),
     }
     assert first.inputs == ("images", "weights", "float32")
+
+
+def packed_with(source, **fields):
+    path = None if source == "glyphs" else "photos"
+    return identity.packing_identity(Dataset(**{"source": source, "path": path, **fields}))
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("glyphs", {"images_per_class", "distractors"}),
+        ("folder", {"path", "resize", "shares", "split_seed", "all_novel"}),
+        ("packed", {"path"}),
+    ],
+)
+def test_what_is_packed_hangs_on_what_packing_reads_alone(source, read):
+    others = {
+        "images_per_class": 7,
+        "distractors": 0,
+        "resize": "squash",
+        "shares": {"novel": 1.0},
+        "split_seed": 5,
+        "all_novel": True,
+        "small_classes": "leave_out",
+        **({} if source == "glyphs" else {"path": "others"}),
+    }
+    changing = {
+        field for field, other in others.items() if packed_with(source, **{field: other}) != packed_with(source)
+    }
+    assert changing == read
+
+
+def test_classes_that_are_all_novel_are_not_divided():
+    novel = packed_with("folder", all_novel=True)
+    assert packed_with("folder", all_novel=True, shares={"novel": 1.0}, split_seed=5) == novel

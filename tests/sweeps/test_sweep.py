@@ -21,6 +21,7 @@ from sweeps.schema.loading import load
 from sweeps.sweep import run_sweep
 from sweeps.terminal.times import PARTS
 from tests.pipeline.processes import descendants, kill_one
+from tests.sweeps.ledgers import answered
 from tests.sweeps.tiny import CONFIG, TINY
 from tests.sweeps.whole import FPT, ended, files, queried, rows, runs, started
 
@@ -274,3 +275,12 @@ def test_mlflow_tells_a_sweep_as_its_users_expect(undisturbed):
     assert best_so_far[4] == pytest.approx(max(whole.values()))
     assert set(best_so_far) <= {1, 2, 3, 4}
     assert 0 <= history(parent, "system/cpu_utilization_percentage").popitem()[1] <= 100
+
+
+def test_the_winner_is_found_again_by_the_file_that_the_sweep_wrote(compare, undisturbed):
+    home, said = undisturbed
+    (best,) = home.glob("sweeps/*/best.yaml")
+    won, baseline = (said["final"]["compared"][name] for name in ("best", "no prompts"))
+    found = json.loads(answered(compare(str(best), baseline["config_hash"], f"--home={home}", "--json")))
+    assert (found["a"]["config_hash"], found["a"]["accuracy"]) == (won["config_hash"], won["accuracy"])
+    assert (found["common"], found["difference"]) == (6, pytest.approx(won["difference"]))
