@@ -23,6 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import Inputs
+from sweeps.schema.identity import NOT_OF_A_SWEEP
 from sweeps.schema.loading import load
 from sweeps.schema.naming import setting_name
 from sweeps.tracking.fields import parameters_of_sweep, parameters_of_trial, tags_of
@@ -43,7 +44,7 @@ def record(folder: Path, children: int) -> float:
     tracker.start(
         "sweep x",
         "glyphs made-up",
-        parameters_of_sweep(sweep, INPUTS._asdict(), frozenset({"table"})),
+        parameters_of_sweep(sweep, INPUTS._asdict(), NOT_OF_A_SWEEP),
         {"fpt.kind": "sweep"},
     )
     tracker.arrange(arrangement(NAMES))

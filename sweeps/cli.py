@@ -12,6 +12,7 @@ from sweeps.data import data
 from sweeps.redraw import report
 from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
+from sweeps.status import status
 from sweeps.terminal import messages as terminal
 from sweeps.terminal.messages import (
     Commands,
@@ -108,13 +109,10 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from rich.console import Console
 
         from sweeps.report.text import as_json as described
-        from sweeps.report.text import as_table, left_out, verdict
+        from sweeps.report.text import print_finding
 
         console = Console(stderr=as_json, width=table_width(as_json))
-        console.print(as_table(finding))
-        console.print(verdict(finding), highlight=False, markup=False)
-        if finding.lost:
-            console.print(left_out(finding.lost), highlight=False, markup=False)
+        print_finding(finding, console)
         say(f"fpt: {times}")
         console.print(f"Read it: {where['report']}", highlight=False, markup=False, soft_wrap=True)
         console.print(f"Browse it: {browsing(config, overrides)}", highlight=False, markup=False, soft_wrap=True)
@@ -272,29 +270,7 @@ def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str,
     return options.pop("config"), options.pop("overrides"), options
 
 
-@app.command(rich_help_panel=LOOK)
-def status(
-    wanted: Annotated[
-        str | None, typer.Argument(metavar="ID", help="A sweep's, or its beginning; all without.")
-    ] = None,
-    home: Annotated[str | None, typer.Option(help="The home; FPT_HOME or runs/ by default.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """What runs in a home, how far it is, which workers died of what.
-
-    It reads the home's files alone: it answers for a sweep that is running, finished or dead.
-
-    Example: fpt status
-    """
-    with one_sentence_for_mistakes():
-        from pipeline.storage.folder import Home
-        from sweeps.status import as_json as described
-        from sweeps.status import as_text, standings
-
-        told = standings(Home(home or Sweep().home), wanted)
-        _print(as_text(told), described(told), as_json)
-
-
+app.command(rich_help_panel=LOOK)(status)
 app.command(rich_help_panel=LOOK)(report)
 
 

@@ -35,13 +35,12 @@ def report(
 
         from pipeline.storage.folder import Home
         from sweeps.report.text import as_json as described
-        from sweeps.report.text import as_table, verdict
+        from sweeps.report.text import print_finding
         from sweeps.schema.sweep import Sweep
 
         finding, page = redraw(Home(home or Sweep().home), wanted)
         console = Console(stderr=as_json, width=table_width(as_json))
-        console.print(as_table(finding))
-        console.print(verdict(finding), highlight=False, markup=False)
+        print_finding(finding, console)
         console.print(f"Read it: {page}", highlight=False, markup=False, soft_wrap=True)
         if as_json:
             print(json.dumps(described(finding, {"report": str(page)})))

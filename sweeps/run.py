@@ -12,6 +12,7 @@ from sweeps.schema.sweep import Sweep
 from sweeps.statistics.estimates import Estimate
 from sweeps.statistics.rows import summary
 from sweeps.terminal.progress import Progress, shown
+from sweeps.terminal.story import story_written
 
 
 def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
@@ -20,10 +21,12 @@ def evaluate(sweep: Sweep, address: str | None) -> dict[str, Any]:
     """
     run = plain_run(sweep)
     check_run(run)
-    with open_session(run, Home(sweep.home), address) as session:
-        with shown(Progress(run.episodes.count), session):
-            (rows,) = session.solve([run], range(run.episodes.count))
+    home, progress = Home(sweep.home), Progress(run.episodes.count)
+    with open_session(run, home, address) as session:
         (config_hash,) = session.hashes([run])
+        place = f"evaluations/{config_hash}"
+        with story_written(session, home, place, run.name, progress.planned) as session, shown(progress, session):
+            (rows,) = session.solve([run], range(run.episodes.count))
         lost = session.status().lost
     if not rows:
         raise RuntimeError(f"no episode is left: {left_out(lost)}")

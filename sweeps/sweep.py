@@ -1,22 +1,20 @@
 """A sweep from end to end: checks, search, final evaluation, report."""
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fpt.phases import phase
 from pipeline.checks import check_run
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import StoppingRule
-from pipeline.identity import configuration_hash
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
 from sweeps.report.text import as_markdown
+from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
 from sweeps.schema.space import check_space, corners
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.tuning import generation_sizes, search_settings
@@ -29,17 +27,16 @@ from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, t
 from sweeps.tracking.masking import without_secrets
 from sweeps.tracking.node_metrics import watched
 from sweeps.tracking.provenance import code_tags, environment_tags
+from sweeps.tracking.reading import check_tracking
+from sweeps.tracking.recording import recorded
 from sweeps.tracking.store import tracking_uri
-from sweeps.tracking.tracker import Tracker, check_tracking
+from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement
 from sweeps.verdict.finding import Finding
 from sweeps.verdict.judge import judge, problems_to_judge
 
 if TYPE_CHECKING:
     from sweeps.report.charts.album import Picture
-
-ENDING_SECONDS, AWAY_MINUTES = 10.0, 10  # that the end of a sweep waits for MLflow, and for one that is away
-NOT_OF_A_SWEEP = frozenset({"table"})  # sections that say nothing about a sweep
 
 
 def check_sweep(sweep: Sweep) -> Search:
@@ -81,12 +78,6 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
     return total + problems_to_judge(sweep, search)
 
 
-def sweep_identity(sweep: Sweep, inputs: Mapping[str, str], beside: Set[str] = NOT_OF_A_SWEEP) -> str:
-    """Tells one sweep or table from another: all that can change its course, and nothing else, so no `beside`."""
-    described = sweep.model_dump(by_alias=True, exclude={"compute", "home", "tracking_uri", *beside}, mode="json")
-    return configuration_hash({**described, **inputs})
-
-
 def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], Status]:
     """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow and the report
     have it, and what the dispatcher says of the work.
@@ -106,7 +97,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             tracker.start(
                 f"sweep {identity}",
                 f"{sweep.name} {identity}",
-                parameters(sweep, inputs),
+                parameters_of_sweep(sweep, inputs, NOT_OF_A_SWEEP),
                 {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)},
                 data,
             )
@@ -147,39 +138,6 @@ def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: P
     return draw_first_episode(sweep, winner, store, folder)
 
 
-@contextmanager
-def recorded(tracker: Tracker) -> Iterator[None]:
-    """Has all of the block recorded when it ends, also where it fails: what ended it is then what is told."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        tracker.end("KILLED")
-        with suppress(Exception):
-            tracker.flush(ENDING_SECONDS)
-        raise
-    except BaseException:
-        tracker.end("FAILED")
-        with suppress(Exception):
-            wait_for(tracker)
-        raise
-    wait_for(tracker)
-
-
-def wait_for(tracker: Tracker) -> None:
-    """A server that is away may be back within minutes; what it has not been told, the same command tells it again."""
-    if tracker.flush(ENDING_SECONDS) == 0:
-        return
-    print(f"fpt: MLflow does not answer; waiting {AWAY_MINUTES} minutes for it", file=sys.stderr, flush=True)
-    if left := tracker.flush(60 * AWAY_MINUTES):
-        uri = without_secrets(tracker.tracking_uri)
-        print(
-            f"fpt: {left} entries are not in MLflow ({uri}), which has been away; the results are in the ledger, and "
-            "the same command records them once it is back",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
 def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
     best, baseline = finding.best, finding.baseline
     metrics = {
@@ -214,8 +172,3 @@ def description(report: str, files: Sequence[Path]) -> str:
     others = ", ".join(file.name for file in files if file.name != "best.yaml")
     named = f"The winner is the artifact `best.yaml`, which runs again with `fpt run best.yaml`; others: {others}."
     return f"{first}\n\n{named}\n\n{rest}"
-
-
-def parameters(sweep: Sweep, inputs: Mapping[str, str], beside: Set[str] = NOT_OF_A_SWEEP) -> dict[str, Any]:
-    """What identifies a sweep, or a table, as MLflow's parameters (described.py)."""
-    return parameters_of_sweep(sweep, inputs, beside)

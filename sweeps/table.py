@@ -11,21 +11,22 @@ from pipeline.identity import Found, Inputs
 from pipeline.opening import open_session
 from pipeline.session import Session
 from pipeline.storage.folder import Home
+from sweeps.schema.identity import NOT_OF_A_TABLE, sweep_identity
 from sweeps.schema.sweep import Sweep
 from sweeps.schema.table import MEAN, Table
-from sweeps.sweep import parameters, recorded, sweep_identity
 from sweeps.tables.cells import Cell, cells_of, judged, metrics_of
 from sweeps.tables.files import write_files
 from sweeps.tables.layout import as_markdown
 from sweeps.tables.plan import Pair, Place, pairs_of, places_of
 from sweeps.terminal.progress import Progress, shown
-from sweeps.tracking.fields import compute_tags, data_of, tags_of
+from sweeps.terminal.story import story_written
+from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.tracking.node_metrics import watched
 from sweeps.tracking.provenance import code_tags, environment_tags
+from sweeps.tracking.reading import check_tracking
+from sweeps.tracking.recording import recorded
 from sweeps.tracking.store import tracking_uri
-from sweeps.tracking.tracker import Tracker, check_tracking
-
-BESIDE = frozenset({"search", "final"})  # sections that say nothing about a table
+from sweeps.tracking.tracker import Tracker
 
 
 def check_table(sweep: Sweep) -> Table:
@@ -59,7 +60,7 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     input; what was computed by then is in the ledger.
     """
     table = check_table(sweep)
-    places, home = places_of(sweep, table), Home(sweep.home)
+    places, home, folder = places_of(sweep, table), Home(sweep.home), f"tables/{sweep.name}"
     fingerprints = [_fingerprint(place, home) for place in places]
     backbones = _found_of_others(places, home, address)
     cells: list[Cell] = []
@@ -72,10 +73,12 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
                     tracker = _started(sweep, table, found, environment_tags(session.found))
                     recording.enter_context(recorded(tracker))
                 tracker.reads(data_of(place.run, {"final": place.run.episodes.split}, session.store, home, fingerprint))
-                with watched(tracker, session):
-                    cells += _solved(session, place, pairs_of(place, table))
+                pairs = pairs_of(place, table)
+                story = story_written(session, home, folder, sweep.name, sum(pair.problems for pair in pairs))
+                with watched(tracker, session), story as session:
+                    cells += _solved(session, place, pairs)
         cells = judged(cells)
-        files = write_files(cells, plain_run(sweep), home.local / "tables" / sweep.name)
+        files = write_files(cells, plain_run(sweep), home.local / folder)
         home.keep(files)
         most = max(cell.episodes for cell in cells if cell.dataset != MEAN)
         tracker.summarise({"episodes": most, **metrics_of(cells)}, most, as_markdown(cells, plain_run(sweep)), files)
@@ -117,19 +120,19 @@ def _inputs(places: Sequence[Place], fingerprints: Sequence[str], backbones: Map
 
 
 def _started(sweep: Sweep, table: Table, found: dict[str, str], environment: Mapping[str, str]) -> Tracker:
-    identity = sweep_identity(sweep, found, BESIDE)
+    identity = sweep_identity(sweep, found, NOT_OF_A_TABLE)
     tracker = Tracker(tracking_uri(sweep), sweep.name)
     backbones, datasets = zip(*table.places(plain_run(sweep)), strict=True)
     several = {"solver": table.solvers, "shot": table.shots, "backbone": backbones, "data": datasets}
     named = {tag: ", ".join(dict.fromkeys(map(str, values))) for tag, values in several.items()}
     tags = {**tags_of(sweep, "table"), **named, **code_tags("table"), **environment, **compute_tags(sweep)}
-    described = parameters(sweep, found, BESIDE)
+    described = parameters_of_sweep(sweep, found, NOT_OF_A_TABLE)
     tracker.start(f"table {identity}", f"{sweep.name} table {identity}", described, tags)
     return tracker
 
 
 def _solved(session: Session, place: Place, pairs: Sequence[Pair]) -> list[Cell]:
-    progress = Progress(sum(len(pair.runs) * pair.episodes for pair in pairs))
+    progress = Progress(sum(pair.problems for pair in pairs))
     progress.note = place.name
     with shown(progress, session):
         rows = session.solve_all([(pair.runs, range(pair.episodes)) for pair in pairs])

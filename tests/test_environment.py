@@ -188,7 +188,9 @@ def test_a_folder_that_is_no_environment_is_left_alone(machine):
 def test_make_hands_on_the_python_that_is_asked_for():
     command = ["make", "--dry-run", "test", "VENV=other", "PYTHON=python3.12"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert said.splitlines() == ["sh environment.sh other python3.12", 'other/bin/pytest -m "not slow"']
+    environment, tests = said.splitlines()
+    assert environment == "sh environment.sh other python3.12"
+    assert tests.startswith("other/bin/pytest ")
 
 
 def test_all_files_agree_on_which_pythons_fit():

@@ -22,7 +22,7 @@ def hash_of_trial(side: str, run_id: str, index: LedgerIndex, split: str | None,
     MLflow has all that a hash covers, but for the version of the method, which the ledger must then tell.
     Raises ValueError for a run that is no trial's, one of another version, or one that the ledger lacks.
     """
-    from sweeps.tracking.tracker import recorded_trial  # brings MLflow, which takes seconds
+    from sweeps.tracking.reading import recorded_trial  # brings MLflow, which takes seconds
 
     home = str(index.home.here or index.home.uri)
     of_trial, of_sweep = recorded_trial(tracking_uri(Sweep(home=home, tracking_uri=named)), run_id)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -77,6 +78,13 @@ def as_table(finding: Finding) -> Table:
     for compared in finding.compared.values():
         table.add_row(*map(Text, cells(compared)[:-1]))  # brackets of a name are no markup
     return table
+
+
+def print_finding(finding: Finding, console: Console) -> None:
+    """Prints the table, the verdict and what was left out."""
+    console.print(as_table(finding))
+    for line in (verdict(finding), *([left_out(finding.lost)] if finding.lost else [])):
+        console.print(line, highlight=False, markup=False)
 
 
 def as_markdown(finding: Finding, sweep: Sweep) -> str:

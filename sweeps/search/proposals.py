@@ -4,7 +4,8 @@ Proposal k depends on (seed, k, finished generations) alone: a sampler is made a
 are told in the order of the trials, so that a sweep can be repeated exactly.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -164,10 +165,17 @@ class Proposals(Searcher):  # type: ignore[misc]
         return {trial.name: control_variate(accuracies[leader.name], accuracies[trial.name]) for trial in stopped}
 
 
-def open_study(storage: str, name: str) -> optuna.Study:
-    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger."""
+@contextmanager
+def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
+    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger. Its database
+    is open within the block.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    existing = optuna.study.get_all_study_names(storage)
-    if name in existing:
-        optuna.delete_study(study_name=name, storage=storage)
-    return optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    database = optuna.storages.RDBStorage(storage)
+    try:
+        if name in optuna.study.get_all_study_names(database):
+            optuna.delete_study(study_name=name, storage=database)
+        yield optuna.create_study(study_name=name, storage=database, direction="maximize")
+    finally:
+        database.remove_session()
+        database.engine.dispose()

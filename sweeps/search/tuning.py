@@ -55,35 +55,36 @@ def search_settings(
         return dict(zip(trials, session.accuracies(asked), strict=True))
 
     home.local.mkdir(parents=True, exist_ok=True)
-    study = open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}")
-    proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
-    trainable = tune.with_parameters(run_trial, session=session, searched=searched, rungs=rungs, rule=search.stop)
-    read = [one for one in data if one.context == "search"]
-    recorder = Recorder(searched, search, session.inputs, tracker, progress, accuracies, code, read)
-    failure = _Failure()
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
-        tune_config=tune.TuneConfig(
-            search_alg=proposals,
-            num_samples=search.trials,
-            max_concurrent_trials=search.generation,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name=identity,
-            storage_path=str(home.local / "tune"),
-            callbacks=[recorder],
-            stop=failure,
-            failure_config=tune.FailureConfig(max_failures=-1),  # a process that died; what a trial meets it reports
-            verbose=0,
-        ),
-    )
-    results = tuner.fit()
-    if failure.error:
-        raise RuntimeError(f"a trial failed: {failure.error}")
-    if results.errors:
-        raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
-    return proposals.finish()
+    with open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}") as study:
+        proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
+        trainable = tune.with_parameters(run_trial, session=session, searched=searched, rungs=rungs, rule=search.stop)
+        read = [one for one in data if one.context == "search"]
+        recorder = Recorder(searched, search, session.inputs, tracker, progress, accuracies, code, read)
+        failure = _Failure()
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
+            tune_config=tune.TuneConfig(
+                search_alg=proposals,
+                num_samples=search.trials,
+                max_concurrent_trials=search.generation,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=identity,
+                storage_path=str(home.local / "tune"),
+                callbacks=[recorder],
+                stop=failure,
+                # A failure is a process that died; what a trial meets it reports.
+                failure_config=tune.FailureConfig(max_failures=-1),
+                verbose=0,
+            ),
+        )
+        results = tuner.fit()
+        if failure.error:
+            raise RuntimeError(f"a trial failed: {failure.error}")
+        if results.errors:
+            raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
+        return proposals.finish()
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]

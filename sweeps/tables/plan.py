@@ -33,6 +33,10 @@ class Pair:
     def shot(self) -> int:
         return self.runs[0].episodes.shot
 
+    @property
+    def problems(self) -> int:
+        return len(self.runs) * self.episodes
+
 
 def places_of(sweep: Sweep, table: Table) -> list[Place]:
     """Returns the places of a table, backbone by backbone, and of each its data sets."""

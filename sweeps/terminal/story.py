@@ -6,11 +6,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from pipeline.events import FILE
+from pipeline.events import BEGAN, ENDED, FILE
 from pipeline.session import DispatcherGoneError, Session
 from pipeline.storage.folder import Home
 
-BEGAN, ENDED = "began", "ended"
 FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
 

@@ -48,12 +48,11 @@ def flat(described: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def parameters_of_sweep(sweep: Run, inputs: Mapping[str, str], beside: Set[str]) -> dict[str, Any]:
-    """Returns the configuration, flat and without `beside`, and what the workers found (`inputs`): all that identifies
-    the run, so that none of it can change under it.
+def parameters_of_sweep(sweep: Run, inputs: Mapping[str, str], left_out: Set[str]) -> dict[str, Any]:
+    """Returns the configuration, flat and without what is `left_out`, and what workers found (`inputs`): all that
+    identifies the run, so that none of it can change under it.
     """
-    left_out = {"home", "tracking_uri", "compute", *beside}
-    described = sweep.model_dump(by_alias=True, mode="json", exclude=left_out)
+    described = sweep.model_dump(by_alias=True, mode="json", exclude=set(left_out))
     return flat(described) | dict(inputs)
 
 

@@ -7,7 +7,8 @@ from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import METHOD_VERSION, configuration_hash, identity
-from sweeps.sweep import parameters
+from sweeps.schema.identity import NOT_OF_A_SWEEP
+from sweeps.tracking.fields import parameters_of_sweep
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, answered, kept, refused, with_sets
 
@@ -28,7 +29,7 @@ def store(tmp_path_factory):
     Making a store takes seconds, so one serves all.
     """
     home, runs = tmp_path_factory.mktemp("home"), {}
-    recorded = parameters(WITH, FOUND._asdict())
+    recorded = parameters_of_sweep(WITH, FOUND._asdict(), NOT_OF_A_SWEEP)
     versions = {
         "new": recorded,
         "older": {**recorded, "backbone.pretrained": "True"},

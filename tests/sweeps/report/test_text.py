@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sweeps.report.text import COLUMNS, as_json, as_markdown, as_table, verdict
+from sweeps.report.text import COLUMNS, as_json, as_markdown, as_table, print_finding, verdict
 from sweeps.report.trials import rows_of
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.finding import Audit
@@ -148,6 +148,15 @@ def test_the_table_fits_a_hundred_columns():
     for cell in ("best", "no prompts", "72.3 ± 1.5", "+2.1 ± 0.9", "40 % (chance 10)", "30 → 55 %"):
         assert cell in shown
     assert "…" not in shown
+
+
+def test_a_terminal_gets_the_table_the_verdict_and_what_was_left_out():
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_finding(replace(finding(), lost=("episode [9] of novel",)), console)
+    shown = " ".join(console.export_text().split())
+    assert "72.3 ± 1.5" in shown
+    assert f"{verdict(finding())} left out for all settings" in shown
+    assert shown.endswith("episode [9] of novel")
 
 
 def test_names_are_shown_as_they_were_given():

@@ -1,13 +1,34 @@
-"""A setting in a line, of a run and of what a ledger keeps of it."""
-
 import json
 
 import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import identity
+from sweeps.schema.loading import load
 from sweeps.schema.naming import setting_name, setting_of
 from tests.sweeps.ledgers import FOUND, WITH
+from tests.sweeps.tiny import CONFIG, TINY
+
+
+def tiny(*overrides):
+    return load(CONFIG, [*TINY, *overrides])
+
+
+NAMES = [
+    ({}, "lora · lambda 1 · alpha 1 · tau 1 · P 6 · lr 0.01"),
+    (
+        {"lambda": 0.12345, "alpha": 7, "patches": 12, "lr": 2e-3},
+        "lora · lambda 0.123 · alpha 7 · tau 1 · P 12 · lr 0.002",
+    ),
+    ({"alpha": 0}, "lora · no prompts · lr 0.01"),
+    ({"variant": "masks", "tau": 0.5}, "lora · true masks · alpha 1 · tau 0.5 · lr 0.01"),
+    ({"name": "protonet"}, "protonet · frozen features"),
+]
+
+
+@pytest.mark.parametrize(("values", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_a_setting_in_a_line(values, name):
+    assert setting_name(with_hyper_parameters(plain_run(tiny()), values)) == name
 
 
 @pytest.mark.parametrize(
@@ -23,16 +44,6 @@ from tests.sweeps.ledgers import FOUND, WITH
 def test_a_setting_reads_as_in_a_sweep(values):
     run = with_hyper_parameters(plain_run(WITH), values)
     assert setting_of(json.loads(json.dumps(identity(run, FOUND)))) == setting_name(run)
-
-
-def test_settings_by_hand():
-    def said(values, *searched):
-        return setting_name(with_hyper_parameters(plain_run(WITH), values), searched)
-
-    assert said({"alpha": 0.12345}) == "lora · lambda 1 · alpha 0.123 · tau 1 · P 6 · lr 0.01"
-    assert said({"alpha": 0}) == "lora · no prompts · lr 0.01"
-    assert said({"variant": "masks", "alpha": 7}) == "lora · true masks · alpha 7 · tau 1 · lr 0.01"
-    assert said({"name": "knn"}) == "knn · frozen features"
 
 
 def test_what_is_searched_beside_the_usual_comes_last():

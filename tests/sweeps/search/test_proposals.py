@@ -241,9 +241,13 @@ def test_a_record_has_trials_in_order_and_importances_of_those_that_have_a_score
 
 def test_a_study_is_begun_anew_under_its_name(tmp_path):
     storage = f"sqlite:///{tmp_path / 'optuna.db'}"
-    study, other = open_study(storage, "mine"), open_study(storage, "other")
-    study.add_trial(optuna.create_trial(value=0.5))
-    other.add_trial(optuna.create_trial(value=0.5))
-    assert open_study(storage, "mine").trials == []
-    assert len(optuna.load_study(study_name="other", storage=storage).trials) == 1
-    assert sorted(optuna.get_all_study_names(storage)) == ["mine", "other"]
+    with open_study(storage, "mine") as study, open_study(storage, "other") as other:
+        study.add_trial(optuna.create_trial(value=0.5))
+        other.add_trial(optuna.create_trial(value=0.5))
+    with open_study(storage, "mine") as study:
+        assert study.trials == []
+    database = optuna.storages.RDBStorage(storage)
+    assert len(optuna.load_study(study_name="other", storage=database).trials) == 1
+    assert sorted(optuna.get_all_study_names(database)) == ["mine", "other"]
+    database.remove_session()
+    database.engine.dispose()

@@ -3,7 +3,8 @@ import os
 import pytest
 
 from sweeps.tracking.connecting import is_transient, quiet
-from sweeps.tracking.tracker import Tracker, check_tracking
+from sweeps.tracking.reading import check_tracking
+from sweeps.tracking.tracker import Tracker
 from tests.sweeps.tracking.tracked import answered
 
 # MLflow's own models use what SQLAlchemy has deprecated.

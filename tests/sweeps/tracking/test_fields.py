@@ -7,8 +7,8 @@ from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.data.store import ImageStore
 from pipeline.identity import Inputs, configuration_hash, identity
 from pipeline.storage.folder import Home
+from sweeps.schema.identity import NOT_OF_A_SWEEP
 from sweeps.schema.loading import load
-from sweeps.sweep import parameters
 from sweeps.tracking.fields import (
     compute_tags,
     cut,
@@ -16,6 +16,7 @@ from sweeps.tracking.fields import (
     flat,
     hash_tag,
     hyper_parameters_of,
+    parameters_of_sweep,
     parameters_of_trial,
     tags_of,
 )
@@ -45,7 +46,7 @@ def test_sections_become_names():
 
 def test_a_sweeps_parameters_identify_it():
     sweep = load(CONFIG, [*TINY, "home=elsewhere", "tracking_uri=http://host:1", "compute.workers=1"])
-    told = parameters(sweep, INPUTS._asdict())
+    told = parameters_of_sweep(sweep, INPUTS._asdict(), NOT_OF_A_SWEEP)
     assert not [name for name in told if name.split(".")[0] in ("home", "tracking_uri", "compute", "table", "device")]
     assert (told["search.space.lambda.low"], told["search.space.lr.log"]) == (0.03, True)
     assert told["search.first.paper defaults.alpha"] == 7

@@ -1,7 +1,8 @@
 import pytest
 
 from sweeps.tracking.masking import without_secrets
-from sweeps.tracking.tracker import Tracker, check_tracking
+from sweeps.tracking.reading import check_tracking
+from sweeps.tracking.tracker import Tracker
 from tests.sweeps.tracking.tracked import answered, started
 
 # MLflow's own models use what SQLAlchemy has deprecated.

@@ -6,7 +6,8 @@ import mlflow
 import pytest
 
 from sweeps.tracking.fields import Data
-from sweeps.tracking.tracker import Tracker, recorded_trial
+from sweeps.tracking.reading import recorded_trial
+from sweeps.tracking.tracker import Tracker
 from tests.sweeps.tracking.tracked import history, runs, started, with_trial
 
 # MLflow's own models use what SQLAlchemy has deprecated.

@@ -1,0 +1,47 @@
+"""What MLflow's store holds, read: whether it answers, and what a trial's run was. Nothing is written."""
+
+import os
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from sweeps.tracking.connecting import database_of, quiet, unreachable
+from sweeps.tracking.fields import hyper_parameters_of
+from sweeps.tracking.masking import without_secrets
+
+
+def check_tracking(tracking_uri: str) -> None:
+    """Raises ValueError for a tracking URI that is none, or a server that does not answer. Writes nothing."""
+    quiet()
+    if (database := database_of(tracking_uri)) is not None:
+        existing = next(parent for parent in database.parents if parent.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise unreachable(tracking_uri, f"cannot write in {existing}")
+        return
+    try:
+        mlflow.MlflowClient(tracking_uri=tracking_uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise unreachable(tracking_uri, error) from None
+
+
+def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Hyper-parameters of a trial's run and parameters of its sweep's, as text. Writes nothing.
+
+    Raises ValueError for a store that is not there or cannot be reached, and a run that is not there or no trial's.
+    """
+    quiet()
+    if (database := database_of(tracking_uri)) is not None and not database.is_file():  # MLflow would make one
+        raise ValueError(f"run {run_id} must be in MLflow's store but there is no {database}")
+    try:
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        trial = client.get_run(run_id)
+        parent = trial.data.tags.get("mlflow.parentRunId")
+        sweep = client.get_run(parent) if parent else None
+    except Exception as error:
+        if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise ValueError(f"run {run_id} must be in {without_secrets(tracking_uri)} but is not") from None
+        raise unreachable(tracking_uri, error) from None
+    if sweep is None or trial.data.tags.get("fpt.kind") != "trial":
+        kind = trial.data.tags.get("fpt.kind", "run of something else")
+        raise ValueError(f"run {run_id} must be a trial's but is a {kind}, which is no single configuration")
+    return hyper_parameters_of(trial.data.params), dict(sweep.data.params)

@@ -1,0 +1,84 @@
+"""What is known of a sweep before it runs, and what is said of it when it has."""
+
+from pathlib import Path
+
+import pytest
+
+from sweeps.report.text import as_markdown, verdict
+from sweeps.schema.loading import load
+from sweeps.schema.space import Range
+from sweeps.sweep import check_sweep, description, planned_problems, stopping_rule
+from tests.sweeps.findings import SWEEP, finding
+from tests.sweeps.tiny import CONFIG, TINY
+
+
+def tiny(*overrides):
+    return load(CONFIG, [*TINY, *overrides])
+
+
+def test_planned_problems_by_hand():
+    larger = tiny("search.trials=16", "search.generation=8", "search.rungs=[16, 32, 64]", "final.episodes=200")
+    # two generations of (8 x 16 + 4 x 16 + 2 x 32); the twin; best, baseline, frozen, one named, masks; two again
+    assert planned_problems(larger, larger.search) == 2 * (128 + 64 + 64) + 64 + (5 + 2) * 200
+    odd = tiny("search.trials=5", "search.generation=3", "search.keep=0.3", "final.masks=false", "final.again=false")
+    # (3 x 2 + 1 x 2) + (2 x 2 + 1 x 2); twin; best, baseline, frozen, one named
+    assert planned_problems(odd, odd.search) == 8 + 6 + 4 + 4 * 6
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("search=null", "search must be in CONFIG for a sweep but is missing"),
+        ("search.split=novel", "search.split must differ from episodes.split, .* but both are 'novel'"),
+        ("search.split=base", "search.split must be one of validation, novel but got 'base'"),
+        ("episodes.way=198", "episodes.way must be at most 197, the classes of split validation, but got 198"),
+        ("episodes.query=8", r"shot \+ episodes.query must be at most 8, .* but got 1 \+ 8"),
+        ("search.space.patches.high=65", "patches must be at most 64, the patches of vit_micro_glyphs, but got 65"),
+        ("search.first.mine={patches: 70}", "patches must be at most 64, .* but got 70"),
+        ("tracking_uri=ftp://x/y", "tracking_uri must be one that MLflow can reach but 'ftp://x/y' failed: .*"),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_written(tmp_path, override, sentence):
+    home = tmp_path / "home"
+    with pytest.raises(ValueError, match=f"{sentence}$"):
+        check_sweep(tiny(f"home={home}", override))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_right_passes_and_writes_nothing(tmp_path):
+    sweep = tiny(f"home={tmp_path / 'home'}")
+    assert check_sweep(sweep) == sweep.search
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ends_of_every_range_are_checked_together():
+    sweep = tiny().model_copy(
+        update={"search": tiny().search.model_copy(update={"space": {"blocks": blocks_up_to(7)}})}
+    )
+    with pytest.raises(ValueError, match=r"solver\.blocks must be at most 6"):
+        check_sweep(sweep)
+
+
+def blocks_up_to(high):
+    return Range(low=2, high=high, integer=True)
+
+
+def test_a_search_stops_trials_as_it_is_told():
+    better = {"0.0": [0.9, 0.8, 0.9, 0.7], "0.1": [0.8, 0.8, 0.8, 0.7], "0.2": [0.1, 0.0, 0.2, 0.1]}
+    assert stopping_rule(tiny().search)(1, better) == {"0.0", "0.1"}
+    race = tiny("search.stop=racing", "search.delta=0.2").search
+    assert stopping_rule(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
+    assert stopping_rule(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
+    assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + (5 + 2) * 6
+
+
+def test_a_description_begins_with_the_verdict_and_what_its_files_are():
+    report = as_markdown(finding(), SWEEP)
+    told = description(report, [Path("x/report.md"), Path("x/best.yaml"), Path("x/slices.png")])
+    first, second, rest = told.split("\n\n", 2)
+    assert first == verdict(finding())
+    assert second == (
+        "The winner is the artifact `best.yaml`, which runs again with `fpt run best.yaml`; others: report.md, "
+        "slices.png."
+    )
+    assert report == f"{first}\n\n{rest}"
