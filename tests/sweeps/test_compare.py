@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.config import plain_run
 from pipeline.identity import METHOD_VERSION, identity
 from sweeps.compare import differing_fields
-from sweeps.schema.naming import setting_name, setting_of
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, WITHOUT, answered, kept, refused, with_sets
 
 
@@ -152,18 +151,3 @@ def test_fields_differ_where_one_has_none():
     a, b = {"x": {"y": 1, "z": 2}, "same": 3}, {"x": {"y": 1.0, "w": None}, "same": 3}
     assert differing_fields(a, b) == {"x.z": (2, None)}
     assert differing_fields({"x": {"y": 1}}, {"x": None}) == {"x": ({"y": 1}, None)}
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"alpha": 0.123456, "lambda": 2e-5},
-        {"alpha": 0},
-        {"variant": "masks", "alpha": 7},
-        {"variant": "official"},
-        *({"name": solver} for solver in ("vpt", "ssf", "full", "knn", "r2d2")),
-    ],
-)
-def test_a_setting_reads_as_in_a_sweep(values):
-    run = with_hyper_parameters(plain_run(WITH), values)
-    assert setting_of(json.loads(json.dumps(identity(run, FOUND)))) == setting_name(run)

@@ -1,8 +1,12 @@
+import json
+
 import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
+from pipeline.identity import identity
 from sweeps.schema.loading import load
-from sweeps.schema.naming import setting_name
+from sweeps.schema.naming import setting_name, setting_of
+from tests.sweeps.ledgers import FOUND, WITH
 from tests.sweeps.tiny import CONFIG, TINY
 
 
@@ -25,3 +29,29 @@ NAMES = [
 @pytest.mark.parametrize(("values", "name"), NAMES, ids=[name for _, name in NAMES])
 def test_a_setting_in_a_line(values, name):
     assert setting_name(with_hyper_parameters(plain_run(tiny()), values)) == name
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"alpha": 0.123456, "lambda": 2e-5},
+        {"alpha": 0},
+        {"variant": "masks", "alpha": 7},
+        {"variant": "official"},
+        *({"name": solver} for solver in ("vpt", "ssf", "full", "knn", "r2d2")),
+    ],
+)
+def test_a_setting_reads_as_in_a_sweep(values):
+    run = with_hyper_parameters(plain_run(WITH), values)
+    assert setting_of(json.loads(json.dumps(identity(run, FOUND)))) == setting_name(run)
+
+
+def test_what_is_searched_beside_the_usual_comes_last():
+    run = plain_run(WITH)
+    plain = setting_name(run)
+    assert setting_name(run, ["lr", "alpha", "name"]) == plain
+    assert setting_name(run, ["rank", "rows", "lr"]) == f"{plain} · rank 4 · rows class"
+    assert (
+        setting_name(with_hyper_parameters(run, {"alpha": 0}), ["rows", "rank"])
+        == "lora · no prompts · lr 0.01 · rank 4"
+    )
