@@ -23,23 +23,14 @@ UNTESTED = {
     "pipeline/data/sources/conventions.py": PENDING,
     "pipeline/data/sources/glyphs.py": PENDING,
     "pipeline/data/sources/listing.py": PENDING,
-    "pipeline/dispatch/actors.py": PENDING,
     "pipeline/limits.py": PENDING,
-    "pipeline/opening.py": PENDING,
-    "pipeline/orders.py": PENDING,
     "pipeline/resizing.py": PENDING,
-    "pipeline/workers/process.py": PENDING,
     "sweeps/report/markdown.py": PENDING,
-    "sweeps/terminal/ending.py": PENDING,
-    "sweeps/terminal/messages.py": PENDING,
-    "sweeps/terminal/story.py": PENDING,
-    "sweeps/tracking/reading.py": PENDING,
 }
 # Files that are longer than they may be, and why.
 LONG = {
     "fpt/backbones/backbone.py": PENDING,
     "tests/fpt/backbones/test_weights.py": PENDING,
-    "tests/pipeline/dispatch/test_dispatcher.py": PENDING,
 }
 
 

@@ -5,6 +5,14 @@ import signal
 import time
 from pathlib import Path
 
+# What a command sets in its environment for Ray.
+SETTINGS = (
+    "RAY_AIR_NEW_OUTPUT",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS",
+    "TUNE_DISABLE_SIGINT_HANDLER",
+)
+
 
 def parents() -> dict[int, int]:
     """Every process, with its parent."""

@@ -1,12 +1,10 @@
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from sweeps import cli
-from sweeps.terminal import messages as terminal
 from tests.sweeps.refusals import refused
 from tests.sweeps.tiny import CONFIG
 
@@ -56,36 +54,6 @@ def test_a_tracking_server_that_does_not_answer_is_bad_input(fpt, unreachable):
     )
 
 
-def test_what_fails_is_no_bad_input(fpt, monkeypatch):
-    def failing(sweep, address):
-        raise RuntimeError("the disk is full")
-
-    monkeypatch.setattr("sweeps.run.evaluate", failing)
-    result = fpt("run", str(CONFIG))
-    assert result.exit_code == 1
-    assert result.stderr == "fpt: RuntimeError: the disk is full (FPT_TRACEBACK=1 shows where)\n"
-    monkeypatch.setenv("FPT_TRACEBACK", "1")
-    assert isinstance(fpt("run", str(CONFIG)).exception, RuntimeError)
-
-
-def test_an_interrupted_command_says_how_to_go_on(fpt, monkeypatch):
-    def interrupted(sweep, address):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("sweeps.run.evaluate", interrupted)
-    result = fpt("run", str(CONFIG))
-    assert (result.exit_code, result.stdout) == (130, "")
-    assert "the same command again goes on" in result.stderr
-
-
-def test_by_itself_it_says_what_to_type_first(here):
-    result = CliRunner().invoke(cli.app, [])
-    assert result.exit_code == 0
-    typed = [line.split() for line in result.stdout.splitlines() if line.startswith("  fpt")]
-    assert [one[1] for one in typed] == ["sweep", "ui", "data", "sweep"]
-    assert Path(typed[0][2]).samefile(CONFIG)
-
-
 @pytest.mark.parametrize("command", [[], ["data"], *([name] for name in typer.main.get_group(cli.app).commands)])
 def test_help_fits_80_columns_and_shows_an_example(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
@@ -107,52 +75,3 @@ def test_help_groups_the_commands():
 def test_the_version_is_told():
     result = CliRunner().invoke(cli.app, ["--version"])
     assert (result.exit_code, result.stdout) == (0, f"fpt {version('fpt')}\n")
-
-
-MISTYPED = {
-    "swep": "'swep' is no command of fpt; did you mean sweep?",
-    "help": "'help' is no command of fpt; did you mean --help?",
-    "pack photos": "'pack' is no command of fpt; did you mean data pack?",
-    "data packk": "'packk' is no command of fpt data; did you mean pack?",
-    "data zzz": "'zzz' is no command of fpt data; they are list, validate, pack",
-    "sweep --overide a": "--overide is no option of fpt sweep; did you mean --set?",
-    "sweep --sett a": "--sett is no option of fpt sweep; did you mean --set?",
-    "sweep --search.trials=4": "--search.trials is no option of fpt sweep; did you mean --set search.trials=...?",
-    "compare --zzz": "--zzz is no option of fpt compare; they are --set-a, --set-b, --home, --split, --json, --help",
-    "sweep --set": "--set must be followed by a value but has none",
-    "sweep c.yaml --set": "--set must be followed by a value but has none",
-    "sweep": "CONFIG must be given but is missing; fpt sweep --help shows an example",
-    "ui --port x": "--port must be a valid integer",
-    "show c.yaml --episode -1": "--episode must be greater than or equal to 0",
-    "run a.yaml b.c=3": "fpt run: got unexpected extra argument(s) (b.c=3); did you mean --set b.c=3?",
-    "run c.yaml d.yaml": "fpt run: got unexpected extra argument(s) (d.yaml); see fpt run --help",
-    "ui --set a=b": "CONFIG must be given for --set but is missing",
-}
-
-
-@pytest.mark.parametrize("typed", MISTYPED)
-def test_a_mistyped_command_is_one_sentence_with_the_right_one(typed, here):
-    refused(CliRunner().invoke(cli.app, typed.split(), prog_name="fpt"), MISTYPED[typed])
-
-
-def test_a_configuration_that_is_none_names_the_nearest(here):
-    def said(name):
-        result = CliRunner().invoke(cli.app, ["run", name])
-        assert (result.exit_code, result.stdout) == (2, "")
-        return result.stderr.removeprefix("fpt: CONFIG must be a YAML file but ").rstrip()
-
-    assert said("glyphs") == f"'glyphs' is none; did you mean {CONFIG}?"
-    assert said("glyphs-tabel.yaml").endswith("did you mean " + str(CONFIG.with_name("glyphs-table.yaml")) + "?")
-    Path("mine").mkdir()
-    Path("mine/birds.yaml").touch()
-    Path("glyphs.yml").touch()
-    assert said("mine/bird.yaml") == "'mine/bird.yaml' is none; did you mean mine/birds.yaml?"
-    assert said("glyphs") == "'glyphs' is none; did you mean glyphs.yml?"
-    assert said("mine").startswith("'mine' is a folder; its images are searched with ")
-    assert said("mine").endswith("folder.yaml --set dataset.path=mine")
-    assert said("zzz") == f"'zzz' is none; {CONFIG} is one"
-
-
-def test_how_to_browse_says_where_the_results_are_but_no_password():
-    overrides = ["home=a b", "search.trials=2", "tracking_uri=postgresql://me:secret@host/db", "name=mine"]
-    assert terminal.browsing(Path("c.yaml"), overrides) == "fpt ui c.yaml '--set=home=a b' --set=name=mine"

@@ -56,7 +56,12 @@ class Sleeper:
 @pytest.fixture
 def cluster(monkeypatch):
     """A head without cores; what commands set in the environment is put back."""
-    for name in ("RAY_AIR_NEW_OUTPUT", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"):
+    for name in (
+        "RAY_AIR_NEW_OUTPUT",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS",
+        "TUNE_DISABLE_SIGINT_HANDLER",
+    ):
         monkeypatch.setenv(name, os.environ.get(name, ""))
         monkeypatch.delenv(name)
     made = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})

@@ -6,7 +6,6 @@ import mlflow
 import pytest
 
 from sweeps.tracking.fields import Data
-from sweeps.tracking.reading import recorded_trial
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.tracking.tracked import history, runs, started, with_trial
 
@@ -226,15 +225,6 @@ def test_what_is_not_finite_is_not_known(tracker):
     tracker.report("0.1", 1, {"episodes": 1, "ci95": float("inf"), "difference": float("nan")})
     assert history(tracker, "0.1", "episodes") == [(1, 1.0)]
     assert history(tracker, "0.1", "ci95") == history(tracker, "0.1", "difference") == []
-
-
-def test_only_hyper_parameters_of_a_trial_are_read_back(tracker):
-    tracker.start("sweep abc", "abc", {"solver.lr": 0.01}, {"fpt.kind": "sweep"})
-    own = {"alpha": 0.5, "generation": 0, "search.seed": 0, "solver.lr": 0.01, "precision": "float32"}
-    tracker.trial("0.1", "any", own, {"fpt.kind": "trial"})
-    assert tracker.flush(60) == 0
-    told = recorded_trial(tracker.tracking_uri, tracker.children["0.1"])
-    assert told == ({"alpha": "0.5", "generation": "0"}, {"solver.lr": "0.01"})
 
 
 def test_what_a_trial_costs(tracker, monkeypatch):
