@@ -50,6 +50,13 @@ class Answered:
     def status(self):
         return Status(lost=self.lost)
 
+    def with_story(self, uri, name):
+        self.story = name
+        return self
+
+    def note(self, event, **facts):
+        assert self.story == "evaluations/0123456789ab/events.jsonl"
+
 
 @pytest.fixture
 def evaluated(monkeypatch):
