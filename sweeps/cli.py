@@ -84,10 +84,10 @@ def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: A
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
-        from sweeps.run import evaluate
+        from sweeps import run as running
 
-        result = evaluate(wanted, address)
-        _print(result["text"], {key: value for key, value in result.items() if key != "text"}, as_json)
+        found = running.evaluate(wanted, address)
+        _print(running.as_text(found), running.as_json(found), as_json)
 
 
 @app.command(rich_help_panel=SEARCH)

@@ -1,4 +1,4 @@
-"""Two configurations beside each other, from what the ledger holds of them. Nothing is computed. `fpt compare`."""
+"""`fpt compare` sets two configurations beside each other, from what the ledger holds of them, and computes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from sweeps.statistics.estimates import Estimate, estimate, numbers, paired_diff
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two. `episodes` and `failed` are of all that the ledger has of it, `estimate` is of the common ones,
-    None where one of those failed.
+    """A side is one of the two. `episodes` and `failed` count all that the ledger has of it, `estimate` is its accuracy
+    on the common ones, None where one of those failed.
     """
 
     config_hash: str
@@ -33,8 +33,8 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`difference` and `p` are None where episodes that both have failed (`failed` of them), `p` also for a single
-    episode. `differing` holds the fields that differ, with both values.
+    """A comparison tells what is common. `difference` and `p` are None where episodes that both have failed (`failed`
+    of them), `p` also for a single episode. `differing` holds the fields that differ, with both values.
     """
 
     a: Side
@@ -52,7 +52,7 @@ def compare(
     home: str | None = None,
     split: str | None = None,
 ) -> Comparison:
-    """The paired difference of two configurations on the episodes that the ledger has of both.
+    """Returns the paired difference of two configurations on the episodes that the ledger has of both.
 
     Each is a YAML file (with overrides), a configuration hash or its beginning, or a trial's run id in MLflow. `split`
     replaces the one that they draw from. Raises ValueError in one sentence for what is not there or cannot be paired.
@@ -117,7 +117,7 @@ def _check_same_episodes(differing: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def differing_fields(of_a: Any, of_b: Any, field: str = "") -> dict[str, tuple[Any, Any]]:
-    """The fields of two descriptions that differ, with both values; None where one has no such field."""
+    """Returns the fields of two descriptions that differ, with both values, None where one has no such field."""
     if not (isinstance(of_a, Mapping) and isinstance(of_b, Mapping)):
         return {} if of_a == of_b else {field: (of_a, of_b)}
     differing: dict[str, tuple[Any, Any]] = {}
@@ -127,7 +127,7 @@ def differing_fields(of_a: Any, of_b: Any, field: str = "") -> dict[str, tuple[A
 
 
 def verdict(comparison: Comparison) -> str:
-    """What the difference says, in words."""
+    """Returns in words what the difference says."""
     if comparison.difference is None:
         return (
             f"no difference is told: {comparison.failed} of the common episodes failed, and without them the setting "
@@ -142,7 +142,7 @@ def verdict(comparison: Comparison) -> str:
 
 
 def as_text(comparison: Comparison) -> str:
-    """For the terminal: a line for each, the difference, what differs."""
+    """Returns what the terminal shows: a line for each side, the difference, what differs."""
     a, b, common = comparison.a, comparison.b, comparison.common
     lines = [
         f"{side}: {setting_of(one.described)} ({one.config_hash}): {_accuracy(one.estimate)}, n = {common}"
@@ -170,7 +170,7 @@ def as_text(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The object that `fpt compare --json` prints; accuracies are shares, as in the ledger."""
+    """Returns the object that `fpt compare --json` prints; accuracies are shares, as in the ledger."""
     difference, ci95 = numbers(comparison.difference)
     return {
         "a": _side_as_json(comparison.a),

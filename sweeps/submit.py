@@ -1,4 +1,4 @@
-"""A command as a job of a Ray cluster: one job for each configuration, however often it is submitted."""
+"""`fpt submit` runs a command as a job of a Ray cluster: one job for each configuration, however often it is typed."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Command:
-    """A command as the cluster will run it: `arguments` follow `name`, `config` is relative to the current folder.
+    """This is a command as the cluster will run it: `arguments` follow `name`, `config` is relative to the current
+    folder.
 
     `options` are the arguments besides the configuration that change what is done.
     """
@@ -48,7 +49,7 @@ class Command:
 
     @property
     def submission_id(self) -> str:
-        """Of the first attempt: the same for all that would do the same work."""
+        """Returns the id of the first attempt, which is the same for all commands that would do the same work."""
         left_out = {"home", "tracking_uri"} - self.wanted.model_fields_set  # the cluster's own
         described = [self.name, self.wanted.model_dump(mode="json", by_alias=True, exclude=left_out), self.options]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:8]
@@ -118,7 +119,7 @@ def submit(
 
 
 def _start_or_find(command: Command, client: Any, say: Say, restart: bool, pause: float) -> tuple[str, str]:
-    """Submission id and status of the job that does a command's work: the last attempt, or a new one."""
+    """Returns submission id and status of the job that does a command's work: the last attempt, or a new one."""
     known = _attempts(client, command.submission_id)
     last = max(known, default=0)
     if last:
@@ -168,7 +169,7 @@ def _attempt(first: str, number: int) -> str:
 
 
 def _attempts(client: Any, first: str) -> dict[int, Any]:
-    """The attempts that the cluster knows, by number."""
+    """Returns the attempts that the cluster knows, by number."""
     pattern = re.compile(rf"{re.escape(first)}(?:-(\d+))?")
     found = ((pattern.fullmatch(job.submission_id or ""), job) for job in client.list_jobs())
     return {int(match[1] or 1): job for match, job in found if match}
@@ -188,7 +189,7 @@ def _stop(client: Any, first: str, number: int, say: Say, pause: float) -> None:
 
 
 class _Shown:
-    """How much of a log has been printed; a stream that is opened again begins at the beginning."""
+    """This remembers how much of a log has been printed: a stream that is opened again begins at the beginning."""
 
     def __init__(self) -> None:
         self.characters = 0

@@ -1,4 +1,4 @@
-"""A cluster's dashboard, which takes jobs: its address, the token that it may ask for, Ray's client of it."""
+"""A cluster's dashboard takes jobs: here are its address, the token that it may ask for, and Ray's client of it."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ GET_TOKEN = (
 
 
 def dashboard_address(given: str | None) -> str:
-    """The URL of a cluster's dashboard: as given, or from the environment. Raises ValueError for anything else."""
+    """Returns the URL of a cluster's dashboard, as given or from the environment. Raises ValueError for anything else."""
     from_environment = (os.environ.get(name, "") for name in ADDRESSES)
     address = given or next((one for one in from_environment if one.startswith(("http://", "https://"))), "")
     allowed = "address must be the URL of a Ray dashboard, e.g. http://127.0.0.1:8265,"
@@ -31,7 +31,9 @@ def dashboard_address(given: str | None) -> str:
 
 
 def find_token() -> str | None:
-    """Where Ray looks: RAY_AUTH_TOKEN, the file RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token. None where the mode is off."""
+    """Returns the token from where Ray looks for it: RAY_AUTH_TOKEN, the file RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token;
+    None where there is none, or where the mode is off. Raises ValueError for a token that cannot be meant.
+    """
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return None
     token = os.environ.get("RAY_AUTH_TOKEN", "")
@@ -49,7 +51,9 @@ def find_token() -> str | None:
 
 
 def connect(address: str) -> Any:
-    """Ray's client of a cluster's job server. Raises ValueError within seconds where it does not answer or refuses."""
+    """Returns Ray's client of a cluster's job server. Raises ValueError within seconds where that does not answer, or
+    refuses.
+    """
     import requests
 
     token = find_token()

@@ -1,4 +1,4 @@
-"""What of the current folder travels to a cluster: code and configurations, never results, data or environments."""
+"""Of the current folder, code and configurations travel to a cluster; results, data and environments never do."""
 
 import os
 import shutil
@@ -18,7 +18,8 @@ IGNORE_FILES = frozenset({".gitignore", ".rayignore"})
 
 
 def travelling(folder: Path, config: Path) -> dict[Path, int]:
-    """Files that travel, relative to the folder, with their sizes; `config` among them, wherever it lies in the folder.
+    """Returns the files that travel, relative to the folder, with their sizes; `config` is among them, wherever it lies
+    in the folder.
 
     What git ignores stays here, where git can tell. Raises ValueError for more than LIMIT bytes.
     """
@@ -60,7 +61,9 @@ def _is_cache(name: str) -> bool:
 
 
 def _listed(folder: Path) -> Iterator[Path]:
-    """All files, relative to the folder, but those that git ignores; outside a repository, all that could travel."""
+    """Yields all files, relative to the folder, but those that git ignores; outside a repository, all that could
+    travel.
+    """
     try:
         git = subprocess.run(
             ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

@@ -1,4 +1,4 @@
-"""A sweep's configuration from a YAML file, with what was typed to replace some of its fields."""
+"""A sweep's configuration is read here from a YAML file; what was typed replaces some of its fields."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A setting in a line that reads and sorts: `lora · lambda 1 · alpha 7 · tau 1 · P 6 · lr 0.005`."""
+"""A setting is named here by a line that reads and sorts: `lora · lambda 1 · alpha 7 · tau 1 · P 6 · lr 0.005`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,13 +10,13 @@ USUAL = frozenset({"name", "lambda", "alpha", "tau", "patches", "lr"})
 
 
 def setting_name(run: Run, searched: Iterable[str] = ()) -> str:
-    """`searched` hyper-parameters that are not usually named come last."""
+    """Returns the name of a run's setting; `searched` hyper-parameters that are not usually named come last."""
     described = run.model_dump(by_alias=True)
     return setting_of({**described, "prompts": described["prompts"] if run.prompts.alpha > 0 else None}, searched)
 
 
 def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> str:
-    """The same of a description, as the ledger keeps it: `prompts` is None without them."""
+    """Returns the same name from a description as the ledger keeps it, whose `prompts` are None without any."""
     solver, prompts = described["solver"], described["prompts"]
     if solver["name"] in SOLVERS and not SOLVERS[solver["name"]].trained:
         return f"{solver['name']} · frozen features"

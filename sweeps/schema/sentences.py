@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one sentence that names the field, the value and what is allowed."""
+"""A mistake in a configuration is said here in one sentence: the field, the value and what is allowed."""
 
 from difflib import get_close_matches
 from typing import Any

@@ -1,4 +1,4 @@
-"""A sweep's configuration: a run, what to search, how to judge the winner, where to record it."""
+"""A sweep's configuration holds a run, what to search, how to judge the winner and where to record it."""
 
 import os
 from itertools import product
@@ -43,7 +43,7 @@ class Search(Section):
 
 
 class Final(Section):
-    """The last evaluation, on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks.
+    """The last evaluation is on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks.
 
     `precision`, in points: as many more `episodes`, up to `most`, as bring half the 95 % interval of the winner's
     difference to no prompts down to it. `again`: winner and baseline once more, on the episodes of the next seed.

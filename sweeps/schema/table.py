@@ -1,4 +1,4 @@
-"""What a table asks for: solvers x shots x data sets x backbones, and what each of them changes."""
+"""A table asks for solvers x shots x data sets x backbones, and says what each of them changes."""
 
 import re
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ MEAN = "mean"  # what a table calls the average over its data sets
 
 
 class TableEpisodes(Section):
-    """Of each cell: `closed_form` for solvers that read frozen features alone, `fine_tuned` for the others."""
+    """A cell has `closed_form` episodes for solvers that read frozen features alone, `fine_tuned` for the others."""
 
     closed_form: Positive = 400
     fine_tuned: Positive = 200
 
 
 class Table(Section):
-    """Solvers x shots x data sets x backbones, with and without prompts. Each of `datasets` is a label and fields of
-    `dataset`, each of `backbones` one and fields of `backbone`; without any, they are the run's.
+    """A table compares solvers x shots x data sets x backbones, with and without prompts. Each of `datasets` is a label
+    and fields of `dataset`, each of `backbones` one and fields of `backbone`; without any, they are the run's.
 
     A solver is a label and fields of `solver` and `prompts`; its `name` is the label, with `_` for spaces, unless
     given. What is left out is as in the run. A value like `{1: 0.01, 5: 0.03}` is one for each shot, one like
@@ -62,7 +62,7 @@ class Table(Section):
         return self
 
     def places(self, run: Run) -> dict[tuple[str, str], Run]:
-        """The run on each backbone and data set, whose labels come in this order; backbone by backbone.
+        """Returns the run on each backbone and data set, whose labels come in this order; backbone by backbone.
 
         Raises ValueError, naming the field, for labels, fields or values that there are not.
         """
@@ -85,7 +85,7 @@ class Table(Section):
         return placed
 
     def run(self, run: Run, backbone: str, dataset: str, label: str, shot: int, prompts: bool) -> Run:
-        """The run of one cell, from the one on its backbone and data set. `label` is the solver's.
+        """Returns the run of a cell, from the run on its backbone and data set. `label` is the solver's.
 
         Raises ValueError, naming the field, for fields or values that there are not.
         """
@@ -110,7 +110,9 @@ class Table(Section):
         return own.model_copy(update={"episodes": own.episodes.model_copy(update={"shot": shot})})
 
     def _value_at(self, name: str, value: Any, backbone: str, dataset: str, shot: int) -> Any:
-        """Of one for each shot, data set or backbone, or for each of some and, within, each of others."""
+        """Returns the value for a place and a shot, from values that differ by shot, data set or backbone, or by
+        several of these, one within the other.
+        """
         if not isinstance(value, dict):
             return value
         own: tuple[str, str | int] = ("data set", dataset)

@@ -5,6 +5,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,12 @@ from sweeps.lookup.standing import as_json, as_text, standings
 from tests.pipeline.storage.test_ledger import row
 
 NOW = time.time()
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch):
+    """It is NOW for what is asked, however long the tests before have taken."""
+    monkeypatch.setattr("sweeps.lookup.standing.time", SimpleNamespace(time=lambda: NOW))
 
 
 def began(seconds_ago, pid=1, host="elsewhere", planned=20):
