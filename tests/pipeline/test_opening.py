@@ -11,6 +11,7 @@ from pipeline import opening
 from pipeline.dispatch.actors import Wanted
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
+from tests.pipeline.dispatch.staff import FOUND
 
 
 def test_a_job_must_not_take_its_results_with_it(run, tmp_path, monkeypatch):
@@ -42,12 +43,12 @@ class Starting:
     def get(self, asked):
         if self.error:
             raise self.error
-        return "found"
+        return FOUND
 
 
 def test_what_the_first_worker_may_be_waiting_for_is_said(monkeypatch, capsys):
     starting = Starting(2, monkeypatch)
-    assert opening._first_worker(starting, Wanted(0.5, None, 1), "vit_x") == "found"
+    assert opening._first_worker(starting, Wanted(0.5, None, 1), "vit_x") == FOUND
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert said[0] == (

@@ -50,11 +50,11 @@ with ending_well():
 
 
 def test_a_second_signal_ends_the_process_and_what_it_has_started():
-    process = subprocess.Popen([sys.executable, "-c", ENDS_SLOWLY], stdout=subprocess.PIPE, text=True)
-    child = int(process.stdout.readline())
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == "ending\n"
-    assert alive(child)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 128 + signal.SIGINT
+    with subprocess.Popen([sys.executable, "-c", ENDS_SLOWLY], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "ending\n"
+        assert alive(child)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 128 + signal.SIGINT
     assert not alive(child)
