@@ -34,7 +34,7 @@ MOST, MOST_ALLOWED = 8, 100  # images of a kind
 
 @dataclass(frozen=True)
 class Kind:
-    """All support or all query images of an episode, class by class, and attention to their patches."""
+    """A kind is all support or all query images of an episode, class by class, with attention to their patches."""
 
     images: UInt8[np.ndarray, "images height width 3"]
     labels: Int[Tensor, " images"]
@@ -43,22 +43,22 @@ class Kind:
     key: Bool[Tensor, "images patches"] | None
 
     def on_key(self) -> tuple[float, float] | None:
-        """Share of attention on the key entity before and after, mean over images, as the ledger has it for queries."""
+        """Returns the share of attention on the key entity before and after, mean over images, as the ledger has it."""
         if self.key is None:
             return None
         before, after = (float(attention_on_key(maps, self.key)) for maps in (self.before, self.after))
         return before, after
 
     def cover(self) -> tuple[float, float]:
-        """Fewest patches with 95 % of attention before and after, mean over images."""
+        """Counts the fewest patches with 95 % of attention before and after, mean over images."""
         before, after = (float(smallest_cover(maps.numpy()).sum(1).mean()) for maps in (self.before, self.after))
         return before, after
 
 
 @dataclass(frozen=True)
 class SolvedEpisode:
-    """An episode under a configuration. `start` is the accuracy of the head that fine-tuning starts from, on the frozen
-    backbone (None for a solver that starts from none), `accuracy` None where scores are not finite.
+    """An episode that a configuration has solved. `start` is the accuracy of the head that fine-tuning starts from, on
+    the frozen backbone (None for a solver that starts from none), `accuracy` None where scores are not finite.
     """
 
     run: Run
@@ -128,13 +128,17 @@ def draw_solved(
 
     Raises ValueError for another kind of attention than fpt.figures.episode.ATTENTION.
     """
-    kinds = [kind for kind in IMAGES[:2] if images in (kind, "both")]
-    parts = [_shown(solved, kind, most) for kind in kinds]
-    return draw_episode(parts, solved.grid, _title(solved), path, attention, solved.looking)
+    parts = parts_of(solved, images, most)
+    return draw_episode(parts, solved.grid, title_of(solved), path, attention, solved.looking)
+
+
+def parts_of(solved: SolvedEpisode, images: str = "both", most: int = MOST) -> list[Shown]:
+    """Returns what a picture shows of support images, of query images, or of both: `most` of each."""
+    return [_shown(solved, kind, most) for kind in IMAGES[:2] if images in (kind, "both")]
 
 
 def as_json(solved: SolvedEpisode, path: Path) -> dict[str, Any]:
-    """What a picture shows, of all queries. Attention figures are None for data without masks, or a pyramid."""
+    """Returns what a picture shows, of all queries. Attention figures are None for data without masks, or a pyramid."""
     key, prompts = solved.support.key, solved.prompts
     on_key = solved.query.on_key() or (None, None)
     cover = solved.query.cover() if solved.grid[0] else (None, None)
@@ -173,13 +177,13 @@ def _shown(solved: SolvedEpisode, name: str, most: int) -> Shown:
 
 
 def spread(labels: Int[np.ndarray, " images"], most: int) -> Int[np.ndarray, " shown"]:
-    """Places of at most so many images, in order: the first of each class, then the second, as far as they go."""
+    """Returns the places of at most so many images, in order: the first of each class, then the second ones."""
     rank = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)])
     return np.sort(np.argsort(rank, kind="stable")[:most])
 
 
 def _means(solved: SolvedEpisode, kind: Kind) -> str:
-    """Of all images of a kind, shown or not."""
+    """Says means over all images of a kind, shown or not."""
     if not solved.grid[0]:
         return ""
     on_key, (before, after) = kind.on_key(), kind.cover()
@@ -190,7 +194,8 @@ def _means(solved: SolvedEpisode, kind: Kind) -> str:
     return f"; mean of all: {share} of {solved.looking} on key, 95 % of it in {patches}"
 
 
-def _title(solved: SolvedEpisode) -> tuple[str, str]:
+def title_of(solved: SolvedEpisode) -> tuple[str, str]:
+    """Returns the heading of a picture and the line below it: the episode and how it ended, the setting."""
     run, episodes = solved.run, solved.run.episodes
     first = f"{run.name}: episode {solved.index} of {episodes.split}, {episodes.way}-way {episodes.shot}-shot"
     told = "scores are not finite" if solved.accuracy is None else f"accuracy {100 * solved.accuracy:.0f} %"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], texts: Sequence[str] = ()) -> list[str]:
-    """The lines of a table: its first column and those called `texts` flush left, all others, numbers, flush right."""
+    """Returns the lines of a table: its first column and those called `texts` are flush left, numbers flush right."""
     rules = ["---" if place == 0 or name in texts else "---:" for place, name in enumerate(head)]
     return [_line(head), _line(rules), *map(_line, rows)]
 

@@ -12,11 +12,12 @@ from sweeps.search.record import LEAST_TRIALS
 
 
 def importances(study: optuna.Study) -> dict[str, float] | None:
-    """PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255), in the form for conditional spaces (arXiv:2601.20800).
+    """Returns shares by PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255; for conditional spaces 2601.20800).
 
-    Each hyper-parameter's share, largest first, in the variance of being among the best quarter that they explain each
-    alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) added up.
-    Nothing is random. None for fewer than LEAST_TRIALS complete trials, and where too many score the same.
+    A hyper-parameter has a share, the largest first, in the variance of being among the best quarter that they explain
+    each alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) is
+    added up. Nothing is random. It is None for fewer than LEAST_TRIALS complete trials, and where too many score the
+    same.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < LEAST_TRIALS:

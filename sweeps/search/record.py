@@ -12,8 +12,8 @@ LEAST_TRIALS = 8  # trials with a score, below which importances are not told
 
 @dataclass(frozen=True)
 class Report:
-    """What a trial had after a rung, over the `episodes` of all its rungs so far, of which so many `failed`. `accuracy`
-    is None where an episode failed; seconds are a worker's.
+    """A report says what a trial had after a rung, over the `episodes` of all its rungs so far, of which so many
+    `failed`. `accuracy` is None where an episode failed; seconds are a worker's.
     """
 
     episodes: int
@@ -38,7 +38,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial of a search. `name` is `generation.number`; `reports` come after each rung that it did.
+    """A trial is a setting that a search tried. `name` is `generation.number`; `reports` come after each rung that it
+    did.
 
     `score` is its accuracy over all episodes, for a stopped trial by control variate, None where an episode failed or
     there was no trial to tell it by. `stopped_by` is the rule that stopped it, `error` where it could not go on, None
@@ -54,24 +55,25 @@ class Trial:
 
     @property
     def episodes(self) -> int:
-        """How many it did."""
+        """Says how many it did."""
         return self.reports[-1].episodes if self.reports else 0
 
     @property
     def accuracy(self) -> float | None:
-        """Its mean over those."""
+        """Is its mean over those; None where one of them failed, or it did none."""
         return self.reports[-1].accuracy if self.reports else None
 
     @property
     def seconds(self) -> float:
-        """How long workers took for those."""
+        """Says how long workers took for those."""
         return self.reports[-1].seconds_per_episode * self.episodes if self.reports else 0.0
 
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """All `trials` of a search in their order. A rung is a number of episodes after which trials are judged: `rungs`
-    are all of them. `importances` are the hyper-parameters' shares (importance.py), None where they cannot be told.
+    """A record holds all `trials` of a search in their order. A rung is a number of episodes after which trials are
+    judged: `rungs` are all of them. `importances` are the hyper-parameters' shares (importance.py), None where they
+    cannot be told.
     """
 
     trials: tuple[Trial, ...]
@@ -80,17 +82,17 @@ class SearchRecord:
 
     @property
     def whole(self) -> list[Trial]:
-        """The trials that did all episodes without a failure."""
+        """Returns the trials that did all episodes without a failure."""
         return [trial for trial in self.trials if self._did_all(trial) and trial.accuracy is not None]
 
     @property
     def leader(self) -> Trial | None:
-        """The most accurate of those, of equals the earlier; None where there is none."""
+        """Returns the most accurate of those, of equals the earlier; None where there is none."""
         return max(self.whole, key=lambda trial: trial.accuracy or 0.0, default=None)
 
     @property
     def winner(self) -> Trial:
-        """The leader. Raises RuntimeError where no trial did all its episodes without a failure."""
+        """Returns the leader. Raises RuntimeError where no trial did all its episodes without a failure."""
         if (leader := self.leader) is None:
             raise RuntimeError("no trial did all its episodes without a failure; lower rates in search.space may help")
         return leader

@@ -18,8 +18,9 @@ from sweeps.tracking.tracker import Tracker
 
 
 class Recorder(tune.Callback):  # type: ignore[misc]
-    """`searched` is the run as trials change it, `inputs` what workers found, `code` tags of every trial and `data`
-    what all of them read; `accuracies` of settings are asked for to tell how far a trial is ahead of the incumbent.
+    """Tells what Tune says of trials. `searched` is the run as trials change it, `inputs` what workers found, `code`
+    tags of every trial and `data` what all of them read; `accuracies` of settings are asked for to tell how far a trial
+    is ahead of the incumbent.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self._note(trials)
 
     def _ahead(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float | None, float | None]:
-        """Of the best trial of earlier generations, on the same episodes; of the first there is none."""
+        """Returns how far a trial is ahead of the best of earlier generations, on the same episodes."""
         if config["incumbent"] is None or result["accuracy"] is None:
             return None, None
         episodes = self.search.rungs[result["rung"] - 1]
@@ -101,7 +102,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         return numbers(paired_difference(found["own"], found["incumbent"]))
 
     def description(self) -> str:
-        """What goes on, for MLflow's page of a sweep that has no verdict yet."""
+        """Says what goes on, for MLflow's page of a sweep that has no verdict yet."""
         said = f"**Searching:** {self.ended} of {self.search.trials} trials have ended."
         if self.leader is None:
             return said

@@ -1,5 +1,6 @@
 """A trial: asks the dispatcher for one rung after another and reports. It computes nothing itself."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ray import tune
@@ -11,8 +12,16 @@ from sweeps.statistics.rows import summary
 
 
 def run_trial(config: dict[str, Any], session: Session, searched: Run, rungs: list[list[int]], rule: str) -> None:
-    """Ray Tune's trainable. `config` holds the trial's name, its generation and the settings of all trials in that;
-    `rule` is what stops trials.
+    """Is Ray Tune's trainable: tells Tune each of the trial's reports."""
+    for report in reports_of(config, session, searched, rungs, rule):
+        tune.report(report)
+
+
+def reports_of(
+    config: Mapping[str, Any], session: Session, searched: Run, rungs: list[list[int]], rule: str
+) -> Iterator[dict[str, Any]]:
+    """Yields METRICS after each rung, then what stopped the trial if something did. `config` holds the trial's name,
+    its generation and the settings of all trials in that; `rule` is what stops trials.
 
     What is wrong with a setting is reported, not raised: Tune would try again what fails again.
     """
@@ -24,10 +33,10 @@ def run_trial(config: dict[str, Any], session: Session, searched: Run, rungs: li
         except DispatcherGoneError:
             raise
         except Exception as error:
-            tune.report({"accuracy": None, **report, "error": " ".join(str(error).split())})
+            yield {"accuracy": None, **report, "error": " ".join(str(error).split())}
             return
         if rows is None:
-            tune.report({**report, "stopped_by": rule})
+            yield {**report, "stopped_by": rule}
             return
         report = {"rung": rung + 1, **summary(rows)}
-        tune.report(report)
+        yield report

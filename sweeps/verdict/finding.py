@@ -13,8 +13,9 @@ BASELINE = "no prompts"
 
 @dataclass(frozen=True)
 class Compared:
-    """A setting on the final episodes. `estimate` is None where an episode failed; `difference` is to the baseline, `p`
-    its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with the baseline.
+    """A setting is compared on the final episodes. `estimate` is None where an episode failed; `difference` is to the
+    baseline, `p` its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with the
+    baseline.
     """
 
     name: str
@@ -28,13 +29,13 @@ class Compared:
 
     @property
     def differs(self) -> bool:
-        """Whether it can be told from the baseline."""
+        """Says whether it can be told from the baseline."""
         return self.difference is not None and self.p_holm is not None and self.p_holm < SURE
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What all trials on all validation episodes would have found: a winner, its lead over the sweep's own on the
+    """Says what all trials on all validation episodes would have found: a winner, its lead over the sweep's on the
     unseen episodes (None where they are one, or one failed), and the problems that the search took and that this took.
     """
 
@@ -46,7 +47,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a sweep found: the `record` of its search, and its verdict.
+    """A finding is the `record` of a sweep's search, and its verdict.
 
     `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by name: they
     are left out for all settings. `again` is the winner against the baseline on the episodes of another seed. Of the
@@ -67,37 +68,37 @@ class Finding:
 
     @property
     def best(self) -> Compared:
-        """The winner on the final episodes."""
+        """Returns how the winner did on the final episodes."""
         return self.compared["best"]
 
     @property
     def baseline(self) -> Compared:
-        """The best setting without prompts there."""
+        """Returns how the best setting without prompts did there."""
         return self.compared[BASELINE]
 
     @property
     def values(self) -> HyperParameters:
-        """The winner's hyper-parameters."""
+        """Returns the winner's hyper-parameters."""
         return self.record.winner.values
 
     @property
     def importances(self) -> Mapping[str, float] | None:
-        """Shares of the hyper-parameters, the largest first; None where they cannot be told."""
+        """Returns shares of the hyper-parameters, the largest first; None where they cannot be told."""
         return self.record.importances
 
     @property
     def whole(self) -> int:
-        """How many trials did all validation episodes."""
+        """Counts the trials that did all validation episodes."""
         return len(self.record.whole)
 
     @property
     def stopped(self) -> int:
-        """How many did not."""
+        """Counts those that did not."""
         return len(self.record.trials) - self.whole
 
     @property
     def outcome(self) -> str:
-        """The verdict in two words."""
+        """Says the verdict in two words."""
         if self.best.estimate is None or self.baseline.estimate is None:
             return "no verdict"
         if self.best.run.prompts.alpha == 0:

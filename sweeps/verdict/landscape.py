@@ -14,7 +14,8 @@ from sweeps.statistics.estimates import Estimate, estimate
 
 @dataclass(frozen=True)
 class Scored:
-    """A trial: accuracy over all episodes, of a stopped one by control variate, and paired difference to the best.
+    """A trial has a score, its accuracy over all episodes (by control variate if it was stopped), and a paired
+    difference to the best.
 
     `name` is `generation.number`, `curve` its accuracy after each rung that it did, `seconds` a worker's an episode.
     """
@@ -28,13 +29,15 @@ class Scored:
 
     @property
     def episodes(self) -> int:
-        """How many it did."""
+        """Says how many it did."""
         return self.curve[-1].episodes if self.curve else self.difference.episodes
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Neighbouring values of a hyper-parameter, None for names and truths; `mean` is over trials, not episodes."""
+    """A slice is neighbouring values of a hyper-parameter, None for names and truths; `mean` is over trials, not
+    episodes.
+    """
 
     label: str
     low: float | None
@@ -45,14 +48,14 @@ class Slice:
 
 
 def best_of(trials: Sequence[Scored]) -> Scored:
-    """The trial that all others are compared with. Raises ValueError for no trials."""
+    """Returns the trial that all others are compared with. Raises ValueError for no trials."""
     if not trials:
         raise ValueError("trials must be at least 1 but got 0")
     return max(trials, key=lambda one: (one.difference.mean == one.difference.ci95 == 0, one.episodes, one.score))
 
 
 def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
-    """Accuracy against one hyper-parameter, of the trials that have it.
+    """Returns accuracy against one hyper-parameter, of the trials that have it.
 
     Names, truths and 0 are slices of their own; other values make at most `bins` more of nearly as many trials each,
     and equal ones are never parted. Raises ValueError for no trials, no bins, and a name that no trial has.
@@ -71,7 +74,7 @@ def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
 
 
 def _joined(groups: list[list[Scored]], bins: int) -> list[list[Scored]]:
-    """Neighbours joined until they are at most so many, each as near as can be to its share of what is left."""
+    """Joins neighbours until they are at most so many, each as near as can be to its share of what is left."""
     if len(groups) <= bins:
         return groups
     sizes = np.cumsum([len(group) for group in groups])
@@ -86,7 +89,7 @@ def _slice(scores: Sequence[float], first: float | str, last: float | str) -> Sl
 
 
 def kinds(trials: Sequence[Scored]) -> dict[str, bool]:
-    """Hyper-parameters, as they come in a trial that has most, and whether their values are numbers.
+    """Returns hyper-parameters, as they come in a trial that has most, and whether their values are numbers.
 
     Raises ValueError for no trials.
     """

@@ -15,7 +15,7 @@ from sweeps.verdict.landscape import best_of, kinds
 
 @dataclass(frozen=True)
 class Picture:
-    """A file, and for who does not see it what it shows."""
+    """A picture is a file, and in `alt` what it shows, for who does not see it."""
 
     path: Path
     alt: str

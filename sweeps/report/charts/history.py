@@ -32,7 +32,7 @@ LABEL = 3.4  # inches of such a line at most
 
 @in_style
 def history_figure(trials: Sequence[Scored]) -> Any:
-    """Scores in the order of the trials, and the best that did all episodes so far with its own 95 %.
+    """Draws scores in the order of the trials, and the best that did all episodes so far with its own 95 %.
 
     Raises ValueError for no trials.
     """
@@ -60,19 +60,19 @@ def history_figure(trials: Sequence[Scored]) -> Any:
 
 
 def did_all(trials: Sequence[Scored]) -> Any:
-    """Whether each did as many episodes as any, as an array of truths."""
+    """Tells of each whether it did as many episodes as any, as an array of truths."""
     most = max(trial.episodes for trial in trials)
     return np.array([trial.episodes == most for trial in trials])
 
 
 def _generations(trials: Sequence[Scored]) -> list[int]:
-    """How many trials there are before each generation but the first."""
+    """Counts the trials that there are before each generation but the first."""
     told = [trial.name.partition(".")[0] for trial in trials]
     return [place for place in range(1, len(told)) if told[place] != told[place - 1]]
 
 
 def _best_so_far(axis: Any, trials: Sequence[Scored], whole: Any) -> None:
-    """A step line from the first trial that did all episodes on."""
+    """Draws a step line from the first trial that did all episodes on."""
     done = [trial if all_ else None for trial, all_ in zip(trials, whole, strict=True)]
     leaders = [one for one in accumulate(done, _better) if one is not None]
     first = len(trials) - len(leaders)
@@ -91,14 +91,15 @@ def _better(old: Scored | None, new: Scored | None) -> Scored | None:
 
 
 def _half(trial: Scored) -> float:
-    """Of its own interval, in points; nan where it has none."""
+    """Returns half the interval of a trial's accuracy, in points; nan where it has none."""
     half = trial.curve[-1].ci95 if trial.curve else np.nan
     return 100 * half if isfinite(half) else np.nan
 
 
 @in_style
 def racing_figure(trials: Sequence[Scored]) -> Any:
-    """A lane for each trial, as long as the episodes that it did, the darker the better; ticks where it was judged.
+    """Draws a lane for each trial, as long as the episodes that it did, the darker the better; ticks are where it was
+    judged.
 
     Raises ValueError for no trials.
     """
@@ -139,7 +140,7 @@ def racing_figure(trials: Sequence[Scored]) -> Any:
 
 
 def _name_lanes(axis: Any, trials: Sequence[Scored], room: float) -> None:
-    """Names at the left, with settings and at the right scores where a lane has so much room, in inches; else some."""
+    """Puts names at the left; where lanes have room, in inches, each has its setting and its score too."""
     every = ceil(ROOM / room)
     lanes = list(range(0, len(trials), every))
     if every == 1:
@@ -157,7 +158,7 @@ def _name_lanes(axis: Any, trials: Sequence[Scored], room: float) -> None:
 
 
 def _thinned(rungs: Sequence[int]) -> list[str]:
-    """Texts of ticks, none where it would touch the next."""
+    """Returns texts of ticks, none where it would touch the next."""
     texts, right = [], float("inf")
     for rung in reversed(rungs):
         room = right - rung > 0.045 * rungs[-1]
@@ -167,7 +168,7 @@ def _thinned(rungs: Sequence[int]) -> list[str]:
 
 
 def setting_text(values: Mapping[str, Any] | HyperParameters) -> str:
-    """A trial's hyper-parameters in a line: `lambda 0.5 · alpha 2 · tau 1 · P 4 · lr 0.01`."""
+    """Says a trial's hyper-parameters in a line: `lambda 0.5 · alpha 2 · tau 1 · P 4 · lr 0.01`."""
     return " · ".join(_told(name, value) for name, value in values.items())
 
 

@@ -34,7 +34,7 @@ COSTS = ("episodes", "accuracy %", "to the winner", "seconds an episode")
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, and the number that it is sorted by, if it is one."""
+    """A cell of a table shows a text, and is sorted by a number if it has one."""
 
     text: str
     number: float | None = None
@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture in the page, `width` and `height` in its pixels."""
+    """A picture is held in the page; `width` and `height` are in the page's pixels."""
 
     width: int
     height: int
@@ -51,7 +51,9 @@ class Embedded:
 
 
 def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path: Path) -> Path:
-    """`pictures` are embedded by their names, those of draw_all and `episode-0`; what there is not is left out."""
+    """Writes the page. `pictures` are embedded by their names, those of draw_all and `episode-0`; what there is not is
+    left out.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -90,7 +92,7 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
 
 
 def _shown_size(picture: Path) -> tuple[int, int]:
-    """Width and height that have letters of all charts of one size, near the text's."""
+    """Returns the width and height that have letters of all charts of one size, near the text's."""
     from PIL import Image
 
     with Image.open(picture) as image:
@@ -99,7 +101,7 @@ def _shown_size(picture: Path) -> tuple[int, int]:
 
 
 def data_of(picture: Path) -> str:
-    """A PNG as the address that holds it; a large one as a JPEG."""
+    """Returns a PNG as the address that holds it; a large picture becomes a JPEG."""
     whole, kind = picture.read_bytes(), "png"
     if len(whole) > LARGE:
         from PIL import Image
@@ -113,18 +115,18 @@ def data_of(picture: Path) -> str:
 
 
 def configuration(sweep: Sweep) -> str:
-    """All of it as YAML, which `fpt sweep` takes, with *** for passwords."""
+    """Returns all of it as YAML, which `fpt sweep` takes, with *** for passwords."""
     described = sweep.model_dump(by_alias=True, mode="json", exclude_none=True)
     return without_secrets(yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
 
 
 def _trial_columns(trials: Sequence[Scored]) -> list[tuple[str, bool]]:
-    """Names, and whether they are of numbers."""
+    """Returns names of columns, and whether they hold numbers."""
     return [("trial", False), ("ended", False), *((name, True) for name in COSTS), *kinds(trials).items()]
 
 
 def _trial_rows(trials: Sequence[Scored]) -> list[tuple[bool, list[Cell]]]:
-    """Of each trial whether it is the winner, and its cells; empty ones for hyper-parameters that it does not have."""
+    """Returns of each trial whether it is the winner, and its cells, empty for hyper-parameters that it lacks."""
     best, most, names = best_of(trials), max(trial.episodes for trial in trials), kinds(trials)
     rows = []
     for number, trial in enumerate(trials, 1):

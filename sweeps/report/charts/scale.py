@@ -11,8 +11,8 @@ Value = float | int | str | bool
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers from `low` to `high`, by logarithm where they span much; 0 apart from others at `zero`, beyond a `line`;
-    choices side by side. `marks` are texts by their places.
+    """A scale has numbers from `low` to `high`, by logarithm where they span much; 0 apart from others at `zero`,
+    beyond a `line`; choices side by side. `marks` are texts by their places.
     """
 
     low: float
@@ -24,13 +24,13 @@ class Scale:
     choices: Mapping[str, float] = field(default_factory=dict)
 
     def place(self, value: Value) -> float:
-        """On the axis."""
+        """Returns where a value stands on the axis."""
         if self.choices:
             return self.choices[str(value)]
         return self.zero if value == 0 and self.zero is not None else float(value)
 
     def share(self, place: float) -> float:
-        """Of the way from the lowest place to the highest; half where they are one."""
+        """Returns how far along a place is, from 0 for the lowest to 1 for the highest; half where these are alike."""
         low = self.low if self.zero is None else self.zero
         if self.high == low:
             return 0.5
@@ -40,7 +40,7 @@ class Scale:
 
 
 def scale_of(values: Sequence[Value]) -> Scale:
-    """Raises ValueError for no values."""
+    """Returns the scale on which all values have a place. Raises ValueError for no values."""
     if not values:
         raise ValueError("values must be at least 1 but got 0")
     if any(isinstance(value, (str, bool)) for value in values):

@@ -29,7 +29,7 @@ HIGH = 1.06  # where names stand above the axes, which are 1 high
 
 @in_style
 def parallel_figure(trials: Sequence[Scored]) -> Any:
-    """A line for each trial through its hyper-parameters to its accuracy, the darker the better; one that lacks a
+    """Draws a line for each trial through its hyper-parameters to its accuracy, the darker the better; one that lacks a
     hyper-parameter is broken there. Raises ValueError for no trials and for none that has a hyper-parameter.
     """
     best, whole, names = best_of(trials), did_all(trials), list(kinds(trials))
@@ -66,7 +66,7 @@ def _height(scale: Scale, value: float | int | str | bool | None) -> float:
 
 
 def _stand(axis: Any, place: int, name: str, scale: Scale) -> None:
-    """An upright axis of its own, whose 0 is apart."""
+    """Draws an upright axis, on which 0 is apart."""
     low = 0.0 if scale.line is None else scale.share(scale.line)
     axis.plot([place, place], [low, 1], color="black", linewidth=0.9, zorder=3)
     axis.text(place, HIGH, label(name, 1.3, LETTERS), ha="center", fontsize=LETTERS, weight="bold")
@@ -81,7 +81,7 @@ def _stand(axis: Any, place: int, name: str, scale: Scale) -> None:
 
 
 def _ends(scale: Scale) -> dict[float, str]:
-    """Marks of the lowest and the highest value, where no other is near."""
+    """Returns marks of the lowest and the highest value, where no other is near."""
     if scale.choices:
         return {}
     marked = [scale.share(at) for at in scale.marks]
@@ -91,7 +91,7 @@ def _ends(scale: Scale) -> dict[float, str]:
 
 @in_style
 def importances_figure(shares: Mapping[str, float]) -> Any:
-    """Bars, the largest first. Raises ValueError for none."""
+    """Draws a bar for each share, the largest first. Raises ValueError for none."""
     if not shares:
         raise ValueError("importances must be of at least 1 hyper-parameter but got 0")
     figure = new_figure(6.0, 1.0 + 0.3 * len(shares))
@@ -107,8 +107,8 @@ def importances_figure(shares: Mapping[str, float]) -> Any:
 
 @in_style
 def slices_figure(trials: Sequence[Scored]) -> Any:
-    """A panel for each numeric hyper-parameter, scores with 95 % of their difference to the best, cut where it is far
-    more than the scores span. Raises ValueError for no trials and no panel.
+    """Draws a panel for each numeric hyper-parameter: scores with 95 % of their difference to the best, cut where it is
+    far more than the scores span. Raises ValueError for no trials and no panel.
     """
     names = [name for name, numeric in kinds(trials).items() if numeric]
     if not names:
@@ -139,7 +139,7 @@ def _draw_panel(axis: Any, own: Sequence[Scored], name: str, best: Scored) -> No
 
 
 def _places(axis: Any, values: Sequence[float]) -> list[float]:
-    """Where values are on the axis, whose scale and ticks this sets: 0 at the left of all others."""
+    """Returns where values are on the axis, whose scale and ticks this sets: 0 at the left of all others."""
     scale = scale_of(values)
     if scale.logarithmic:
         axis.set_xscale("log")

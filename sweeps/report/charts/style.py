@@ -48,7 +48,7 @@ def in_style(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A matplotlib Figure of so many inches, which finds room for its texts itself."""
+    """Makes a matplotlib Figure of so many inches, which finds room for its texts itself."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
@@ -63,22 +63,22 @@ def save(figure: Any, path: Path) -> Path:
 
 
 def legend_below(figure: Any, axis: Any, columns: int = 4) -> None:
-    """What the markers of an axis mean, below all else, where it hides nothing."""
+    """Says what the markers of an axis mean, below all else, where the words hide nothing."""
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower left", ncols=columns)
 
 
 def label(name: object, width: float, size: float) -> str:
-    """A name in letters that there are, no wider than so many inches."""
+    """Writes a name in letters that there are, no wider than so many inches."""
     return shortened(printable(f"{name} "), 72 * width, size)  # of one character alone it gives the code point too
 
 
 def points(value: float, ci95: float) -> str:
-    """A difference in points: of one episode there is no interval."""
+    """Says a difference in points, with its interval if it has one: that of a single episode has none."""
     return f"{100 * value:+.1f}" + (f" ± {100 * ci95:.1f}" if isfinite(ci95) else "")
 
 
 def shades(scores: Sequence[float]) -> tuple[Any, Any, bool]:
-    """Colours for scores, the darker the better: scale, colour map, and whether the worst share its pale end.
+    """Returns colours for scores, the darker the better: scale, colour map, and whether the worst share its pale end.
 
     A few that are far below the others would leave those all alike; within a point they are nearly so.
     """

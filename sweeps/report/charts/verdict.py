@@ -38,7 +38,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def differing(finding: Finding) -> dict[str, Compared]:
-    """What has a difference to the baseline, by what it is called in the picture: on another seed too."""
+    """Returns what has a difference to the baseline, on another seed too, by what it is called in the picture."""
     shown = {name: one for name, one in finding.compared.items() if one.difference is not None}
     if finding.again is not None and finding.again.difference is not None:
         shown[f"best, episodes of seed {finding.again.run.episodes.seed}"] = finding.again
@@ -47,7 +47,7 @@ def differing(finding: Finding) -> dict[str, Compared]:
 
 @in_style
 def differences_figure(finding: Finding) -> Any:
-    """Mean and 95 % of each difference to no prompts, with a line at 0. Raises ValueError where there is none."""
+    """Draws mean and 95 % of each difference to no prompts, with a line at 0. Raises ValueError where there is none."""
     shown = differing(finding)
     if not shown:
         raise ValueError("compared must have a difference to be drawn but have none")
@@ -81,7 +81,7 @@ def differences_figure(finding: Finding) -> Any:
 
 
 def told(compared: Compared) -> str:
-    """Whether a difference can be told, after correction, and which way it goes."""
+    """Says whether a difference can be told, after correction, and which way it goes."""
     if compared.difference is None or not compared.differs:
         return UNTOLD
     return BETTER if compared.difference.mean > 0 else WORSE
@@ -96,7 +96,9 @@ def _numbers(compared: Compared) -> str:
 
 
 def costs(trials: Sequence[Scored]) -> tuple[str, list[float]] | None:
-    """What a trial cost, and of each: seconds where they differ, else episodes; None where those are alike too."""
+    """Says what trials cost, and how much each: seconds where they differ, else episodes; None where those are alike
+    too.
+    """
     seconds = [trial.seconds for trial in trials]
     if min(seconds) > 0 and max(seconds) >= ALIKE * min(seconds):
         return "a worker's seconds an episode", seconds
@@ -106,7 +108,8 @@ def costs(trials: Sequence[Scored]) -> tuple[str, list[float]] | None:
 
 @in_style
 def cost_figure(trials: Sequence[Scored]) -> Any:
-    """Scores with 95 % of their difference to the best over cost, and the front: those that no cheaper trial equals.
+    """Draws scores with 95 % of their difference to the best over cost, and the front: those that no cheaper trial
+    equals.
 
     Raises ValueError for no trials, and where all cost the same.
     """
@@ -140,7 +143,7 @@ def cost_figure(trials: Sequence[Scored]) -> Any:
 
 
 def pareto_front(spent: Sequence[float], scores: Sequence[float]) -> list[int]:
-    """Places of those that nothing equals or betters at the same cost or less, the cheapest first."""
+    """Returns the places of those that nothing equals or betters at the same cost or less, the cheapest first."""
     front: list[int] = []
     for i in sorted(range(len(spent)), key=lambda i: (spent[i], -scores[i])):
         if not front or scores[i] > scores[front[-1]]:

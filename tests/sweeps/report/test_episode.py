@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from fpt.backbones.backbone import Backbone
+from fpt.figures.episode import ATTENTION
 from fpt.glyphs.scenes import scene
 from fpt.problems.evidence import prompts_of_all
 from fpt.problems.solving import stack_of
@@ -19,7 +20,15 @@ from pipeline.orders import WorkOrder
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import Worker, backbone_of, episode_tensors, setting
 from sweeps.report import episode as pictures
-from sweeps.report.episode import as_json, draw_solved, picture_of_episode, solved_episode, spread
+from sweeps.report.episode import (
+    as_json,
+    draw_solved,
+    parts_of,
+    picture_of_episode,
+    solved_episode,
+    spread,
+    title_of,
+)
 from tests.fpt.prompts.test_pyramids import swin
 
 CLASSES = ("h", "a long name of a class", "$", "猫")
@@ -59,14 +68,6 @@ def solved(run, store_path):
     return solved_episode(run, store_path, EPISODE)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """What would be drawn."""
-    asked = []
-    monkeypatch.setattr(pictures, "draw_episode", lambda *these: asked.append(these) or these[3])
-    return asked
-
-
 def row_of(run, store_path, home, index=EPISODE):
     (row,) = Worker("worker-0", run, store_path, str(home)).solve(WorkOrder("order", {"hash": run}, (index,)), 1)
     return row
@@ -86,10 +87,9 @@ def test_figures_are_those_of_the_ledger(run, store_path, tmp_path, solver):
     assert json.loads(json.dumps(told))["episode"] == EPISODE
 
 
-def test_percentages_below_all_queries_have_the_mean_that_is_told(run, store_path, tmp_path, solved, drawn):
+def test_percentages_below_all_queries_have_the_mean_that_is_told(run, store_path, tmp_path, solved):
     row = row_of(run, store_path, tmp_path / "ledger")
-    draw_solved(solved, tmp_path / "it.png", most=9)
-    ((_, query), *_) = drawn[0]
+    (query,) = parts_of(solved, "query", most=9)
     for when, name in ((query.before, "before"), (query.after, "after")):
         each = [attention[key].sum() for attention, key in zip(when, query.key, strict=True)]
         assert sum(each) / 9 == pytest.approx(row[f"attention_on_key_{name}"], rel=1e-4)
@@ -97,14 +97,13 @@ def test_percentages_below_all_queries_have_the_mean_that_is_told(run, store_pat
     assert f"{before:.0f} → {after:.0f} % of [CLS] attention on key" in query.heading
 
 
-def test_predictions_and_attention_are_the_solvers_own(run, store_path, tmp_path, solved, drawn):
+def test_predictions_and_attention_are_the_solvers_own(run, store_path, tmp_path, solved):
     store, (_, backbone), chosen = ImageStore(store_path), backbone_of(run, "cpu"), setting(run)
     episode = sampler_of(store.classes("novel"), run.episodes, "refuse")[EPISODE]
     episodes = episode_tensors(backbone, store, FrozenImages(backbone, store, 64), [episode], 2)
     prompts = prompts_of_all(backbone, episodes, [chosen])
     solution = solver_named("lora")(backbone, stack_of(episodes, [chosen], prompts, [(0, 0)]), chosen.training)
-    draw_solved(solved, tmp_path / "it.png", most=100)
-    ((support, query), *_) = drawn[0]
+    support, query = parts_of(solved, most=100)
     names = {int(row): name for name, rows in store.classes("novel").items() for row in rows}
     classes = [names[int(row)] for row in episode.support[::2]]
     assert query.predicted == [classes[label] for label in solution.scores[0].argmax(-1).tolist()]
@@ -144,16 +143,23 @@ def test_images_are_spread_over_classes():
 
 
 @pytest.mark.parametrize(("images", "expected"), [("support", ["S"]), ("query", ["Q"]), ("both", ["S", "Q"])])
-def test_kinds_of_images(solved, tmp_path, drawn, images, expected):
-    draw_solved(solved, tmp_path / "it.png", "cover", images, 2)
-    (parts, grid, (title, line), _, attention, looking) = drawn[0]
+def test_kinds_of_images(solved, images, expected):
+    parts = parts_of(solved, images, 2)
     assert [part.heading[0] for part in parts] == expected
     assert [len(part.images) for part in parts] == [2] * len(expected)
-    assert (grid, attention, looking) == ((8, 8), "cover", "[CLS] attention")
+    assert (solved.grid, solved.looking) == ((8, 8), "[CLS] attention")
+    title, line = title_of(solved)
     accuracy, before = 100 * solved.accuracy, 100 * solved.start
     told = f"accuracy {accuracy:.0f} % ({before:.0f} % before, r2d2 on frozen features)"
     assert title == f"run: episode 3 of novel, 3-way 2-shot: {told}"
     assert line == "lora · lambda 1 · alpha 1 · tau 1 · P 3 · lr 0.03"
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_each_look_at_attention_is_a_picture_of_its_own(solved, tmp_path, attention):
+    draw_solved(solved, tmp_path / "map.png", images="query", most=2)
+    drawn = draw_solved(solved, tmp_path / "it.png", attention, "query", 2)
+    assert (drawn.read_bytes() == (tmp_path / "map.png").read_bytes()) == (attention == "map")
 
 
 @pytest.mark.parametrize("values", [{}, {"alpha": 0}, {"name": "protonet"}, {"name": "linear_probe"}])
@@ -174,14 +180,14 @@ def test_the_same_episode_gives_the_same_bytes(run, store_path, tmp_path, way, s
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_pyramid_has_images_and_predictions_alone(run, store_path, tmp_path, monkeypatch, drawn):
+def test_a_pyramid_has_images_and_predictions_alone(run, store_path, tmp_path, monkeypatch):
     pyramid = Backbone(swin(64).float())
     monkeypatch.setattr(pictures, "backbone_of", lambda run, device: ("float32", pyramid))
     chosen = with_hyper_parameters(run, {"patches": 2, "layers": 1, "rows": "patches"})
     solved = solved_episode(chosen, store_path, 0)
     draw_solved(solved, tmp_path / "it.png")
-    ((support, query), grid, *_) = drawn[0]
-    assert (grid, support.prompts, support.key, query.key) == ((0, 0), None, None, None)
+    support, query = parts_of(solved)
+    assert (solved.grid, support.prompts, support.key, query.key) == ((0, 0), None, None, None)
     assert query.heading == "Query images, 8 of 9"
     told = as_json(solved, tmp_path / "it.png")
     assert (told["attention_on_key_after"], told["patches_of_95_percent_after"]) == (None, None)
@@ -191,6 +197,9 @@ def test_a_pyramid_has_images_and_predictions_alone(run, store_path, tmp_path, m
 def test_scores_that_are_not_finite_are_told(run, store_path, tmp_path):
     solved = solved_episode(with_hyper_parameters(run, {"lr": 1e30}), store_path, 0)
     assert solved.accuracy is None
+    assert title_of(solved)[0].endswith(
+        f": scores are not finite ({100 * solved.start:.0f} % before, r2d2 on frozen features)"
+    )
     draw_solved(solved, tmp_path / "it.png", "both")
     told = as_json(solved, tmp_path / "it.png")
     assert not any(isinstance(value, float) and math.isnan(value) for value in told.values())

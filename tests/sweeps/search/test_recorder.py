@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import cloudpickle
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,25 +11,14 @@ from sweeps.schema.loading import load
 from sweeps.search.recorder import Recorder
 from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Progress
+from sweeps.tracking.outbox import Outbox
+from tests.sweeps.search.noted import Noted
 from tests.sweeps.tiny import CONFIG, TINY
 
 INPUTS = Inputs("images", "weights", "float32")
 SWEEP = load(CONFIG, TINY)
 FIRST, SECOND = {"alpha": 0.0, "lr": 0.01}, {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.01}
 SCORES = {0.0: [0.5, 0.75, 0.25, 0.5], 2.0: [1.0, 0.75, 0.5, 0.5]}  # by alpha
-
-
-class Noted:
-    """Stands in for the tracker: notes what is called."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __getattr__(self, name):
-        return lambda *arguments: self.calls.append((name, *arguments))
-
-    def of(self, name):
-        return [arguments for called, *arguments in self.calls if called == name]
 
 
 @pytest.fixture
@@ -128,5 +118,12 @@ def test_how_the_search_stands_is_told_as_trials_end(recorder):
     assert (recorder.ended, recorder.stopped) == (4, 2)
 
 
-def test_tune_is_given_nothing_to_keep(recorder):
-    assert recorder.__getstate__() == {}
+def test_tune_can_write_down_a_recorder_whose_tracker_holds_a_thread(recorder):
+    """Tune writes down its callbacks now and then."""
+    recorder.tracker = Outbox(lambda error: False, lambda: None)
+    try:
+        with pytest.raises(TypeError, match="cannot pickle"):
+            cloudpickle.dumps(recorder.tracker)
+        cloudpickle.loads(cloudpickle.dumps(recorder))
+    finally:
+        recorder.tracker.close()

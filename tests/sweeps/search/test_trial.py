@@ -4,8 +4,7 @@ from pipeline.config import Run, with_hyper_parameters
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.session import DispatcherGoneError
 from pipeline.storage.folder import NoRoomError
-from sweeps.search import trial
-from sweeps.search.trial import run_trial
+from sweeps.search.trial import reports_of
 
 
 def row(accuracy, precision=None, seconds=1.0):
@@ -41,17 +40,14 @@ class Asked:
         return [row(0.3)] * (2, 3, 6)[rung] if rung < self.rungs else None
 
 
-@pytest.fixture
-def reports(monkeypatch):
-    reported = []
-    monkeypatch.setattr(trial.tune, "report", reported.append)
-    return reported
+def reports_to(session):
+    return list(reports_of(CONFIG, session, Run(), EPISODES, "racing"))
 
 
 @pytest.mark.parametrize("rungs", [0, 1, 2, 3])
-def test_a_trial_reports_every_rung_until_it_is_stopped(reports, rungs):
+def test_a_trial_reports_every_rung_until_it_is_stopped(rungs):
     asked = Asked(rungs)
-    run_trial(CONFIG, asked, Run(), EPISODES, "racing")
+    reports = reports_to(asked)
     runs = {name: with_hyper_parameters(Run(), own) for name, own in CONFIG["settings"].items()}
     generation = GenerationSpec(1, runs, EPISODES, with_hyper_parameters(Run(), {"alpha": 5}))
     assert asked.questions == [(generation, "1.2", rung) for rung in range(min(rungs + 1, 3))]
@@ -61,23 +57,22 @@ def test_a_trial_reports_every_rung_until_it_is_stopped(reports, rungs):
     assert [report["stopped_by"] for report in reports[rungs:]] == ["racing"] * (rungs < 3)
 
 
-def test_what_is_wrong_is_reported_and_ends_the_trial(reports):
+def test_what_is_wrong_is_reported_and_ends_the_trial():
     class Full(Asked):
         def next_rung(self, generation, name, rung):
             if rung == 1:
                 raise NoRoomError("home must have room\nfor results")
             return super().next_rung(generation, name, rung)
 
-    run_trial(CONFIG, Full(3), Run(), EPISODES, "racing")
+    reports = reports_to(Full(3))
     assert [report.get("error") for report in reports] == [None, "home must have room for results"]
     assert all("accuracy" in report for report in reports)  # or Tune raises
 
 
-def test_a_trial_whose_dispatcher_is_gone_is_for_tune_to_try_again(reports):
+def test_a_trial_whose_dispatcher_is_gone_is_for_tune_to_try_again():
     class Gone(Asked):
         def next_rung(self, generation, name, rung):
             raise DispatcherGoneError("gone")
 
     with pytest.raises(DispatcherGoneError):
-        run_trial(CONFIG, Gone(3), Run(), EPISODES, "racing")
-    assert reports == []
+        reports_to(Gone(3))
