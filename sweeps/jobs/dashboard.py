@@ -16,7 +16,7 @@ GET_TOKEN = (
 
 
 def dashboard_address(given: str | None) -> str:
-    """Returns the URL of a cluster's dashboard, as given or from the environment. Raises ValueError for anything else."""
+    """Returns the URL of a cluster's dashboard, given or from the environment. Raises ValueError for anything else."""
     from_environment = (os.environ.get(name, "") for name in ADDRESSES)
     address = given or next((one for one in from_environment if one.startswith(("http://", "https://"))), "")
     allowed = "address must be the URL of a Ray dashboard, e.g. http://127.0.0.1:8265,"
