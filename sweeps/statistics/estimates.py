@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes seconds to import in every trial
 
-SURE = 0.05  # a difference is told where p, corrected, is below it
+SIGNIFICANCE = 0.05  # a difference is told where p, corrected, is below it
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 from pipeline.config import Run
 from sweeps.report import markdown
 from sweeps.schema.table import MEAN
-from sweeps.statistics.estimates import SURE
+from sweeps.statistics.estimates import SIGNIFICANCE
 from sweeps.tables.cells import Cell, values_of
 
 OF_A_SHOT = ("without", "with prompts", "difference")
@@ -53,7 +53,7 @@ def caption(cells: Sequence[Cell], run: Run) -> str:
             else []
         ),
         "intervals are 95 %",
-        *([f"* p < {SURE:g}, paired t test{corrected}"] if tested else []),
+        *([f"* p < {SIGNIFICANCE:g}, paired t test{corrected}"] if tested else []),
     ]
     return f"{'; '.join(parts)}."
 
@@ -121,7 +121,7 @@ def _shown(cell: Cell) -> str:
 def _gain(cell: Cell) -> str:
     if cell.difference is None:
         return ""
-    sure = cell.p_holm is not None and cell.p_holm < SURE
+    sure = cell.p_holm is not None and cell.p_holm < SIGNIFICANCE
     return f"{100 * cell.difference.mean:+.1f} ± {100 * cell.difference.ci95:.1f}{'*' if sure else ''}"
 
 

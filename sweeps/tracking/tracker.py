@@ -23,7 +23,7 @@ from sweeps.tracking.outbox import Outbox
 
 BATCH, METRICS_BATCH = 100, 1000  # the most parameters or tags, and metrics, that one call takes
 LONGEST_PARAMETER, LONGEST_TAG = 6000, 8000  # characters
-WHO, NOTE = "fpt.id", "mlflow.note.content"
+IDENTITY_TAG, NOTE_TAG = "fpt.id", "mlflow.note.content"
 Values = Mapping[str, Any]
 EPISODES, BEST, SCORE = "episodes", "best_so_far", "score"  # metrics whose steps tell which are there already
 
@@ -111,7 +111,7 @@ class Tracker:
 
     def so_far(self, ended: int, best: float | None, note: str) -> None:
         """How the search stands, on the parent: the best accuracy by how many trials have ended, and a description."""
-        entries, tag = _entries({BEST: best}, ended), _tags({NOTE: note})
+        entries, tag = _entries({BEST: best}, ended), _tags({NOTE_TAG: note})
         self._put(lambda: self._log(self.run_id, BEST, ended, entries, tag))
 
     def score(self, trial: str, episodes: int, metrics: Mapping[str, float | None]) -> None:
@@ -130,7 +130,7 @@ class Tracker:
 
     def describe(self, note: str) -> None:
         """Puts the parent's description, in Markdown."""
-        self._put(lambda: self.client.log_batch(self.run_id, tags=_tags({NOTE: note})))
+        self._put(lambda: self.client.log_batch(self.run_id, tags=_tags({NOTE_TAG: note})))
 
     def node_metrics(self, metrics: Mapping[str, float]) -> None:
         """Logs how nodes are, on the parent; steps are seconds since its first start, so that they rise over restarts.
@@ -167,7 +167,7 @@ class Tracker:
         """Logs the sweep's own metrics, a description in Markdown, tags and files, marks the winning trial, and closes
         the parent run.
         """
-        entries, ended, last = _entries(metrics, step), _now(), _tags({NOTE: note, **(tags or {})})
+        entries, ended, last = _entries(metrics, step), _now(), _tags({NOTE_TAG: note, **(tags or {})})
         self._put(lambda: self._log(self.run_id, EPISODES, step, entries))
         self._put(lambda: self.client.log_batch(self.run_id, tags=last))
         if winner is not None:
@@ -215,7 +215,7 @@ class Tracker:
     ) -> Run:
         run = self._find(identity)
         if run is None:
-            self.client.create_run(self.experiment_id, begun, {**tags, WHO: identity}, name)
+            self.client.create_run(self.experiment_id, begun, {**tags, IDENTITY_TAG: identity}, name)
             run = self._find(identity)
             assert run is not None, f"the run of {identity} was made and is not there"
         else:
@@ -238,7 +238,7 @@ class Tracker:
         """A request to make a run may be carried out long after nobody waits for its answer any more, when another has
         been made: of such doubles the one that holds most is it, and empty ones are deleted.
         """
-        found = self.client.search_runs([self.experiment_id], f"tags.`{WHO}` = '{identity}'")
+        found = self.client.search_runs([self.experiment_id], f"tags.`{IDENTITY_TAG}` = '{identity}'")
         found.sort(key=lambda run: (-len(run.data.metrics), -len(run.data.params), run.info.run_id))
         for double in found[1:]:
             if not double.data.metrics:

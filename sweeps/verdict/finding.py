@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.config import HyperParameters, Run
 from sweeps.search.record import SearchRecord
-from sweeps.statistics.estimates import SURE, Estimate
+from sweeps.statistics.estimates import SIGNIFICANCE, Estimate
 from sweeps.verdict.landscape import Scored
 
 BASELINE = "no prompts"
@@ -30,7 +30,7 @@ class Compared:
     @property
     def differs(self) -> bool:
         """Says whether it can be told from the baseline."""
-        return self.difference is not None and self.p_holm is not None and self.p_holm < SURE
+        return self.difference is not None and self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pipeline.session import Session
 from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Final, Search, Sweep
 from sweeps.search.record import SearchRecord, Trial
-from sweeps.statistics.estimates import SURE, Estimate, estimate, holm, paired_difference, paired_p_value
+from sweeps.statistics.estimates import SIGNIFICANCE, Estimate, estimate, holm, paired_difference, paired_p_value
 from sweeps.statistics.rows import LOCALISATION, accuracies_of, summary
 from sweeps.terminal.progress import Progress
 from sweeps.verdict.finding import BASELINE, Audit, Compared, Finding
@@ -178,7 +178,7 @@ def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> i
     """
     if len(winner) < 2:
         return 1 + len(rivals)
-    return 1 + sum(paired_p_value(winner, rival) / 2 >= SURE / len(rivals) for rival in rivals)
+    return 1 + sum(paired_p_value(winner, rival) / 2 >= SIGNIFICANCE / len(rivals) for rival in rivals)
 
 
 def _best_without_prompts(

@@ -21,7 +21,7 @@ from pipeline.resizing import Resize
 # there.
 SEEN_WITHIN = 60.0
 SAY_AFTER = 20.0  # seconds without a core
-BESIDE = 8  # tasks asked for beyond twice what the cluster has cores for: an autoscaler adds nodes for them
+TASKS_AHEAD = 8  # tasks asked for beyond twice what the cluster has cores for: an autoscaler adds nodes for them
 
 Told = Callable[[int], None]
 
@@ -38,7 +38,7 @@ def decode_on_cluster(parts: Sequence[Part], schema: pa.Schema, size: int, how: 
     waiting: dict[Any, Part] = {}
     try:
         while pending or waiting:
-            while pending and len(waiting) < 2 * ray.cluster_resources().get("CPU", 0) + BESIDE:
+            while pending and len(waiting) < 2 * ray.cluster_resources().get("CPU", 0) + TASKS_AHEAD:
                 part = _absolute(pending.pop())
                 closed = frozenset(path for path in _files(part) if not os.access(path, os.R_OK))
                 waiting[task.remote(part, closed, schema, size, how, PIL.__version__)] = part

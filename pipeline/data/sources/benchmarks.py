@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from pipeline.data.sources.conventions import benchmark_splits, home, lines, printable
+from pipeline.data.sources.conventions import benchmark_splits, dataset_root, lines, printable
 from pipeline.data.sources.listing import Box, Listed, Listing, assemble, existing
 
 # A pixel of CUB's masks counts the annotators who saw the bird there, 255 for all of them: half of them or more.
@@ -24,7 +24,7 @@ def cub(root: Path) -> Listing:
     where a file is missing or does not fit the others.
     """
     needed = ("images.txt", "image_class_labels.txt", "classes.txt", "images")
-    folder = home("cub", root, "CUB_200_2011", needed)
+    folder = dataset_root("cub", root, "CUB_200_2011", needed)
     classes = dict(lines(folder / "classes.txt", 2))
     labels = dict(lines(folder / "image_class_labels.txt", 2))
     splits, notes = benchmark_splits("cub", sorted(classes.values()), 200)
@@ -62,7 +62,9 @@ def cars(root: Path) -> Listing:
     benchmark's, by the class numbers. Boxes count pixels from 1 and hold their last one. Raises ValueError where a
     file is missing or not what it should be.
     """
-    folder = home("cars", root, "stanford_cars", ("devkit/cars_meta.mat", "cars_train"), ("cars_annos.mat", "car_ims"))
+    folder = dataset_root(
+        "cars", root, "stanford_cars", ("devkit/cars_meta.mat", "cars_train"), ("cars_annos.mat", "car_ims")
+    )
     notes = []
     rows: list[tuple[Path, Any]] = []
     if (folder / "devkit/cars_meta.mat").is_file():
@@ -103,7 +105,7 @@ def aircraft(root: Path) -> Listing:
     """
     parts = ("trainval", "train", "val", "test")
     ways = [("data/images", f"data/images_variant_{part}.txt") for part in parts]
-    data = home("aircraft", root, "fgvc-aircraft-2013b", *ways) / "data"
+    data = dataset_root("aircraft", root, "fgvc-aircraft-2013b", *ways) / "data"
     boxes: dict[str, Box] = {}
     if (data / "images_box.txt").is_file():
         for image, *cells in lines(data / "images_box.txt", 5):
@@ -125,7 +127,7 @@ def pets(root: Path) -> Listing:
 
     Classes are the 37 breeds, none has a split. Raises ValueError where a file is missing.
     """
-    folder = home("pets", root, "oxford-iiit-pet", ("images", "annotations/list.txt"))
+    folder = dataset_root("pets", root, "oxford-iiit-pet", ("images", "annotations/list.txt"))
     trimaps = folder / "annotations" / "trimaps"
     masked = trimaps.is_dir()
     images = [

@@ -7,7 +7,7 @@ from pathlib import Path
 BENCHMARK = "the cross-domain few-shot benchmark"
 
 
-def home(source: str, root: Path, archive: str, *ways: Sequence[str]) -> Path:
+def dataset_root(source: str, root: Path, archive: str, *ways: Sequence[str]) -> Path:
     """Root, or the folder in it that the archive unpacks to, whichever holds all names of one of the ways.
 
     Raises ValueError where neither does, naming what is missing.

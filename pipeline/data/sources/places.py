@@ -3,7 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
-from pipeline.data.sources.conventions import BENCHMARK, benchmark_splits, home, lines, printable
+from pipeline.data.sources.conventions import BENCHMARK, benchmark_splits, dataset_root, lines, printable
 from pipeline.data.sources.folders import Tree
 from pipeline.data.sources.listing import Listed, Listing, assemble, existing
 
@@ -22,7 +22,7 @@ def places(root: Path) -> Listing:
     splits by the place of the class among the sorted names. A class /f/field/wild is field-wild, so that both layouts
     give the same splits. Raises ValueError where a file or folder is missing.
     """
-    folder = home("places", root, "places365_standard", ("train",), (CATEGORIES, TRAIN))
+    folder = dataset_root("places", root, "places365_standard", ("train",), (CATEGORIES, TRAIN))
     if (folder / "train").is_dir():
         tree = Tree(folder / "train")
         classes = {one.name: tree.images(one) for one in tree.folders(tree.root)}
