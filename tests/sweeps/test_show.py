@@ -1,12 +1,18 @@
 """What a picture of an episode needs, and which episode is drawn."""
 
 import json
-from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from pipeline.config import plain_run
+from pipeline.data.store import ImageStore
+from pipeline.orders import WorkOrder
+from pipeline.workers.worker import Worker
+from sweeps.schema.loading import load
+from tests.pipeline.conftest import store_path  # noqa: F401
 from tests.sweeps.refusals import refused
-from tests.sweeps.tiny import CONFIG
+from tests.sweeps.tiny import CONFIG, TINY
 
 
 @pytest.mark.parametrize(
@@ -47,17 +53,38 @@ def test_windows_have_no_map_of_the_image(fpt, monkeypatch):
     )
 
 
-def test_show_draws_the_episode_that_is_asked_for(fpt, monkeypatch):
-    asked = []
-    monkeypatch.setattr("sweeps.show.packed_images", lambda run, home: "packed")
-    monkeypatch.setattr("sweeps.show.on_this_node", lambda packed: f"{packed} here")
-    monkeypatch.setattr("sweeps.show.solved_episode", lambda *these: asked.append(these[1:]) or "solved")
-    monkeypatch.setattr("sweeps.show.draw_solved", lambda *these: asked.append(these) or these[1])
-    monkeypatch.setattr("sweeps.show.as_json", lambda solved, path: {"file": str(path), "accuracy": 0.5})
-    result = fpt("show", str(CONFIG), "--episode", "3", "--out", "here/it.png")
-    assert (result.exit_code, result.stdout.strip()) == (0, "here/it.png")
-    assert asked == [("packed here", 3), ("solved", Path("here/it.png"), "map", "both", 8)]
-    options = ["--attention", "cover", "--images", "query", "--most", "20", "--json"]
-    result = fpt("show", str(CONFIG), "--out", "it.png", *options)
-    assert json.loads(result.stdout.splitlines()[-1]) == {"file": "it.png", "accuracy": 0.5}
-    assert asked[2:] == [("packed here", 0), ("solved", Path("it.png"), "cover", "query", 20)]
+@pytest.fixture
+def noise(store_path):  # noqa: F811
+    """The store of noise, handed over as `fpt data pack` would have written it."""
+    store = ImageStore(store_path)
+    splits = {split: {name: len(rows) for name, rows in store.classes(split).items()} for split in store.splits}
+    manifest = {"fingerprint": store.fingerprint, "splits": splits}
+    store_path.with_name(f"{store_path.name}.json").write_text(json.dumps(manifest))
+    return store_path
+
+
+def test_show_draws_the_episode_that_is_asked_for_as_the_ledger_has_it(fpt, here, noise):
+    """The picture's figures are those of a worker's row, and the file is a picture of as many images as are asked."""
+    overrides = [f"dataset={{source: packed, path: {noise}}}"]
+    options = ["--episode", "3", "--images", "query", "--json"]
+    few = fpt("show", str(CONFIG), "--out", "few.png", "--most", "3", *options, overrides=overrides)
+    many = fpt("show", str(CONFIG), "--out", "many.png", "--most", "9", *options, overrides=overrides)
+    told = [json.loads(result.stdout.splitlines()[-1]) for result in (few, many)]
+    assert [one["file"] for one in told] == ["few.png", "many.png"]
+    with Image.open(here / "few.png") as three, Image.open(here / "many.png") as nine:
+        assert three.height < nine.height
+
+    run = plain_run(load(CONFIG, [*TINY, *overrides]))
+    worker = Worker("worker-0", run, noise, str(here / "ledger"))
+    (row,) = worker.solve(WorkOrder("order", {"hash": run}, (3,)), 1)
+    assert told[0] == {**told[1], "file": "few.png"}
+    assert (told[0]["episode"], told[0]["split"], told[0]["accuracy"]) == (3, "novel", row["accuracy"])
+    right = sum(said == truth for said, truth in zip(told[0]["predictions"], told[0]["classes"], strict=True))
+    assert right == row["correct"]
+    assert told[0]["prompt_precision"] == pytest.approx(row["prompt_precision"])
+
+
+def test_show_says_where_the_picture_is(fpt, here, noise):
+    result = fpt("show", str(CONFIG), "--out", "it.png", overrides=[f"dataset={{source: packed, path: {noise}}}"])
+    assert (result.exit_code, result.stdout.strip()) == (0, "it.png")
+    assert (here / "it.png").is_file()
