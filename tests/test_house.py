@@ -37,8 +37,6 @@ UNTESTED = {
 }
 # Files that are longer than they may be, and why.
 LONG = {
-    "fpt/backbones/backbone.py": PENDING,
-    "tests/fpt/backbones/test_weights.py": PENDING,
     "tests/pipeline/dispatch/test_dispatcher.py": PENDING,
 }
 
