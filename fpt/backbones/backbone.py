@@ -5,8 +5,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from math import isqrt
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from fpt.backbones.attention import AttentionCall, class_attention, listen, wide
 from fpt.backbones.class_row import class_row, is_plain
+from fpt.backbones.scales import scales_of
 from fpt.backbones.structure import Layer, attention_layers, per_image_modules, tokens_first
 from fpt.backbones.weights import Matched
 
@@ -71,28 +70,9 @@ class Backbone:
             ) from error
         self.blocks: list[nn.Module] = [layer.block for layer in self.layers]
         self.depth = len(self.layers)
-        self.stages: list[list[int]] = [
-            list(indices) for _, indices in groupby(range(self.depth), lambda i: self.layers[i].size)
-        ]
-        self.pyramid = len(self.stages) > 1 or self.layers[-1].windows > 1
-        sizes = [windows * tokens for windows, tokens in (self.layers[stage[-1]].size for stage in self.stages)]
-        if any(below < above for below, above in pairwise(sizes)):
-            raise ValueError(f"backbone must only ever become coarser but {name} has stages of {sizes} tokens")
-        self.stage_prefixes = [
-            tokens - isqrt(tokens) ** 2 if windows == 1 else 0
-            for windows, tokens in (self.layers[stage[-1]].size for stage in self.stages)
-        ]
-        # What one image's attention is trained towards at each scale: (patches,), or (windows, patches).
-        self.target_shapes: list[tuple[int, ...]]
-        if self.pyramid:
-            self.prefix, self.grid = 0, (0, 0)
-            ends = (self.layers[stage[-1]] for stage in self.stages)
-            self.target_shapes = [
-                (end.windows, end.tokens - prefix) for end, prefix in zip(ends, self.stage_prefixes, strict=True)
-            ]
-        else:
-            self.prefix, self.grid = _tokens_of(model, self.layers[-1])
-            self.target_shapes = [(self.grid[0] * self.grid[1],)]
+        scales = scales_of(model, self.layers)
+        self.stages, self.stage_prefixes, self.pyramid = scales.stages, scales.stage_prefixes, scales.pyramid
+        self.prefix, self.grid, self.target_shapes = scales.prefix, scales.grid, scales.target_shapes
         self.grid_patches = self.grid[0] * self.grid[1]
         self.weights: Matched | None = None  # how a local file's met the model's
         self._per_image: set[nn.Module] | None = None
@@ -313,12 +293,3 @@ def _image_size(model: Any) -> int:
     """Returns the side in pixels that the model was made for, or else trained on."""
     made = getattr(getattr(model, "patch_embed", None), "img_size", None)
     return int((made or model.pretrained_cfg["input_size"][1:])[0])
-
-
-def _tokens_of(model: Any, layer: Layer) -> tuple[int, tuple[int, int]]:
-    """Returns how many prefix tokens a columnar model has, and its patch grid."""
-    made = getattr(getattr(model, "patch_embed", None), "grid_size", None)
-    if made is not None and made[0] * made[1] <= layer.tokens:
-        return layer.tokens - made[0] * made[1], (int(made[0]), int(made[1]))
-    side = isqrt(layer.tokens)
-    return layer.tokens - side**2, (side, side)

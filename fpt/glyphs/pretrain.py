@@ -63,12 +63,12 @@ class BaseScenes(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
             counts = np.stack([(owners == glyph).sum((2, 4)) for glyph in range(GLYPHS)], -1).reshape(
                 self.batch, 64, GLYPHS
             )
-            patches = np.take_along_axis(labels, counts.argmax(-1), 1)
-            patches[counts.max(-1) < LEAST_PIXELS] = -1
+            patch_labels = np.take_along_axis(labels, counts.argmax(-1), 1)
+            patch_labels[counts.max(-1) < LEAST_PIXELS] = -1
             yield (
                 torch.from_numpy(np.stack([scene.image for scene in scenes])),
                 torch.from_numpy(labels),
-                torch.from_numpy(patches),
+                torch.from_numpy(patch_labels),
             )
 
 
@@ -80,11 +80,11 @@ class StemClassifier(nn.Module):
         self.stem = ConvolutionalStem()
         self.patch_head = nn.Linear(128, classes)
 
-    def forward(self, images: Tensor, labels: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, patch_labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the loss, and the share of covered patches that are named right."""
-        covered = patches >= 0
+        covered = patch_labels >= 0
         logits = self.patch_head(self.stem(images)[covered]).float()
-        return _own_name(logits, patches[covered]), (logits.argmax(-1) == patches[covered]).float().mean()
+        return _own_name(logits, patch_labels[covered]), (logits.argmax(-1) == patch_labels[covered]).float().mean()
 
 
 class SceneClassifier(nn.Module):
@@ -113,16 +113,16 @@ class SceneClassifier(nn.Module):
             keep[:, 1:] = (~dropped).to(output.dtype)
         return output * keep[..., None]
 
-    def forward(self, images: Tensor, labels: Tensor, patches: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, patch_labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the loss, and the share of scenes for which [CLS] first names one of their glyphs."""
-        covered = patches >= 0
+        covered = patch_labels >= 0
         self.uncovered = ~covered
         tokens = self.vit.forward_features(images)
         scene_logits = self.head(tokens[:, 0]).float()
         loss = _all_names(scene_logits, labels)
-        loss = loss + PATCH_LOSS * _own_name(self.patch_head(tokens[:, 1:][covered]).float(), patches[covered])
+        loss = loss + PATCH_LOSS * _own_name(self.patch_head(tokens[:, 1:][covered]).float(), patch_labels[covered])
         if self.background:
-            chosen = (torch.rand(patches.shape) * self.uncovered).topk(BACKGROUND_PATCHES, dim=1).indices
+            chosen = (torch.rand(patch_labels.shape) * self.uncovered).topk(BACKGROUND_PATCHES, dim=1).indices
             gathered = torch.take_along_dim(tokens[:, 1:], chosen[..., None], 1)
             names = labels[:, None].expand(-1, BACKGROUND_PATCHES, -1).flatten(0, 1)
             loss = loss + BACKGROUND_LOSS * _all_names(self.head(gathered.flatten(0, 1)).float(), names)
@@ -159,9 +159,9 @@ def train(
     loader = iter(DataLoader(BaseScenes(batch, seed + done, style), batch_size=None, num_workers=1, prefetch_factor=8))
     started, mean_right, mean_loss = time.monotonic(), 0.0, 0.0
     for step in range(done, steps):
-        images, labels, patches = next(loader)
+        images, labels, patch_labels = next(loader)
         with torch.autocast("cpu", torch.bfloat16):
-            loss, right = model(normalise(images).contiguous(memory_format=torch.channels_last), labels, patches)
+            loss, right = model(normalise(images).contiguous(memory_format=torch.channels_last), labels, patch_labels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

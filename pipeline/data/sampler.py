@@ -11,7 +11,7 @@ from pipeline.config import Episodes
 
 
 @dataclass(frozen=True)
-class Episode:
+class DrawnEpisode:
     """Rows of the image store, class by class, with labels 0 .. way - 1. Support and query are disjoint."""
 
     index: int
@@ -41,14 +41,14 @@ class EpisodeSampler:
         self.rows = list(classes.values())
         self.way, self.shot, self.query, self.seed = way, shot, query, seed
 
-    def __getitem__(self, index: int) -> Episode:
+    def __getitem__(self, index: int) -> DrawnEpisode:
         random = generator(self.seed, index, "episode")
         drawn = [
             random.choice(self.rows[i], self.shot + self.query, replace=False)
             for i in random.choice(len(self.rows), self.way, replace=False)
         ]
         ways = np.arange(self.way)
-        return Episode(
+        return DrawnEpisode(
             index,
             support=np.concatenate([rows[: self.shot] for rows in drawn]),
             labels=ways.repeat(self.shot),

@@ -13,20 +13,20 @@ def batch_of(size, seed):
 
 
 def test_scenes_are_a_function_of_their_seed_and_patches_name_a_glyph_of_their_scene():
-    images, names, patches = batch_of(6, 3)
-    assert (images.dtype, tuple(images.shape), tuple(names.shape), tuple(patches.shape)) == (
+    images, names, patch_labels = batch_of(6, 3)
+    assert (images.dtype, tuple(images.shape), tuple(names.shape), tuple(patch_labels.shape)) == (
         torch.uint8,
         (6, 64, 64, 3),
         (6, GLYPHS),
         (6, 64),
     )
     again, other = batch_of(6, 3), batch_of(6, 4)
-    assert all(map(torch.equal, (images, names, patches), again))
+    assert all(map(torch.equal, (images, names, patch_labels), again))
     assert not torch.equal(images, other[0])
     assert 0 <= int(names.min()) <= int(names.max()) < len(characters("base"))
-    for own, of_patches in zip(names, patches, strict=True):
+    for own, of_patches in zip(names, patch_labels, strict=True):
         assert set(of_patches.tolist()) <= {-1, *own.tolist()}
-    assert 0.1 < float((patches >= 0).float().mean()) < 0.9
+    assert 0.1 < float((patch_labels >= 0).float().mean()) < 0.9
 
 
 def test_all_names_is_the_mean_cross_entropy_of_a_scene_s_glyphs_and_own_name_is_smoothed():
@@ -40,12 +40,12 @@ def test_all_names_is_the_mean_cross_entropy_of_a_scene_s_glyphs_and_own_name_is
 
 
 def test_each_stage_has_a_loss_that_reaches_its_weights():
-    images, names, patches = batch_of(2, 0)
+    images, names, patch_labels = batch_of(2, 0)
     inputs = images.permute(0, 3, 1, 2).float() / 255 - 0.5
     classes = len(characters("base"))
     torch.manual_seed(0)
     for model in (StemClassifier(classes), SceneClassifier(classes), SceneClassifier(classes, background=True)):
-        loss, right = model.train()(inputs, names, patches)
+        loss, right = model.train()(inputs, names, patch_labels)
         loss.backward()
         assert loss.isfinite()
         assert 0 <= float(right) <= 1
