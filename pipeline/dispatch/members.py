@@ -30,6 +30,7 @@ class Member:
     place: Place | None = None
     wakes: "asyncio.Future[Pending | None] | None" = None  # the next order, or None to end
     idle_since: float = 0.0
+    leaves: str = "the session ends"  # why it is dismissed
 
     @property
     def where(self) -> dict[str, str]:

@@ -146,8 +146,9 @@ class Pool:
     def _hire_up_to(self, wanted: int) -> None:
         while len(self.members) < wanted:
             name, self.named = f"worker-{self.named}", self.named + 1
-            replaces = {"replaces": self.to_replace.popleft()} if self.to_replace else {}
-            tell(LOG, "hired", worker=name, **replaces)
+            tell(LOG, "hired", worker=name)
+            if self.to_replace:
+                tell(LOG, "replaced", worker=self.to_replace.popleft(), by=name)
             member = self.members[name] = Member(name, self.hire(name))
             member.task = asyncio.create_task(self._employ(member))
 
@@ -156,12 +157,12 @@ class Pool:
         before = time.monotonic() - self.staffing.idle_seconds
         for member in list(self.idle.values()):
             if member.idle_since < before:
-                self._say("let go", member, why="nothing to do")
+                member.leaves = "it had nothing to do"
                 self._wake(member, None)
         if self.found.done() and not self.queue and self.last_asked < before:
             for member in self.members.values():
                 if member.place is None and member.task:
-                    self._say("let go", member, why="no room for it, and nothing to do")
+                    member.leaves = "there was no room for it, and nothing to do"
                     member.task.cancel()
 
     async def _employ(self, member: Member) -> None:
@@ -191,6 +192,7 @@ class Pool:
             self.queue.forget(member.name)
             self._match_soon()
             self.vacancy.set()
+            self._say("dismissed", member, why=member.leaves)
             with suppress(Exception):
                 self.dismiss(member.handle)
 
@@ -218,10 +220,9 @@ class Pool:
 
     async def _work(self, member: Member, sent: Sent) -> bool:
         """Has an order solved, and the next one sent ahead. Returns False where the worker is of no more use."""
-        pending = sent.pending
-        order, attempt = pending.order, pending.attempt
+        pending, order = sent.pending, sent.pending.order
         asked = {"order": order.name, "problems": order.problems, "configurations": sorted(order.configurations)}
-        self._say("ordered", member, **asked, attempt=attempt)
+        self._say("ordered", member, **asked, attempt=pending.attempt)
         began = time.monotonic()
         if self.began is None:
             self.began, self.first_order = began, time.time()
@@ -230,7 +231,7 @@ class Pool:
             following = self.queue.take_own(member.name) or self.queue.take_any(member.name)
             member.ahead = self._send(member, following) if following else None
         try:
-            rows = await asyncio.wait_for(answer(sent.answer), self._patience(pending.order))
+            rows = await asyncio.wait_for(answer(sent.answer), self._patience(order))
         except RayTaskError as error:
             self._declined(pending, cause_of(error), member)
             return True
@@ -276,6 +277,7 @@ class Pool:
         pending.attempt += 1
         pending.strikes += blamed
         pending.smaller += smaller or pending.strikes == STRIKES - 1
+        tell(LOG, "struck", order=pending.order.name, strikes=pending.strikes, smaller=pending.smaller)
         if pending.strikes < STRIKES:
             self.queue.put(pending, first=True)
             self._match_soon()
@@ -284,9 +286,10 @@ class Pool:
             pending.done.set_result(Solved([], pending.order.episodes))
 
     def _died(self, member: Member, pending: Pending, why: str) -> None:
-        facts = {"order": pending.order.name, "attempt": pending.attempt, "why": why}
-        warn(LOG, "died", worker=member.name, **member.where, **facts)
+        order, attempt = pending.order.name, pending.attempt
+        warn(LOG, "died", worker=member.name, **member.where, order=order, attempt=attempt, why=why)
         self.to_replace.append(member.name)
+        member.leaves = "it died"
 
     def _declined(self, pending: Pending, error: Exception, member: Member) -> None:
         """The worker lives and says what is wrong: a disk or network may do better next time, a mistake will not."""
@@ -304,6 +307,7 @@ class Pool:
     def _did_not_open(self, member: Member, error: Exception, event: str = "did not open") -> None:
         """Others may do elsewhere: a node may lack what the others have. Where none does, all that waits fails."""
         warn(LOG, event, worker=member.name, **member.where, why=first_line(error))
+        member.leaves = f"it {event if event.startswith('did') else 'was ' + event}"
         self.false_starts += 1
         self.complaint = first_line(error)
         self.pause_until = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (self.false_starts - 1))

@@ -92,7 +92,7 @@ def standing_of(kind: str, name: str, events: Sequence[Event], home: Home) -> St
     session = events[opened[-1] :] if opened else latest  # workers open before the command says that it began
     state, why = _state(latest)
     hashes = sorted({own for event in of("ordered", events) for own in event.get("configurations", [])})
-    gone = {event["worker"] for event in session if event["event"] in ("died", "let go") and "worker" in event}
+    gone = {event["worker"] for event in session if event["event"] in ("died", "dismissed") and "worker" in event}
     progress = of("progress")
     warnings = [event for event in session if event.get("level") == "warning"]
     return Standing(

@@ -89,12 +89,16 @@ def test_the_life_of_workers_is_told(run, told):
     staff = Staff(faults=[ActorDiedError()])
     going(staff, submit(order(run, 0)))
     events = [event for event, _ in told()]
-    assert events == ["hired", "opened", "ordered", "died", "hired", "opened", "ordered", "answered"]
-    by_name = {(event, facts["worker"]): facts for event, facts in told()}
+    first = ["hired", "opened", "ordered", "died", "struck", "dismissed"]
+    assert events == [*first, "hired", "replaced", "opened", "ordered", "answered", "dismissed"]
+    by_name = {(event, facts.get("worker")): facts for event, facts in told()}
     died = by_name["died", "worker-0"]
     assert (died["order"], died["attempt"], died["host"]) == ("order 0", 1, "host of node of worker-0")
     assert died["why"].startswith("The actor died")
-    assert by_name["hired", "worker-1"]["replaces"] == "worker-0"
+    assert by_name["replaced", "worker-0"]["by"] == "worker-1"
+    assert (by_name["struck", None]["order"], by_name["struck", None]["strikes"]) == ("order 0", 1)
+    assert by_name["dismissed", "worker-0"]["why"] == "it died"
+    assert by_name["dismissed", "worker-1"]["why"] == "the session ends"
     assert by_name["ordered", "worker-1"]["attempt"] == 2
     assert by_name["opened", "worker-1"]["device"] == "cpu"
     assert by_name["answered", "worker-1"]["problems"] == 1
