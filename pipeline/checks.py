@@ -12,7 +12,9 @@ GLYPH_SPLITS = ("validation", "novel")
 
 
 def class_sizes(run: Run) -> Mapping[str, Mapping[str, int]]:
-    """Images of each class in each split of a run's data set. Raises ValueError for images that are not there."""
+    """Returns the number of images of each class in each split of a run's data set. Raises ValueError for images that
+    are not there.
+    """
     dataset = run.dataset
     if dataset.source == "glyphs":
         return {split: dict.fromkeys(characters(split), dataset.images_per_class) for split in GLYPH_SPLITS}

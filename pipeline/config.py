@@ -17,7 +17,7 @@ HyperParameters = dict[str, float | int | str | bool]
 
 
 def one_of(names: Collection[str]) -> AfterValidator:
-    """Refuses all other names than these, which are read when a value is checked."""
+    """Returns a validator that refuses all names but these, which are read when a value is checked."""
 
     def check(name: str) -> str:
         if name not in names:
@@ -32,13 +32,14 @@ class Section(BaseModel):
 
 
 class Dataset(Section):
-    """GlyphScenes (`glyphs`: drawn when first used, `images_per_class` scenes of each validation and novel class), or
-    images of one's own at `path`, which `source` says how to read; they are packed when first used, and again when
-    their files change. `packed`: what `fpt data pack` has written.
+    """A data set is read as `source` says: `glyphs` are GlyphScenes, drawn when they are first used, `images_per_class`
+    scenes of each validation and novel class; `packed` is what `fpt data pack` has written; every other source reads a
+    user's own images at `path`, which are packed when they are first used, and again when their files change.
 
-    `resize`: crop is the backbone's own transform, as timm evaluates it; squash is the paper's code's. Classes
-    without a split are divided by `shares` and `split_seed`; with `all_novel` every class is novel, whatever its split,
-    as the paper's code has it. `small_classes`: those with fewer than shot + query images.
+    `resize` is crop for the backbone's own transform, as timm evaluates it, and squash for that of the paper's code.
+    Classes without a split are divided by `shares` and `split_seed`; with `all_novel` every class is novel, whatever
+    its split, as the paper's code has it. `small_classes` says what becomes of classes with fewer than shot + query
+    images.
     """
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
@@ -61,10 +62,11 @@ class Dataset(Section):
 
 
 class BackboneName(Section):
-    """A timm model. `weights`: true for timm's pre-trained ones, a path to a local file, false for random ones.
+    """A backbone is a timm model, by its `name`. `weights` is true for timm's pre-trained weights, a path for those in
+    a local file, false for random weights.
 
-    `image_size` null is the pre-training's. `precision` of its weights and tokens: auto is what the device does
-    fastest, found when the session starts.
+    `image_size` is null for that of the pre-training. `precision` is that of its weights and tokens; auto stands for
+    what the device does fastest, which is found when the session starts.
     """
 
     name: str = "vit_micro_glyphs"
@@ -74,7 +76,9 @@ class BackboneName(Section):
 
 
 class Episodes(Section):
-    """`split` is what `fpt run` draws from; a sweep searches on `search.split` and reports on this one."""
+    """Episodes are drawn as these fields say. `split` is what `fpt run` draws from; a sweep searches on `search.split`
+    and reports on this split.
+    """
 
     split: str = "novel"
     way: Annotated[int, Field(ge=2)] = 5
@@ -85,7 +89,9 @@ class Episodes(Section):
 
 
 class Solver(Section):
-    """`batch` 0 takes the whole support set in every step; `blocks` is how many of the last blocks are adapted."""
+    """A solver trains as these fields say. `batch` 0 takes the whole support set in every step; `blocks` is how many of
+    the last blocks are adapted.
+    """
 
     name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
     head: Annotated[str, one_of(HEADS)] = defaults.HEAD
@@ -101,10 +107,11 @@ class Solver(Section):
 
 
 class Prompts(Section):
-    """Position prompts; `alpha` 0 means none, and then nothing else here matters.
+    """Position prompts are made as these fields say; `alpha` 0 means that there are none, and then nothing else here
+    matters.
 
-    alpha of `paper` and `scaled` is about `patches` times that of `official`, the released code's. `order` of the
-    product of layers: null for the variant's own.
+    `alpha` of the variants `paper` and `scaled` is about `patches` times that of `official`, the released code's.
+    `order` is that of the product of layers, null for the variant's own order.
     """
 
     variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
@@ -119,10 +126,12 @@ class Prompts(Section):
 
 
 class Compute(Section):
-    """`workers` 0: one for each GPU, or for each core without GPUs, more as nodes join. `gpus_per_worker` null: 1 where
-    the cluster has GPUs, or what FPT_GPUS_PER_WORKER says of those to come. `stack` 0: as many problems together as the
-    device holds. An order holds `shard` episodes and at most so many `settings`, 0 for all that wait for them. A worker
-    that has nothing to do for `idle_seconds` is let go. None of this changes a result.
+    """These fields say how results are computed, and change none of them. `workers` is how many there are; 0 stands for
+    one on each GPU, or on each core where there are no GPUs, and for more as nodes join. A null `gpus_per_worker`
+    stands for what FPT_GPUS_PER_WORKER says of GPUs that are still to come, or else for 1 where the cluster has GPUs.
+    `stack` is how many problems are solved together, 0 for as many as the device holds. An order holds `shard` episodes
+    and at most `settings` settings, 0 for all that wait for them, and may take `order_seconds` at most. A worker that
+    has nothing to do for `idle_seconds` is let go.
     """
 
     workers: Annotated[int, Field(ge=0)] = 0
@@ -137,7 +146,7 @@ class Compute(Section):
 
 
 class Run(Section):
-    """Everything that makes one configuration, and how to compute it."""
+    """A run is everything that makes one configuration, and how to compute it."""
 
     name: str = "run"
     dataset: Dataset = Dataset()
@@ -158,9 +167,9 @@ class Run(Section):
 
 
 def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
-    """The run with fields of `prompts` (lambda, alpha ...) and `solver` (lr ...) replaced.
+    """Returns the run with some fields of `prompts` (lambda, alpha ...) and `solver` (lr ...) replaced.
 
-    Raises ValueError for a name that is neither's, or a value that the field does not take.
+    Raises ValueError for a name that is a field of neither, or a value that the field does not take.
     """
     described = run.model_dump(by_alias=True)
     for name, value in values.items():
@@ -174,7 +183,7 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
 
 
 def plain_run(run: Run, split: str | None = None) -> Run:
-    """The run alone, without what a subclass adds; `split` replaces the one that episodes are drawn from."""
+    """Returns the run alone, without what a subclass adds; `split` replaces the split that episodes are drawn from."""
     described = run.model_dump(by_alias=True, include=set(Run.model_fields))
     if split is not None:
         described["episodes"]["split"] = split

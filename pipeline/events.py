@@ -33,7 +33,8 @@ def warn(logger: logging.Logger, event: str, **facts: Any) -> None:
 
 
 class Story(logging.Handler):
-    """Writes events into a file of a folder, on a disk or an object store; until it is told where, it keeps them.
+    """A story writes events into a file of a folder, on a disk or an object store; until it is told where, it keeps
+    them.
 
     `warnings` are the last of them in words, `warned` counts them all.
     """
@@ -58,7 +59,9 @@ class Story(logging.Handler):
         self._write()
 
     def write_to(self, folder: Folder, name: str) -> None:
-        """From now on, and with all that was kept, in this file of this folder; asked again, it changes nothing."""
+        """Writes, from now on and with all that was kept, into this file of this folder; asked again, it changes
+        nothing.
+        """
         if self.file or self.elsewhere:
             return
         if folder.here is not None:

@@ -14,7 +14,9 @@ METHOD_VERSION = 3
 
 
 class Inputs(NamedTuple):
-    """What a result depends on beside its configuration: fingerprints of images and weights, and the precision used."""
+    """Inputs are what a result depends on beside its configuration: fingerprints of images and weights, and the
+    precision used.
+    """
 
     dataset_fingerprint: str
     backbone_fingerprint: str
@@ -23,9 +25,9 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What the first worker of a session found, and every later one must find too: the inputs; `device`, the kind that
-    it computes on; how many `patches` a prompt can hold and how deep the backbone is; whether `masks` of key entities
-    are known; and the number of classes in each split.
+    """This is what the first worker of a session found, and what every later worker must find too: the inputs;
+    `device`, the kind that it computes on; how many `patches` a prompt can hold and the `depth` of the backbone;
+    whether `masks` of key entities are known; and the number of `classes` in each split.
     """
 
     dataset_fingerprint: str
@@ -42,14 +44,14 @@ class Found:
         return Inputs(self.dataset_fingerprint, self.backbone_fingerprint, self.precision)
 
     def differences(self, other: "Found") -> dict[str, tuple[Any, Any]]:
-        """Fields, but for the kind of device, in which `other` differs, with both values."""
+        """Returns the fields, but for the kind of device, in which `other` differs, with both values."""
         ours, theirs = asdict(self), asdict(other)
         names = [field.name for field in fields(self) if field.name != "device"]
         return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
 
 
 def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
-    """All that can change a result, and nothing else: what a configuration hash covers."""
+    """Returns all that can change a result, and nothing else: what a configuration hash covers."""
     episodes = run.episodes.model_dump(exclude={"count"})
     known = SOLVERS[run.solver.name]
     solver = {key: value for key, value in run.solver.model_dump().items() if key == "name" or key in known.fields}
@@ -90,15 +92,15 @@ def packing_identity(dataset: Dataset) -> dict[str, Any]:
 
 
 def configuration_hash(described: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits of a description."""
+    """Returns twelve hexadecimal digits for a description."""
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def hash_of(run: Run, inputs: Inputs) -> str:
-    """The configuration hash of a run on some images and weights."""
+    """Returns the configuration hash of a run on some images and weights."""
     return configuration_hash(identity(run, inputs))
 
 
 def with_precision(run: Run, precision: str) -> Run:
-    """The run with a precision that was found."""
+    """Returns the run with a precision that was found."""
     return run.model_copy(update={"backbone": run.backbone.model_copy(update={"precision": precision})})

@@ -9,7 +9,7 @@ from pipeline.resizing import Resize, resize_of_pretraining
 
 
 class Limits(NamedTuple):
-    """What a backbone's shape allows, and how its pre-training saw images."""
+    """Limits are what a backbone's shape allows, and how its pre-training has `seen` images."""
 
     patches: int
     depth: int
@@ -20,7 +20,9 @@ class Limits(NamedTuple):
 
 @cache
 def backbone_limits(name: str, image_size: int | None, weights: str | None) -> Limits:
-    """Of a timm model. Raises ValueError for one that cannot work, or a local file of weights that does not fit."""
+    """Returns the limits of a timm model. Raises ValueError for a model that cannot work, or a local file of weights
+    that does not fit.
+    """
     backbone = load_backbone(name, image_size=image_size, weights=weights)
     return Limits(
         backbone.most_patches,
@@ -32,6 +34,6 @@ def backbone_limits(name: str, image_size: int | None, weights: str | None) -> L
 
 
 def limits_of(run: Run) -> Limits:
-    """Of a run's backbone."""
+    """Returns the limits of a run's backbone."""
     named = run.backbone
     return backbone_limits(named.name, named.image_size, named.weights if isinstance(named.weights, str) else None)

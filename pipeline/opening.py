@@ -37,10 +37,11 @@ def open_session(
     stopping: StoppingRule | None = None,
     worker: type = WorkerProcess,
 ) -> Iterator[Session]:
-    """Connects to the cluster at `address`, or the one that RAY_ADDRESS names, or starts Ray on this machine.
+    """Connects to the cluster at `address`, or at what RAY_ADDRESS names, or starts Ray on this machine. Yields the
+    session.
 
-    `worker` is what becomes an actor. Raises ValueError for what only a worker can tell to be wrong, and for a home
-    that a job would take with it when it ends.
+    `worker` is the class that becomes an actor. Raises ValueError for what only a worker can tell to be wrong, and for
+    a home that a job would take with it when it ends.
     """
     _check_outlives_job(home)
     with phase("images"):
@@ -69,8 +70,8 @@ def _close(dispatcher: Any) -> None:
 
 
 def start_dispatcher(*arguments: Any) -> Any:
-    """A handle of a dispatcher, which is made with these arguments. Ray starts it again when it dies, and asks it once
-    more what had no answer yet.
+    """Returns the handle of a dispatcher, which is made with these arguments. Ray starts it again when it dies, and
+    asks it once more what had no answer yet.
     """
     options = {"max_restarts": -1, "max_task_retries": -1, "max_concurrency": 1000, "resources": ON_HEAD}
     return ray.remote(Dispatcher).options(num_cpus=0, **options).remote(*arguments)
@@ -85,8 +86,8 @@ def _check_outlives_job(home: Home) -> None:
 
 
 def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> Found:
-    """Waits for it; what it may be waiting for is said, room or the backbone's weights: either takes minutes, or for
-    ever.
+    """Waits for the first worker, and returns what it found. Says what that may be waiting for, room or the backbone's
+    weights: either takes minutes, or for ever.
     """
     asked, seconds = dispatcher.start.remote(), SAY_AFTER_SECONDS
     while not ray.wait([asked], timeout=seconds)[0]:
@@ -108,7 +109,9 @@ def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> Found:
 
 @contextmanager
 def connected(address: str | None = None) -> Iterator[bool]:
-    """Ray, quiet: what its processes print stays in its own log files. Yields whether it was there before."""
+    """Connects to Ray and keeps it quiet: what its processes print stays in its own log files. Yields whether it was
+    there before.
+    """
     # Tune and Ray say on standard error what the progress display says better.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -126,7 +129,7 @@ def connected(address: str | None = None) -> Iterator[bool]:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Puts back how this process takes signals, which Ray changes when it starts: it would end in a C++ trace."""
+    """Puts back how this process takes signals, which Ray changes when it starts: they would end in a C++ trace."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -9,8 +9,9 @@ from pipeline.storage.ledger import Row
 
 @dataclass(frozen=True)
 class Context:
-    """What every question carries, so that a dispatcher that was started again knows what its session knew: what was
-    `found` when it opened, and where its `story` is written (a folder's URI, and a file in it), once that is known.
+    """A context is what every question carries, so that a dispatcher that was started again knows what its session
+    knew: what was `found` when it opened, and where its `story` is written (a folder's URI, and a file in it), once
+    that is known.
     """
 
     found: Found
@@ -19,7 +20,9 @@ class Context:
 
 @dataclass(frozen=True)
 class WorkOrder:
-    """Configurations to try on the same episodes, in stacks. All share dataset, backbone and episodes."""
+    """An order holds configurations to try on the same episodes, in stacks. All share dataset,
+    backbone and episodes.
+    """
 
     name: str
     configurations: dict[str, Run]  # by configuration hash
@@ -36,7 +39,7 @@ class WorkOrder:
 
 @dataclass(frozen=True)
 class Solved:
-    """Rows of an order; `lost` are the episodes of it that took every worker with them."""
+    """This is what became of an order: its rows, and `lost`, the episodes of it that took every worker with them."""
 
     rows: list[Row]
     lost: tuple[int, ...] = ()
@@ -44,7 +47,7 @@ class Solved:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker is: the node's id in the cluster, and its host's name."""
+    """A place is where a worker is: the node's id in the cluster, and its host's name."""
 
     node: str
     host: str

@@ -1,4 +1,4 @@
-"""How images reach a backbone's size: the ways there are, and the one that a backbone's pre-training has seen."""
+"""How images reach a backbone's size: the ways there are, and which of them a backbone's pre-training has seen."""
 
 import math
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ Interpolation = Literal["bilinear", "bicubic", "lanczos", "nearest", "box", "ham
 
 @dataclass(frozen=True)
 class Squash:
-    """Both sides to int(`enlarged` times the size), whatever the shape, of which the centre is kept: the paper's
-    released code (257 x 257 for 224).
+    """A squash takes both sides to int(`enlarged` times the size), whatever the shape, and keeps the centre: so does
+    the paper's released code (257 x 257 for 224).
     """
 
     enlarged: float = 1.15
@@ -28,8 +28,8 @@ class Squash:
 
 @dataclass(frozen=True)
 class Crop:
-    """The shorter side to size / `crop_pct`, of which the centre is kept: timm's evaluation of most backbones
-    (`crop_pct` and `interpolation` of their pre-training). The default is that of most.
+    """A crop takes the shorter side to size / `crop_pct`, and keeps the centre: so timm evaluates most backbones
+    (`crop_pct` and `interpolation` are those of their pre-training). The defaults are those of most.
     """
 
     crop_pct: float = 0.875
@@ -46,8 +46,8 @@ class Crop:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Both sides to size / `crop_pct`, whatever the shape, of which the centre is kept: timm's evaluation of backbones
-    whose `crop_mode` is squash.
+    """A stretch takes both sides to size / `crop_pct`, whatever the shape, and keeps the centre: so timm evaluates
+    backbones whose `crop_mode` is squash.
     """
 
     crop_pct: float = 1.0
@@ -63,8 +63,9 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Border:
-    """The longer side to size / `crop_pct`, of which the centre is kept, on the colour `fill`: timm's evaluation of
-    backbones whose `crop_mode` is border, where `fill` is the mean of their pre-training.
+    """A border surrounds an image whose longer side is taken to size / `crop_pct`, and of which the centre is kept, on
+    the colour `fill`: so timm evaluates backbones whose `crop_mode` is border, where `fill` is the mean of their
+    pre-training.
     """
 
     crop_pct: float = 1.0
@@ -90,17 +91,17 @@ NAMES = {Squash: "squash", Crop: "crop", Stretch: "stretch", Border: "border"}
 
 
 def described(how: Resize) -> dict[str, Any]:
-    """For manifests: the same for the same geometry, whatever it is called here later."""
+    """Returns, for manifests, what is the same for the same geometry, whatever it is called here later."""
     return {"geometry": NAMES[type(how)], **asdict(how)}
 
 
 def resize_of(resize: Literal["crop", "squash"], seen: Resize) -> Resize:
-    """How images reach a backbone's size: as the paper's code has it, or as its pre-training has `seen` images."""
+    """Returns how images reach a backbone's size: as the paper's code has it, or as its pre-training has seen them."""
     return Squash() if resize == "squash" else seen
 
 
 def resize_of_pretraining(config: Mapping[str, Any]) -> Resize:
-    """timm's transform for evaluation, by the fields `crop_pct`, `crop_mode`, `interpolation` and `mean` of a
+    """Returns timm's transform for evaluation, by the fields `crop_pct`, `crop_mode`, `interpolation` and `mean` of a
     backbone's configuration.
 
     Raises ValueError for an interpolation that timm does not know, and for a `crop_pct` over 1.

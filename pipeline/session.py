@@ -1,6 +1,6 @@
 """A session as commands and trials see it: typed questions, answered by the dispatcher. opening.py opens one.
 
-Nothing outside `pipeline/` knows Ray's calls. Light: a trial's process reads this and never loads torch.
+Nothing outside `pipeline/` knows Ray's calls. The file is light: a trial's process reads it and never loads torch.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class DispatcherGoneError(RuntimeError):
 
 @dataclass(frozen=True)
 class Session:
-    """`found` is what the workers' backbone and images are; `store` holds the images, on the node of the command;
-    `story` is where events are written, once that is known.
+    """A session asks the dispatcher. `found` is what the workers' backbone and images are; `store` holds the images, on
+    the node of the command; `story` is where events are written, once that is known.
 
     Every question raises what a worker raised about it (ValueError for what a setting is wrong in), and
     DispatcherGoneError where there is nobody to ask.
@@ -39,11 +39,13 @@ class Session:
 
     @property
     def inputs(self) -> Inputs:
-        """What results depend on beside their configuration."""
+        """Returns what results depend on beside their configuration."""
         return self.found.inputs
 
     def solve(self, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
-        """Returns the rows of each run on each episode, computed where the ledger lacks them; lost ones left out."""
+        """Returns the rows of each run on each episode, computed where the ledger lacks them; lost episodes are left
+        out.
+        """
         return self.solve_all([(runs, episodes)])[0]
 
     def solve_all(self, questions: Sequence[tuple[Sequence[Run], Sequence[int]]]) -> list[list[list[Row]]]:
@@ -55,8 +57,8 @@ class Session:
         return answers
 
     def accuracies(self, asked: Sequence[tuple[Run, int]]) -> list[list[float]]:
-        """Returns the accuracies of each run on so many of the first episodes, which it must have done without a
-        failure; those lost to any run are left out.
+        """Returns the accuracies of each run on as many of the first episodes as are asked for, all of which it must
+        have done without a failure; episodes that any run has lost are left out.
         """
         accuracies: list[list[float]] = _answered(self.dispatcher.accuracies.remote(self._context, list(asked)))
         return accuracies

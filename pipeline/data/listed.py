@@ -1,4 +1,4 @@
-"""Images of one's own, as a configuration names them: listed, split, and packed for its backbone."""
+"""A user's own images, as a configuration names them: listed, split, and packed for its backbone."""
 
 import hashlib
 import json
@@ -22,7 +22,9 @@ NAMED = 300  # characters on images that were left out; all are in the manifest
 
 
 def listing_of(dataset: Dataset) -> Listing:
-    """Every image with its split. Raises ValueError, naming the field, for what is not there or not laid out so."""
+    """Returns every image with its split. Raises ValueError, naming the field, for what is not there or not laid out as
+    its source needs it.
+    """
     listing = _listed(dataset.source, str(dataset.path))
     try:
         if dataset.all_novel:
@@ -41,7 +43,9 @@ def _listed(source: str, path: str) -> Listing:
 
 
 class HandedOver(NamedTuple):
-    """A packed file in the folder (or bucket) `uri`, and its manifest."""
+    """A packed file that was made beforehand is called `name` and lies in the folder (or bucket) `uri`; `manifest`
+    tells what it holds.
+    """
 
     uri: str
     name: str
@@ -49,8 +53,8 @@ class HandedOver(NamedTuple):
 
 
 def handed_over(dataset: Dataset) -> HandedOver:
-    """The packed file that a configuration names, on a disk or like s3://bucket/photos.arrow. Raises ValueError where
-    it is none.
+    """Returns the packed file that a configuration names by a path, or by a URI like s3://bucket/photos.arrow. Raises
+    ValueError where it names none.
     """
     named = str(dataset.path)
     if "://" in named:
@@ -78,12 +82,14 @@ def handed_over(dataset: Dataset) -> HandedOver:
 
 
 def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
-    """Images of each class, by split, as they are listed."""
+    """Returns the number of images of each class, by split, as they are listed."""
     return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
 
 
 def digest_of(listing: Listing) -> str:
-    """Changes with any file's path, size or time, class or split: what is packed is then packed anew."""
+    """Returns a digest that changes with any file's path, size or time, class or split: what is packed is then packed
+    anew.
+    """
     digest = hashlib.sha256()
     for image in listing.images:
         state = image.path.stat()
@@ -93,7 +99,7 @@ def digest_of(listing: Listing) -> str:
 
 
 def summary_of(packing: Packing) -> list[str]:
-    """What was packed and what was left out, a line each."""
+    """Returns what was packed and what was left out, a line each."""
     splits = ", ".join(f"{split} {len(classes)}" for split, classes in packing.splits.items())
     lines = [f"{packing.images} images packed at {packing.size} x {packing.size} (classes: {splits})", *packing.notes]
     kinds = Counter(one.kind for one in packing.left_out)

@@ -28,9 +28,9 @@ TELL_AFTER = 5.0  # seconds
 
 
 def packed_images(run: Run, home: Home) -> PackedImages:
-    """The image store of a run's data set, packed where it is not there yet.
+    """Returns where the packed images of a run's data set are, and packs them where they are not there yet.
 
-    Raises ValueError, naming the field, for images of one's own that cannot be packed.
+    Raises ValueError, naming the field, for a user's own images that cannot be packed.
     """
     if run.dataset.source == "packed":
         packed = handed_over(run.dataset)
@@ -83,7 +83,9 @@ def _own(run: Run) -> _Making:
 
 
 def said_now_and_then(what: str) -> Callable[[int, int], None]:
-    """Tells on standard error, every few seconds, how far packing is and how fast."""
+    """Returns a function that tells on standard error, every few seconds, how far packing is and how fast. `what` is
+    what becomes of an image, like packed.
+    """
     began = told = time.monotonic()
 
     def progress(done: int, total: int) -> None:
@@ -98,9 +100,10 @@ def said_now_and_then(what: str) -> Callable[[int, int], None]:
 
 
 def on_this_node(packed: PackedImages) -> Path:
-    """The images as a file of this node: where they lie, if nodes share that disk, or a copy that its workers share.
+    """Returns the images as a file of this node: the packed file where it lies, if nodes share that disk, or a copy of
+    it that the node's workers share.
 
-    Their content is checked, once for each node. Raises ValueError where they are not there, or are not those.
+    Their content is checked, once for each node. Raises ValueError where the images are not there, or are other images.
     """
     folder, cache = Folder(packed.uri), cache_folder() / "images"
     cache.mkdir(parents=True, exist_ok=True)
@@ -139,7 +142,9 @@ def _check(path: Path, packed: PackedImages) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process of this node at a time; the lock goes with the process that holds it, however that ends."""
+    """Lets one process of this node at a time into the block; the lock goes with the process that holds it, however
+    that ends.
+    """
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

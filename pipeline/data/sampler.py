@@ -12,7 +12,9 @@ from pipeline.config import Episodes
 
 @dataclass(frozen=True)
 class DrawnEpisode:
-    """Rows of the image store, class by class, with labels 0 .. way - 1. Support and query are disjoint."""
+    """An episode holds rows of the image store, class by class, with labels 0 .. way - 1. Support and query are
+    disjoint.
+    """
 
     index: int
     support: Int[np.ndarray, " support"]
@@ -22,9 +24,9 @@ class DrawnEpisode:
 
 
 class EpisodeSampler:
-    """Draws `way` classes, and of each `shot` support and `query` query images, without repetition.
+    """A sampler draws `way` classes, and from each of them `shot` support and `query` query images, without repetition.
 
-    Raises ValueError for more ways than classes, and names a class that has too few images.
+    It raises ValueError for more ways than classes, and names a class that has too few images.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class EpisodeSampler:
 def sampler_of(
     classes: Mapping[str, Int[np.ndarray, " images"]], wanted: Episodes, small_classes: str
 ) -> EpisodeSampler:
-    """The sampler of a split's classes; those with too few images are left out where `Dataset.small_classes` says so.
+    """Returns the sampler of a split's classes; those with too few images are left out where `Dataset.small_classes`
+    says so.
 
     Raises ValueError as EpisodeSampler does.
     """

@@ -18,7 +18,9 @@ ROWS_A_BATCH = 1024
 
 @dataclass(frozen=True)
 class Sample:
-    """One image on its way into the store; `mask` is True where the key entity shows, None where that is not known."""
+    """A sample is an image on its way into the store; `mask` is True where the key entity shows, None where that is not
+    known.
+    """
 
     split: str
     class_name: str
@@ -28,7 +30,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class PackedImages:
-    """A packed file in the folder at `uri`, which any node can reach; `fingerprint` is that of its content."""
+    """Packed images are the file `name` in the folder at `uri`, which any node can reach; `fingerprint` is that of its
+    content.
+    """
 
     uri: str
     name: str
@@ -36,7 +40,9 @@ class PackedImages:
 
 
 class ImageStore:
-    """Images of a packed file by row number. Opening reads the labels; pixels stay on disk until asked for."""
+    """A store holds the images of a packed file by row number. Opening it reads the labels; pixels stay on disk until
+    they are asked for.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +58,9 @@ class ImageStore:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the content: the same pixels, masks, classes and splits in the same order give the same one."""
+        """Returns a digest of the content: the same pixels, masks, classes and splits in the same order give the same
+        digest.
+        """
         digest = hashlib.sha256()
         for codes, names in ((self._split_of, self._split_names), (self._class_of, self._class_names)):
             encoded = [name.encode() for name in names]
@@ -68,7 +76,7 @@ class ImageStore:
         return sorted(self._split_names)
 
     def classes(self, split: str) -> dict[str, Int[np.ndarray, " images"]]:
-        """Rows of each class of a split, classes in the order in which they were packed.
+        """Returns the rows of each class of a split, classes in the order in which they were packed.
 
         Raises ValueError for a split that the store does not have.
         """
@@ -82,24 +90,24 @@ class ImageStore:
         return {self._class_names[unique[place]]: groups[place] for place in np.argsort(first)}
 
     def images(self, rows: Int[np.ndarray, " images"]) -> UInt8[np.ndarray, "images height width 3"]:
-        """Pixels of the chosen rows, copied."""
+        """Returns a copy of the pixels of the chosen rows."""
         return self._gather("image", rows).reshape(len(rows), *self.side, 3)
 
     def masks(self, rows: Int[np.ndarray, " images"]) -> Bool[np.ndarray, "images height width"] | None:
-        """Where the key entity shows; None for data that does not know."""
+        """Returns where the key entity shows in the chosen rows, None for data that does not know it."""
         if not self.has_masks:
             return None
         bits = np.unpackbits(self._gather("mask", rows), axis=1, count=self.side[0] * self.side[1])
         return bits.reshape(len(rows), *self.side).astype(bool)
 
     def ids(self, rows: Int[np.ndarray, " images"]) -> list[str] | None:
-        """Paths of the chosen images, below the folder that was packed; None for data that has no files."""
+        """Returns the paths of the chosen images, below the folder that was packed, None for data that has no files."""
         if "id" not in self._batches[0].schema.names:
             return None
         return [self._batches[batch].column("id")[within].as_py() for batch, within in self._places(rows)]
 
     def _coded(self, column: str) -> tuple[Int[np.ndarray, " images"], list[str]]:
-        """A column of labels as numbers, and what they stand for: a million take 4 MB."""
+        """Returns a column of labels as numbers, and what they stand for: a million take 4 MB."""
         kind = pa.dictionary(pa.int32(), pa.string())
         labels = pa.chunked_array([batch.column(column).cast(kind) for batch in self._batches]).unify_dictionaries()
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in labels.chunks])
@@ -110,22 +118,22 @@ class ImageStore:
         return np.stack([fixed_width(self._batches[batch], column)[within] for batch, within in places])
 
     def _places(self, rows: Int[np.ndarray, " images"]) -> list[tuple[int, int]]:
-        """The batch that holds each row, and where in it."""
+        """Returns, for each row, the batch that holds it and where it is in that batch."""
         batches = np.searchsorted(self._ends, rows, side="right")
         within = rows - np.concatenate([[0], self._ends])[batches]
         return list(zip(batches.tolist(), within.tolist(), strict=True))
 
 
 def fixed_width(batch: pa.RecordBatch, column: str) -> UInt8[np.ndarray, "rows bytes"]:
-    """A column of such values, not copied; of a null, whatever is there."""
+    """Returns a column whose values all have the same width, not copied; a null has whatever bytes are there."""
     array = batch.column(column)
     buffer = np.frombuffer(array.buffers()[1], np.uint8)
     return buffer.reshape(-1, array.type.byte_width)[array.offset : array.offset + len(array)]
 
 
 def schema_of(height: int, width: int, masks: bool, files: bool = False) -> pa.Schema:
-    """Of a packed file. `masks` is whether every image has one; the column is there in any case. Images that come from
-    `files` have an id, which tells from which, and a digest of their pixels.
+    """Returns the schema of a packed file. `masks` is whether every image has a mask; the column is there in any case.
+    Images that come from `files` have an id, which tells from which, and a digest of their pixels.
     """
     fields = {
         "split": pa.string(),
@@ -138,7 +146,9 @@ def schema_of(height: int, width: int, masks: bool, files: bool = False) -> pa.S
 
 
 def pack(samples: Iterable[Sample], path: Path) -> Path:
-    """Writes a store, under a temporary name until it is whole. Raises ValueError for images of unequal size."""
+    """Writes a store, under a temporary name until it is whole, and returns its path. Raises ValueError for images of
+    unequal size.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")  # two commands may pack at once
     iterator = iter(samples)

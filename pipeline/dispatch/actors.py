@@ -22,9 +22,11 @@ ON_HEAD = {HEAD: 0.001}
 
 @dataclass
 class Staffing:
-    """`most` workers at any time, asked again and again, as nodes come and go; `at_once`: before there is any order.
+    """Staffing says how many workers there may be: `most` tells it for any time, and is asked again and again, as nodes
+    come and go; `at_once` is how many are hired before there is any order.
 
     A worker that has had nothing to do for `idle_seconds` is let go, and so is its node, if somebody takes nodes back.
+    An order may take `order_seconds` at most.
     """
 
     most: Callable[[], int]
@@ -35,7 +37,9 @@ class Staffing:
 
 @dataclass(frozen=True)
 class Wanted:
-    """`gpus` of each worker; how many `workers`, None for as many as there is ever room for; `now`, to begin with."""
+    """These workers are wanted: each has `gpus` GPUs; `workers` is how many there are to be, None for as many as there
+    is ever room for; `now` is how many to begin with.
+    """
 
     gpus: float
     workers: int | None
@@ -43,7 +47,9 @@ class Wanted:
 
 
 def wanted_workers(compute: Compute, grows: bool) -> Wanted:
-    """One worker for each GPU (or slice), or for each core where there are none. `grows`: the cluster may get nodes."""
+    """Returns which workers are wanted: as many as `compute` says, or else one for each GPU (or slice), or for each
+    core where there are no GPUs. `grows` is whether the cluster may get nodes.
+    """
     resources = ray.cluster_resources()
     gpus = compute.gpus_per_worker
     if gpus is None:
@@ -57,7 +63,7 @@ def wanted_workers(compute: Compute, grows: bool) -> Wanted:
 
 
 def room(gpus: float) -> int:
-    """Workers that the cluster's nodes have room for, busy or not."""
+    """Returns how many workers the cluster's nodes have room for, busy or not."""
     resources = ray.cluster_resources()
     return int(resources.get("GPU", 0) / gpus) if gpus else int(resources.get("CPU", 0))
 
@@ -70,7 +76,7 @@ def staffing(wanted: Wanted, compute: Compute) -> Staffing:
 
 
 def hire(worker: type, wanted: Wanted, run: Run, images: PackedImages, ledger: str, name: str) -> Any:
-    """A worker, as soon as a node has room for it."""
+    """Returns the handle of a new worker, which begins as soon as a node has room for it."""
     placed = {"num_cpus": WORKER_CPUS, "num_gpus": wanted.gpus, "scheduling_strategy": "SPREAD"}
     return ray.remote(worker).options(**placed).remote(name, run, images, ledger)
 
@@ -80,5 +86,5 @@ def dismiss(worker: Any) -> None:
 
 
 def node_lives(node: str) -> bool:
-    """Whether a node, by its id, is still part of the cluster."""
+    """Returns whether a node, by its id, is still part of the cluster."""
     return any(one["NodeID"] == node and one["Alive"] for one in ray.nodes())

@@ -35,10 +35,13 @@ Problem = tuple[str, int]  # configuration hash, episode
 
 @dataclass(frozen=True)
 class Status:
-    """How the work of a session stands: problems `computed` and `reused` from the ledger, orders `waiting`, workers
-    alive, wanted and `refused`, seconds since the start, those that workers were at work and there (all together), when
-    the first order was sent (by the clock), episodes that were `lost`, by name, why a worker could not be started,
-    where that was so last, whether this dispatcher took the place of one that died, and the last of so many warnings.
+    """A status says how the work of a session stands. `computed` counts the problems that were computed, `reused` those
+    that were in the ledger, `waiting` the orders that wait. Of the workers `wanted`, `workers` are alive; `refused`
+    counts those that found something else. Since the start there were `seconds`; workers were at work for
+    `busy_seconds` and there for `staffed_seconds`, all together. The first order was sent at `first_order`, by the
+    clock. `lost` names episodes, `complaint` is why a worker could not be started, where that was so last, and
+    `restarted` whether this dispatcher took the place of one that died. `warnings` are the last of those that `warned`
+    counts.
     """
 
     computed: int = 0
@@ -59,8 +62,9 @@ class Status:
 
 
 class Dispatcher:
-    """Made into an actor by opening.py, and asked through session.py. `stopping` says which trials of a generation go
-    on. A dispatcher that was started again learns from the context of the next question what kind of workers to hire.
+    """A dispatcher is made into an actor by opening.py, and asked through session.py. `stopping` says which trials of a
+    generation go on. A dispatcher that was started again learns from the context of the next question what kind of
+    workers to hire.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class Dispatcher:
         self.heart: asyncio.Task[None] | None = None
 
     async def start(self, context: Context | None = None) -> Found:
-        """Starts the workers, once. Returns what the first of them found, or what is found according to `context`."""
+        """Starts the workers, once. Returns what the first of them found, or what was found according to `context`."""
         if context and context.story:
             uri, name = context.story
             self.story.write_to(Folder(uri), name)
@@ -154,7 +158,7 @@ class Dispatcher:
         return await self.watch.ask(handles)
 
     async def solve(self, context: Context, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
-        """Returns rows of each run on each episode: what the ledger lacks is computed, all runs of a shard in one
+        """Returns the rows of each run on each episode. What the ledger lacks is computed, all runs of a shard in one
         order; what another question has asked for already is waited for.
 
         Episodes that were lost are left out for all runs.
@@ -198,8 +202,8 @@ class Dispatcher:
         return [rows[episode] for episode in self._there([run], past)]
 
     async def accuracies(self, context: Context, asked: Sequence[tuple[Run, int]]) -> list[list[float | None]]:
-        """Returns the accuracies of each run on so many of the first episodes, which it must have done; those that were
-        lost to any run are left out.
+        """Returns the accuracies of each run on as many of the first episodes as are asked for, all of which it must
+        have done; episodes that any run has lost are left out.
         """
         await self.start(context)
         there = self._there([run for run, _ in asked], range(max((count for _, count in asked), default=0)))
@@ -235,7 +239,7 @@ class Dispatcher:
         self, hashes: Sequence[str], runs: Sequence[Run], episodes: Sequence[int]
     ) -> list[tuple[WorkOrder, str, int]]:
         """Returns orders for what the ledger lacks and nobody computes yet, shard by shard; configurations that lack
-        the same episodes go together. With each order comes what is drawn in it, and the shard.
+        the same episodes go together. Each order comes with what is drawn in it, and with its shard.
         """
         orders = []
         drawn_by = [_drawn(run) for run in runs]
@@ -261,7 +265,9 @@ class Dispatcher:
         return orders
 
     def _begin(self, order: WorkOrder, drawn: str, shard: int) -> asyncio.Task[None]:
-        """Has an order solved; until it is, whoever asks for one of its problems waits for it."""
+        """Has an order solved, and returns the task; until it ends, whoever asks for one of its
+        problems waits for it.
+        """
         task = asyncio.create_task(self._solve(order, drawn, shard))
         keys = [(config_hash, episode) for config_hash in order.configurations for episode in order.episodes]
         self.in_flight |= dict.fromkeys(keys, task)
@@ -287,7 +293,7 @@ class Dispatcher:
             warn(LOG, "episode lost", episode=episode, why=f"every worker that tried {name} died")
 
     async def _beat(self) -> None:
-        """Says now and then how far the work is, and so that the session lives."""
+        """Says now and then how far the work is, and thereby that the session lives."""
         while True:
             self._tell_progress()
             await asyncio.sleep(PROGRESS_SECONDS)

@@ -13,7 +13,9 @@ Select = Callable[[int, set[str]], set[str]]
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """Says which trials go on after a rung, by their accuracies and those of an earlier trial on the same episodes."""
+    """A stopping rule returns which trials go on after a rung, by their accuracies and those of an earlier trial
+    (`incumbent`) on the same episodes.
+    """
 
     def __call__(
         self, rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
@@ -22,8 +24,8 @@ class StoppingRule(Protocol):
 
 @dataclass(frozen=True)
 class GenerationSpec:
-    """A generation of trials: its number, each trial's run by name, the episodes that each rung adds, and the best run
-    of the generations before, which has done all of them.
+    """A generation of trials has a number, each trial's run by name, the episodes that each rung adds, and, as
+    `incumbent`, the best run of the generations before, which has done all of them.
     """
 
     number: int
@@ -49,10 +51,10 @@ class GenerationSpec:
 
 
 class Generation:
-    """The first rung starts by `begin`, the others when all trials left have asked for them.
+    """A generation's first rung starts by `begin`, the others when all trials that are left have asked for them.
 
-    `select` names those that go on, `solve` computes. Who asks for a rung has been through those before it: where they
-    are not known (the dispatcher was started again) they are gone through once more, over the ledger.
+    `select` names the trials that go on, `solve` computes. A trial that asks for a rung has been through those before
+    it: where they are not known (the dispatcher was started again) they are gone through once more, over the ledger.
     """
 
     def __init__(self, trials: Collection[str], solve: SolveRung, select: Select) -> None:
@@ -62,11 +64,11 @@ class Generation:
         self.tasks: dict[int, asyncio.Task[None]] = {}
 
     def begin(self) -> None:
-        """Starts the first rung: nothing about it has to be waited for."""
+        """Starts the first rung; nothing about it has to be waited for."""
         self._everyone_asks(0)
 
     async def ask(self, trial: str, rung: int) -> bool:
-        """Waits for the rung. False where the trial was stopped before it. Asking again gives the same answer."""
+        """Waits for the rung. Returns whether the trial goes on to it; asking again gives the same answer."""
         for past in range(rung):
             if past not in self.reached:
                 self._everyone_asks(past)

@@ -12,7 +12,7 @@ from pipeline.orders import Place
 
 
 class DifferentWorkerError(RuntimeError):
-    """A worker whose images, weights or precision are not those of its session."""
+    """A worker has images, weights or a precision that are not those of its session."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Member:
 
     @property
     def where(self) -> dict[str, str]:
-        """The worker's node and host, as events name them."""
+        """Returns the worker's node and host, as events name them."""
         return {"node": self.place.node, "host": self.place.host} if self.place else {}
 
 
 class Entrance:
-    """Where workers open. The first tells what all others must find: until that is known, they open in turn."""
+    """Workers open at an entrance. The first tells what all others must find: until that is known,
+    they open in turn.
+    """
 
     def __init__(self, found: Found | None) -> None:
         self.found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -48,7 +50,8 @@ class Entrance:
         self.in_turn = asyncio.Lock()
 
     async def admit(self, member: Member, patience: float) -> Found:
-        """Has a worker load and open, within `patience` seconds for each, once there is room for it.
+        """Has a worker load and open, within `patience` seconds for each, once there is room for it. Returns what it
+        found.
 
         Raises DifferentWorkerError where it finds other images, weights or another precision than the first.
         """
@@ -70,7 +73,7 @@ class Entrance:
 
 
 async def answer(reference: Any) -> Any:
-    """Waits for what a call of an actor returns."""
+    """Waits for what a call of an actor returns, and returns that."""
     return await reference
 
 

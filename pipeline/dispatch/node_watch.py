@@ -11,14 +11,16 @@ PATIENCE_SECONDS = 0.5  # for workers that have nothing to do
 
 
 class NodeWatch:
-    """The dispatcher's side: asks a worker of each node that has one, unless it still owes an answer."""
+    """A watch is the dispatcher's: it asks a worker of each node that has any, unless the node still owes an answer."""
 
     def __init__(self) -> None:
         self.said: dict[str, dict[str, float]] = {}
         self.asked: dict[str, asyncio.Task[None]] = {}
 
     async def ask(self, workers: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-        """Returns what nodes have said since the last time, by node. `workers` holds a worker's handle for each."""
+        """Returns what nodes have said since the last time, by node. `workers` holds a worker's
+        handle for each node.
+        """
         for node, worker in workers.items():
             metrics = getattr(worker, "node_metrics", None)  # stand-ins have none
             if metrics is not None and node not in self.asked:

@@ -33,7 +33,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Pool:
-    """`hire` makes a worker by its name, `dismiss` ends one, whatever it is doing; `node_lives` tells of a node.
+    """A pool keeps workers: `hire` makes one by its name, `dismiss` ends it, busy or not; `node_lives` tells of a node.
 
     `found` is what the first worker finds when it opens, or what an earlier pool of the same session has found: a
     worker that finds other images, weights or another precision is refused.
@@ -72,22 +72,22 @@ class Pool:
 
     @property
     def alive(self) -> int:
-        """Workers that have opened."""
+        """Returns how many workers have opened and not ended."""
         return len(self.opened)
 
     @property
     def staffed_seconds(self) -> float:
-        """How long workers have been there since the first order, all of them together."""
+        """Returns how long workers have been there since the first order, all of them together."""
         return self.staffed_before + sum(map(self._staffed, self.opened.values()))
 
     def _staffed(self, since: float) -> float:
         return 0.0 if self.began is None else time.monotonic() - max(since, self.began)
 
     async def submit(self, order: WorkOrder, shard: Any) -> Solved:
-        """The rows of an order, in the ledger already.
+        """Returns the rows of an order, which are in the ledger already.
 
-        One that has taken three workers with it is tried episode by episode; an episode that does so alone is lost.
-        Raises what a worker raises about it.
+        An order that has taken three workers with it is tried episode by episode; an episode that does so alone is
+        lost. Raises what a worker raises about it.
         """
         solved = await self._place(Pending(order, shard, asyncio.get_running_loop().create_future()))
         if not solved.lost or len(order.episodes) == 1:
@@ -112,7 +112,7 @@ class Pool:
         return await pending.done
 
     def _match_soon(self) -> None:
-        """Once all that was placed together is there, so that it finds the workers that hold its images."""
+        """Matches orders once all that was placed together is there, so that they find who holds their images."""
         if not self.matching:
             self.matching = True
             asyncio.get_running_loop().call_soon(self._match)
@@ -153,7 +153,7 @@ class Pool:
             member.task = asyncio.create_task(self._employ(member))
 
     def _let_go(self) -> None:
-        """Those that have waited too long for an order, or for a place while nobody waits for them."""
+        """Lets workers go that have waited too long for an order, or for a place while nobody waits for them."""
         before = time.monotonic() - self.staffing.idle_seconds
         for member in list(self.idle.values()):
             if member.idle_since < before:
@@ -166,7 +166,7 @@ class Pool:
                     member.task.cancel()
 
     async def _employ(self, member: Member) -> None:
-        """A worker's life."""
+        """Goes with a worker from its opening, from order to order, to its end."""
         try:
             began = time.monotonic()
             found = await self.entrance.admit(member, self.staffing.order_seconds)
@@ -269,10 +269,10 @@ class Pool:
         return min(self.staffing.order_seconds, max(LEAST_ORDER_SECONDS, usual))
 
     def _struck(self, pending: Pending, blamed: bool = True, smaller: bool = False) -> None:
-        """Its worker died or hangs: once more, before all others; where the node is gone too it is not to blame.
+        """Tries an order again, before all others, as its worker died or hangs; `blamed` unless the node is gone too.
 
-        In smaller stacks after want of memory, and for a last try: a system short of memory kills without a word. Not
-        at once, for a stack of another size may change the last bits.
+        After want of memory, and for a last try, its stacks are smaller: a system short of memory kills without a word.
+        They are not so at once, for a stack of another size may change the last bits.
         """
         pending.attempt += 1
         pending.strikes += blamed
@@ -292,7 +292,7 @@ class Pool:
         member.leaves = "it died"
 
     def _declined(self, pending: Pending, error: Exception, member: Member) -> None:
-        """The worker lives and says what is wrong: a disk or network may do better next time, a mistake will not."""
+        """Tries an order again that failed on a disk or network, which may do better next time; a mistake ends it."""
         facts = {"order": pending.order.name, "attempt": pending.attempt, "why": first_line(error)}
         again = isinstance(error, OSError) and not isinstance(error, NoRoomError) and pending.attempt < STRIKES
         note = warn if again else tell  # the command itself says what ends it
@@ -305,7 +305,7 @@ class Pool:
             pending.done.set_exception(error)
 
     def _did_not_open(self, member: Member, error: Exception, event: str = "did not open") -> None:
-        """Others may do elsewhere: a node may lack what the others have. Where none does, all that waits fails."""
+        """Lets others try to open: a node may lack what the others have. Where none does, all that waits fails."""
         warn(LOG, event, worker=member.name, **member.where, why=first_line(error))
         member.leaves = f"it {event if event.startswith('did') else 'was ' + event}"
         self.false_starts += 1

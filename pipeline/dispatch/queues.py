@@ -10,8 +10,8 @@ from pipeline.orders import Solved, WorkOrder
 
 @dataclass(eq=False)
 class Pending:
-    """An order until its rows are in the ledger. `shard` says which images and features it needs, `strikes` how many
-    workers it has taken with it, `smaller` how many times its stack is halved before it is tried again.
+    """An order is pending until its rows are in the ledger. `shard` says which images and features it needs, `strikes`
+    how many workers it has taken with it, `smaller` how many times its stack is halved before it is tried again.
     """
 
     order: WorkOrder
@@ -23,8 +23,8 @@ class Pending:
 
 
 class OrderQueue:
-    """Orders that wait, each behind the worker that holds its shard's images and features. Every step takes constant
-    time, but stealing, which looks at all workers.
+    """A queue holds orders that wait, each behind the worker that holds its shard's images and features. Every step
+    takes constant time, but for stealing, which looks at all workers.
     """
 
     def __init__(self) -> None:
@@ -37,24 +37,26 @@ class OrderQueue:
         return self.length
 
     def put(self, order: Pending, first: bool = False) -> None:
-        """`first`: before all others that wait for the same worker."""
+        """Adds an order; `first` puts it before all others that wait for the same worker."""
         holder = self.holder.get(order.shard)
         line = self.nobodys if holder is None else self.own.setdefault(holder, deque())
         line.appendleft(order) if first else line.append(order)
         self.length += 1
 
     def take_own(self, worker: str) -> Pending | None:
-        """The oldest order for what this worker holds."""
+        """Returns the oldest order for what this worker holds, None where there is none."""
         return self._taken(self.own.get(worker), worker)
 
     def take_any(self, worker: str) -> Pending | None:
-        """The oldest that is nobody's, or else the newest of the worker that has the most waiting."""
+        """Returns the oldest order that is nobody's, or else the newest order of the worker that
+        has the most waiting.
+        """
         if self.nobodys:
             return self._taken(self.nobodys, worker)
         return self._taken(max(self.own.values(), key=len, default=None), worker, last=True)
 
     def forget(self, worker: str) -> None:
-        """The worker is gone, and what it held with it. What waited for it comes first now."""
+        """Forgets a worker that is gone, and what it held. The orders that waited for it come first now."""
         self.nobodys.extendleft(reversed(self.own.pop(worker, deque())))
         self.holder = {shard: holder for shard, holder in self.holder.items() if holder != worker}
 

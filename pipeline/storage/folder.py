@@ -18,7 +18,7 @@ class NoRoomError(OSError):
 
 
 class Folder:
-    """A path or a URI that pyarrow.fs (file, s3, gs, hdfs, abfs) or else fsspec knows."""
+    """A folder is at a path, or at a URI that pyarrow.fs (file, s3, gs, hdfs, abfs) or else fsspec knows."""
 
     def __init__(self, uri: str) -> None:
         self.filesystem, self.root = _filesystem(uri)
@@ -26,16 +26,16 @@ class Folder:
 
     @property
     def here(self) -> Path | None:
-        """The folder as a path where it lies on a disk (of this node, or one that nodes share)."""
+        """Returns the folder as a path where it lies on a disk (of this node, or one that nodes share), else None."""
         return Path(self.root) if isinstance(self.filesystem, pyarrow.fs.LocalFileSystem) else None
 
     def uri_of(self, name: str) -> str:
-        """The URI of something in the folder; what follows a `?` (an endpoint, a region) stays at the end."""
+        """Returns the URI of something in the folder; what follows a `?` (an endpoint, a region) stays at the end."""
         path, mark, options = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
         return f"{path.rstrip('/')}/{name}{mark}{options}"
 
     def write(self, name: str, content: bytes | memoryview) -> None:
-        """A whole file or nothing: under a temporary name first on a disk, in one request on an object store.
+        """Writes a whole file or nothing: under a temporary name first on a disk, in one request on an object store.
 
         Raises NoRoomError, in a sentence, for a full disk.
         """
@@ -63,7 +63,7 @@ class Folder:
             raise
 
     def read(self, name: str) -> bytes | None:
-        """A file's content; None where there is no such file."""
+        """Returns a file's content, None where there is no such file."""
         if not self.has(name):
             return None
         with self.filesystem.open_input_stream(f"{self.root}/{name}") as stream:
@@ -74,7 +74,9 @@ class Folder:
         return found
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files right in a folder, without its own; none where there is no such folder."""
+        """Returns the names of the files right in a folder, without the folder's name; none where there is no such
+        folder.
+        """
         selector = pyarrow.fs.FileSelector(f"{self.root}/{folder}", allow_not_found=True)
         found = self.filesystem.get_file_info(selector)
         return sorted(one.base_name for one in found if one.type == pyarrow.fs.FileType.File)
@@ -119,7 +121,9 @@ def _filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
 
 
 class Home(Folder):
-    """All that a sweep leaves behind. `local` is for what must be on a disk: studies, Tune's notes, reports."""
+    """A home holds all that sweeps leave behind. `local` is for what must be on a disk: studies,
+    Tune's notes, reports.
+    """
 
     @property
     def local(self) -> Path:
@@ -133,7 +137,7 @@ class Home(Folder):
 
 
 def cache_folder() -> Path:
-    """On this node, for what can be made or fetched again: FPT_CACHE, or a user's cache folder."""
+    """Returns where, on this node, there is what can be made or fetched again: FPT_CACHE, or a user's cache folder."""
     if own := os.environ.get("FPT_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fpt"

@@ -39,7 +39,7 @@ TRIES = 3
 
 
 class Row(TypedDict):
-    """The result of one problem, as SCHEMA keeps it."""
+    """A row is the result of one problem, as SCHEMA keeps it."""
 
     config_hash: str
     episode: int
@@ -59,9 +59,9 @@ class Row(TypedDict):
 
 
 class Ledger:
-    """A folder of Parquet files, here or on an object store (any URI that storage.py knows).
+    """A ledger is a folder of Parquet files, here or on an object store (any URI that folder.py knows).
 
-    One order writes one file; its name is the order's, so that writing twice is harmless.
+    Each order writes a file; its name is the order's, so that writing twice is harmless.
     """
 
     def __init__(self, uri: str) -> None:
@@ -80,14 +80,16 @@ class Ledger:
         self.described.add(config_hash)
 
     def read(self, config_hashes: list[str] | None = None) -> pa.Table:
-        """All rows, or those of some configurations, by configuration and episode; each pair once."""
+        """Returns all rows, or those of some configurations, by configuration and episode; each pair once."""
         for _ in range(TRIES - 1):
             with suppress(FileNotFoundError):  # another command has just compacted the ledger
                 return self._read(config_hashes, self._files())
         return self._read(config_hashes, self._files())
 
     def compact(self, most_files: int = MANY_FILES) -> None:
-        """Writes all rows into one file where they are in more than so many. A row that two files hold is harmless."""
+        """Writes all rows into one file where they are in more than `most_files`. A row that two files hold is
+        harmless.
+        """
         names = self._files()
         if len(names) <= most_files:
             return
@@ -121,8 +123,8 @@ class Ledger:
 
 
 class KnownRows:
-    """Rows by configuration and episode: those of a ledger, kept packed until their configuration is asked for, and
-    those that came since. A million rows take 135 MB packed and 830 MB unpacked.
+    """Known rows are there by configuration and episode: those of a ledger, kept packed until their configuration is
+    asked for, and those that came since. A million rows take 135 MB packed and 830 MB unpacked.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -139,7 +141,7 @@ class KnownRows:
         self.unpacked: dict[str, dict[int, Row]] = {}
 
     def of(self, config_hash: str) -> dict[int, Row]:
-        """Rows of a configuration by episode."""
+        """Returns the rows of a configuration by episode."""
         if config_hash not in self.unpacked:
             start, length = self.slices.get(config_hash, (0, 0))
             self.unpacked[config_hash] = {row["episode"]: row for row in self.table.slice(start, length).to_pylist()}

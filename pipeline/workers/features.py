@@ -18,14 +18,16 @@ BATCH = 64
 
 
 class KeptEvidence:
-    """What prompts are made from, of the shards of episodes that were asked for last."""
+    """This keeps what prompts are made from, of the shards of episodes that were asked for last."""
 
     def __init__(self, megabytes: int) -> None:
         self.budget = megabytes * 2**20
         self.kept: OrderedDict[Hashable, Gathered] = OrderedDict()
 
     def of(self, *shard: Hashable) -> Gathered:
-        """The shard's own, to be filled and used; the least recently used go where all take too much memory."""
+        """Returns a shard's evidence, to be filled and used; the least recently used goes where all takes too much
+        memory.
+        """
         while len(self.kept) > 1 and sum(map(_bytes_of, self.kept.values())) > self.budget:
             self.kept.popitem(last=False)
         gathered = self.kept.setdefault(shard, {})
@@ -39,7 +41,7 @@ def _bytes_of(gathered: Gathered) -> int:
 
 
 class FrozenImages:
-    """A least-recently-used cache of frozen images of one store."""
+    """This is a least-recently-used cache of the frozen images of a store."""
 
     def __init__(self, backbone: Backbone, store: ImageStore, megabytes: int) -> None:
         self.backbone, self.store, self.budget = backbone, store, megabytes * 2**20
@@ -47,7 +49,9 @@ class FrozenImages:
         self.held = 0  # bytes
 
     def __call__(self, rows: Int[np.ndarray, " images"], blocks: int, whole: bool = True) -> Frozen:
-        """Frozen images of store rows, for solvers that adapt the last `blocks` blocks; `whole`: with features."""
+        """Returns the frozen images of store rows, for solvers that adapt the last `blocks` blocks; if `whole`, with
+        features.
+        """
         wanted = [(int(row), blocks) for row in rows]
         here = {key: self.kept[key] for key in wanted if key in self.kept and (self.kept[key].seen or not whole)}
         missing = sorted(set(wanted) - set(here))

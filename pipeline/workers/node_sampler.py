@@ -20,7 +20,7 @@ NVML = ("pynvml", "ray._private.thirdparty.pynvml")  # NVIDIA's management libra
 
 
 class NodeSampler:
-    """Samples its node, all GPUs of it included, for as long as its process lives."""
+    """A sampler samples its node, all GPUs of it included, for as long as its process lives."""
 
     def __init__(self, first: float = FIRST_SECONDS, every: float = EVERY_SECONDS) -> None:
         self.first, self.every = first, every
@@ -30,8 +30,8 @@ class NodeSampler:
         threading.Thread(target=self._work, name="node sampler", daemon=True).start()
 
     def said(self) -> dict[str, float]:
-        """Means since it was last asked; of what was sent and received, how much since it began. Nothing where there is
-        no sample since then.
+        """Returns means since it was last asked; for what was sent and received, how much since it began. Returns
+        nothing where there is no sample since then.
         """
         with self.lock:
             samples, self.samples = self.samples, defaultdict(partial(deque, maxlen=MOST_SAMPLES))
@@ -53,7 +53,7 @@ class NodeSampler:
 
 
 def management_library() -> Any:
-    """NVIDIA's, initialised; None where there is no such GPU or driver."""
+    """Returns NVIDIA's management library, initialised, None where there is no such GPU or driver."""
     for name in NVML:
         with suppress(Exception):  # each copy has exceptions of its own
             library = import_module(name)
@@ -79,7 +79,7 @@ def _of_node(psutil: Any, began: Any) -> dict[str, float]:
 
 
 def _of_gpus(nvml: Any) -> dict[str, float]:
-    """What each GPU tells; slices of one, and some drivers, do not tell all."""
+    """Returns what each GPU tells; slices of a GPU, and some drivers, do not tell all."""
     sample: dict[str, float] = {}
     for number in range(nvml.nvmlDeviceGetCount()):
         gpu = nvml.nvmlDeviceGetHandleByIndex(number)

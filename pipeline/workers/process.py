@@ -13,8 +13,8 @@ from pipeline.workers.node_sampler import NodeSampler
 
 
 class WorkerProcess:
-    """Made into an actor by the dispatcher. It can be asked for its place at once, then to load what it computes with,
-    then to open, and from then on to solve orders.
+    """A worker's process is made into an actor by the dispatcher. It can be asked for its place at once, then to load
+    what it computes with, then to open, and from then on to solve orders.
     """
 
     def __init__(self, name: str, run: Run, images: PackedImages, ledger: str) -> None:
@@ -22,7 +22,7 @@ class WorkerProcess:
         self.sampler: NodeSampler | None = None
 
     def place(self) -> Place:
-        """Answers as soon as there is room for the worker."""
+        """Returns where the worker is, as soon as there is room for it."""
         return Place(str(ray.get_runtime_context().get_node_id()), socket.gethostname())
 
     def load(self) -> None:

@@ -1,4 +1,4 @@
-"""A worker: holds backbone, images and caches for as long as the session lasts, and solves orders."""
+"""A worker holds backbone, images and caches for as long as the session lasts, and solves orders."""
 
 import hashlib
 import time
@@ -28,7 +28,9 @@ from pipeline.workers.features import FrozenImages, KeptEvidence
 
 
 class Worker:
-    """Lives in a process of its own (process.py). `home` is the ledger's URI, `store` the packed images on its node."""
+    """A worker lives in a process by itself (process.py). `home` is the ledger's URI, `store` the packed images on its
+    node.
+    """
 
     def __init__(self, name: str, run: Run, store: Path, home: str) -> None:
         tune_allocator()
@@ -60,7 +62,7 @@ class Worker:
         )
 
     def solve(self, order: WorkOrder, attempt: int, smaller: int = 0) -> list[Row]:
-        """Returns the rows of an order, already in the ledger; its stacks are halved `smaller` times."""
+        """Returns the rows of an order, which are in the ledger already; its stacks are halved `smaller` times."""
         started = time.monotonic()
         hashes, runs = list(order.configurations), list(order.configurations.values())
         blocks = max(run.solver.blocks for run in runs)
@@ -90,12 +92,12 @@ class Worker:
 
 
 def device_name(device: torch.device) -> str:
-    """As its maker calls a GPU; the kind of any other."""
+    """Returns what its maker calls a GPU, and the kind of any other device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
-    """The backbone that a run names, and the precision that it is in."""
+    """Returns the precision that a run's backbone is in, and the backbone."""
     named = run.backbone
     precision = best_precision(device) if named.precision == "auto" else named.precision
     backbone = load_backbone(
@@ -111,7 +113,9 @@ def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
 def episode_tensors(
     backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int, whole: bool = True
 ) -> EpisodeBatch:
-    """Images, frozen features, labels and masks of some episodes, stacked. `whole`: features of queries too."""
+    """Returns images, frozen features, labels and masks of some episodes, stacked. If `whole`, queries have features
+    too.
+    """
     support = np.stack([episode.support for episode in episodes])
     query = np.stack([episode.query for episode in episodes])
 
@@ -138,7 +142,7 @@ def episode_tensors(
 
 
 def setting(run: Run) -> Setting:
-    """A configuration as the method's own plain values."""
+    """Returns a configuration as the method's own plain values."""
     solver, prompts = run.solver, run.prompts
     return Setting(
         solver=solver.name,
@@ -190,7 +194,7 @@ def row(config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt
 
 
 def backbone_fingerprint(backbone: Backbone) -> str:
-    """Of the weights: names, shapes and values."""
+    """Returns a digest of the weights: names, shapes and values."""
     digest = hashlib.sha256()
     for name, value in sorted(backbone.model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)}".encode())

@@ -56,7 +56,9 @@ def decode_on_cluster(parts: Sequence[Part], schema: pa.Schema, size: int, how: 
 
 
 def _decode_part(part: Part, closed: frozenset[Path], schema: pa.Schema, size: int, how: Resize, pillow: str) -> str:
-    """Writes a part; on which host. `closed` are files that the driver may not read either."""
+    """Writes a part and returns the name of the host that it was written on. `closed` are files that the driver may not
+    read either.
+    """
     host = socket.gethostname()
     if pillow != PIL.__version__:
         raise ValueError(f"Pillow must be {pillow} on all nodes, as it decodes, but {host} has {PIL.__version__}")
@@ -100,7 +102,7 @@ def _files(part: Part) -> list[Path]:
 
 
 def _absolute(part: Part) -> Part:
-    """A task works in a folder of its own."""
+    """Returns the part with absolute paths, since a task works in another folder."""
     images = tuple(
         replace(image, path=image.path.absolute(), mask=image.mask and image.mask.absolute()) for image in part.images
     )

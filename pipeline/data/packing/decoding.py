@@ -20,7 +20,9 @@ NO_RANGE = "32-bit pixels, which have no agreed range: 8 or 16 bits are read"
 
 @dataclass(frozen=True)
 class Decoded:
-    """`mask` is where the key entity shows, None where nothing tells; `shown` are the image's own width and height."""
+    """A decoded image holds its pixels in `image`. `mask` is where the key entity shows, None where nothing tells that;
+    `shown` is the width and height that the image had before it was resized.
+    """
 
     image: UInt8[np.ndarray, "size size 3"]
     mask: Bool[np.ndarray, "size size"] | None
@@ -28,10 +30,11 @@ class Decoded:
 
 
 def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
-    """A listed image as the store keeps it: the first frame, upright by its EXIF orientation, what is transparent on
-    white, 16 bits cut to 8, colour profiles ignored. Its mask is sampled at the same pixels' centres.
+    """Returns a listed image as the store keeps it: the first frame, upright by its EXIF orientation, white where it is
+    transparent, with 16 bits cut to 8 and colour profiles ignored. Its mask is sampled at the centres of the same
+    pixels.
 
-    A large JPEG is decoded in full: by the decoder's own reduction, twice the needed size and more, flat photographs
+    A large JPEG is decoded in full: by the decoder's own reduction, to twice the needed size and more, flat photographs
     would differ by 3 levels, but text and sharp edges by 20.
 
     Raises Unreadable for whatever is wrong with the file or its mask.
@@ -57,12 +60,12 @@ def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
 
 
 def content(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
-    """16 bytes that two images share only if all their pixels are the same."""
+    """Returns 16 bytes that two images share only if all their pixels are the same."""
     return hashlib.sha256(np.ascontiguousarray(image).data).digest()[:16]
 
 
 def in_colour(image: Image.Image) -> Image.Image:
-    """Any mode as RGB. Raises Unreadable for pixels of 32 bits."""
+    """Returns an image of any mode as RGB. Raises Unreadable for pixels of 32 bits."""
     if image.mode == "F":
         raise Unreadable(NO_RANGE)
     if image.mode.startswith("I"):
@@ -79,12 +82,14 @@ def in_colour(image: Image.Image) -> Image.Image:
 
 
 def _first(resized: int, size: int) -> int:
-    """The first pixel that is kept; below 0 where there is a border before the image."""
+    """Returns the place of the first pixel that is kept, along one axis; it is below 0 where there is a border before
+    the image.
+    """
     return round((resized - size) / 2) if resized >= size else -((size - resized) // 2)
 
 
 def _kept(image: Image.Image, resized: tuple[int, int], corner: tuple[int, int], size: int, how: Resize) -> Image.Image:
-    """The square of `size` at `corner` of the resized image."""
+    """Returns the square of `size` pixels a side that begins at `corner` of the resized image."""
     (left, top), resample = corner, Image.Resampling[how.interpolation.upper()]
     if isinstance(how, Border):
         square = Image.new("RGB", (size, size), how.fill)
@@ -98,12 +103,16 @@ def _kept(image: Image.Image, resized: tuple[int, int], corner: tuple[int, int],
 
 
 def _centres(length: int, resized: int, first: int, size: int) -> Float[np.ndarray, " size"]:
-    """Where the centres of the pixels that are kept lie in the image as it is shown, along one axis."""
+    """Returns where the centres of the pixels that are kept lie in the image as it is shown, along one axis."""
     return (np.arange(first, first + size) + 0.5) * (length / resized)
 
 
 def _mask(path: Path, values: tuple[int, ...], shown: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
-    """A mask file's own values, palette indices included; a pixel in colour has a value where all its channels do."""
+    """Returns where a mask file has one of `values`, or is not 0 where there are none. They are the file's own values,
+    palette indices included; a pixel in colour has a value where all its channels have it.
+
+    Raises Unreadable for a file that is no image, or not of the size `shown`.
+    """
     try:
         image = opened(path)
         if image.size != shown:

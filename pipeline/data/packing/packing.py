@@ -47,8 +47,8 @@ Decoder = Callable[[Sequence[Part], pa.Schema, int, Resize, Callable[[int], None
 
 @dataclass(frozen=True)
 class Packing:
-    """What a packed file holds, as its manifest tells: `splits` are numbers of images by split and class; `digest` is
-    of all that was asked for. Images are named by their paths below `root`.
+    """A packing is what a packed file holds, as its manifest tells. `splits` counts images by split and class; `digest`
+    is that of all that was asked for. Images are named by their paths below `root`.
     """
 
     fingerprint: str
@@ -67,7 +67,9 @@ class Packing:
 
 
 def manifest_of(packed: Path) -> Path:
-    """Beside the images, written last: where it is, they are whole."""
+    """Returns the path of a packed file's manifest. It lies beside the images and is written last: where it is, they
+    are whole.
+    """
     return packed.with_name(f"{packed.name}.json")
 
 
@@ -83,15 +85,15 @@ def pack_listing(
 ) -> Packing:
     """Packs the images of a listing at `size` x `size` pixels into the file `path`, then writes its manifest beside it.
 
-    `decoder` does what otherwise `processes` of this machine do. The file depends on neither, nor on how often this
+    `decoder` does what otherwise `processes` of this machine do. The file depends on neither, nor on how often packing
     was interrupted: parts that are whole are taken up again, as long as the listing and its files are the same. A file
     for which the same was asked is left as it is. Up to twice its room on the disk is needed meanwhile.
 
     Images that cannot be read are left out, and so are copies of an image (all pixels the same, once decoded) in its
     own class. Masks are kept if every listed image has one. `progress` is told how many images of how many are done.
 
-    Raises ValueError for images without a split, where none is left, and for the same image in two classes or splits,
-    unless `drop_leaks`: then all its copies are left out. Raises RuntimeError where a process dies.
+    Raises ValueError for images without a split, where no image is left, and for the same image in two classes or
+    splits, unless `drop_leaks` is set: then all its copies are left out. Raises RuntimeError where a process dies.
     """
     if aimless := sum(image.split is None for image in listing.images):
         raise ValueError(f"split must be base, validation or novel but {aimless} images of {listing.root} have none")
@@ -137,7 +139,7 @@ def pack_listing(
 
 
 def _packed_before(path: Path, digest: str) -> Packing | None:
-    """What is there already, if it is what is asked for."""
+    """Returns the packing that is there already, None where it is not what is asked for, or there is none."""
     try:
         told = json.loads(manifest_of(path).read_bytes())
         if told["digest"] != digest or told["bytes"] != path.stat().st_size:
@@ -150,7 +152,9 @@ def _packed_before(path: Path, digest: str) -> Packing | None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[Path]:
-    """The folder of parts for one process at a time, gone after success. The lock goes with its process."""
+    """Yields the folder of parts, to one process at a time, and removes it after success. The lock goes with its
+    process.
+    """
     lock = folder / "lock"
     while True:
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +197,7 @@ def _open_buffers(rows: int, *shared: Any) -> None:
 
 
 def _decode_some(images: Sequence[Listed], size: int, how: Resize, half: int, first: int) -> list[Outcome]:
-    """Decodes into the buffers from row `first` on."""
+    """Decodes images into one `half` of the buffers, from row `first` on, and returns what became of each."""
     pixels, bits = _here
     return decode_rows(images, size, how, pixels[half, first:], bits[half, first:])
 
@@ -201,7 +205,7 @@ def _decode_some(images: Sequence[Listed], size: int, how: Resize, half: int, fi
 def _decode_here(
     processes: int, parts: Sequence[Part], schema: pa.Schema, size: int, how: Resize, told: Callable[[int], None]
 ) -> None:
-    """Writes these parts, by processes of this machine; `told` hears how many images are done."""
+    """Writes these parts by `processes` processes of this machine; `told` hears how many images are done."""
     rows, done = len(parts[0].images), 0
     shared = [get_context("spawn").RawArray(ctypes.c_uint8, 2 * rows * width) for width in bytes_of(schema)]
     buffers = _buffers(rows, *shared)

@@ -1,4 +1,4 @@
-"""Parts of a packed file: so many images each, decoded independently, joined in the end."""
+"""Parts of a packed file: each holds so many images and is decoded independently; they are joined in the end."""
 
 import hashlib
 import json
@@ -29,7 +29,9 @@ Outcome = bytes | str  # what an image contains, or why it cannot be read
 
 @dataclass(frozen=True)
 class Part:
-    """A file for so many images in order, named by what it will hold: other images, another part."""
+    """A part is a file of consecutive images, named by what it will hold, so that other images make another part. `ids`
+    name its images.
+    """
 
     path: Path
     images: tuple[Listed, ...]
@@ -37,7 +39,7 @@ class Part:
 
 
 def parts_of(listing: Listing, folder: Path, size: int, how: Resize) -> list[Part]:
-    """The parts of a listing, in order, whether they are there or not."""
+    """Returns the parts of a listing, in order, whether their files are there or not."""
     common, names, parts = [FORMAT, PIL.__version__, size, described(how)], ids(listing), list[Part]()
     for first in range(0, len(names), ROWS_A_BATCH):
         rows = slice(first, first + ROWS_A_BATCH)
@@ -60,7 +62,7 @@ def _described(image: Listed) -> list[Any]:
 
 
 def bytes_of(schema: pa.Schema) -> tuple[int, int]:
-    """Of an image and of its mask."""
+    """Returns how many bytes an image takes, and how many its mask."""
     return schema.field("image").type.byte_width, schema.field("mask").type.byte_width
 
 
@@ -71,7 +73,9 @@ def decode_rows(
     pixels: UInt8[np.ndarray, "room _"],
     bits: UInt8[np.ndarray, "room _"],
 ) -> list[Outcome]:
-    """Decodes images into the first rows of `pixels` and `bits`."""
+    """Decodes images into the first rows of `pixels` and `bits`. Returns, for each, a digest of its pixels, or why it
+    cannot be read.
+    """
     outcomes = list[Outcome]()
     for row, image in enumerate(images):
         try:
@@ -93,7 +97,9 @@ def write_part(
     pixels: UInt8[np.ndarray, "room _"],
     bits: UInt8[np.ndarray, "room _"],
 ) -> None:
-    """All rows of a part, the unreadable ones with their reason, under a temporary name until it is whole."""
+    """Writes all rows of a part, those of unreadable images with the reason, under a temporary name until the file is
+    whole.
+    """
     rows = len(part.images)
     columns = {
         "split": [image.split for image in part.images],
@@ -125,7 +131,7 @@ def write_part(
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Removes what was left by those who were killed while they wrote."""
+    """Removes what was left by processes that were killed while they wrote."""
     for path in folder.glob("*.part"):
         path.unlink(missing_ok=True)
 
@@ -135,7 +141,7 @@ def _read(part: Part) -> pa.RecordBatch:
 
 
 def outcomes_of(parts: Sequence[Part], images: int) -> tuple[UInt8[np.ndarray, "images 16"], dict[int, str]]:
-    """What each image contains; why the unreadable ones cannot be read."""
+    """Returns the digest of each image's pixels and, by row, why the unreadable images cannot be read."""
     contents, reasons, first = np.zeros((images, 16), np.uint8), dict[int, str](), 0
     for part in parts:
         batch = _read(part)
@@ -146,7 +152,7 @@ def outcomes_of(parts: Sequence[Part], images: int) -> tuple[UInt8[np.ndarray, "
 
 
 def join(parts: Sequence[Part], kept: Bool[np.ndarray, " images"], schema: pa.Schema, folder: Path) -> Path:
-    """The rows that are kept, a batch from each part, in a file in their folder."""
+    """Writes the rows that are kept, a batch from each part, into a file in the parts' folder, and returns its path."""
     whole, first = folder / "whole", 0
     with pa.OSFile(str(whole), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
         for part in parts:

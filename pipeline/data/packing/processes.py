@@ -16,7 +16,8 @@ Result = TypeVar("Result")
 
 @contextmanager
 def workers(processes: int, *begin: Any) -> Iterator[ProcessPoolExecutor]:
-    """Processes that first call a function with its arguments, where one is given, and end when this one does.
+    """Yields a pool of processes that end when this process does. `begin` may be a function and its arguments, which
+    each process calls first.
 
     Raises RuntimeError where one of them dies.
     """
@@ -35,7 +36,7 @@ def workers(processes: int, *begin: Any) -> Iterator[ProcessPoolExecutor]:
 def in_order(
     pool: ProcessPoolExecutor, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
 ) -> Iterator[Result]:
-    """Results of tasks in their order; so many are on their way at once at most."""
+    """Yields the results of tasks in the tasks' order; at most `ahead` of them are on their way at once."""
     waiting: deque[Future[Result]] = deque()
     for task in tasks:
         waiting.append(pool.submit(function, *task))

@@ -1,4 +1,4 @@
-"""An image file, opened: whatever it is, its first frame upright or what is wrong with it."""
+"""Opens an image file, whatever it is: its first frame comes out upright, or else what is wrong with the file."""
 
 import os
 import re
@@ -24,11 +24,13 @@ BOMB = "text or a colour profile in it unpacks to more than any image needs"
 
 
 class Unreadable(ValueError):
-    """What is wrong with a file, in a few words for people."""
+    """An Unreadable says in a few words, for people, what is wrong with a file."""
 
 
 def opened(path: Path) -> Image.Image:
-    """The first frame of a file, upright, in its own mode. Raises Unreadable; warns of nothing."""
+    """Returns the first frame of a file, upright, in its own mode. Raises Unreadable for whatever is wrong with the
+    file, and warns of nothing.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow's, about large images and odd metadata
         try:
@@ -52,7 +54,7 @@ def opened(path: Path) -> Image.Image:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing reaches the terminal: libtiff itself writes there what it finds wrong with a file."""
+    """Keeps from the terminal, while the block runs, what libtiff itself writes there about a file."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -18,8 +18,8 @@ LEAKS_NAMED = 3
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that is not packed. `kind`: unreadable, duplicate (of one in the same class, which is packed) or leak
-    (of one in another class or split: all copies are left out).
+    """An image that is left out is not packed. `kind` is unreadable, duplicate (of an image in the same class, which is
+    packed) or leak (of an image in another class or split: all copies are left out).
     """
 
     image: str
@@ -29,7 +29,9 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Problem:
-    """`names` are of images, or of the class or split that is meant; `action` is what becomes of them."""
+    """A problem concerns images, a class or a split. `names` are those of the images, or that of the class or split;
+    `action` is what becomes of them.
+    """
 
     kind: str
     names: tuple[str, ...]
@@ -39,8 +41,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Summary:
-    """`images` are left of those `listed`: readable, without copies and leaks; `splits` counts them by split and class.
-    `sizes` are width and height of the image with the fewest pixels, the median one and the one with the most.
+    """A summary counts what is good in a listing. `images` are left of those `listed`: they are readable, and neither
+    copies nor leaks; `splits` counts them by split and class. `smallest_class` and `largest_class` are a name and its
+    number of images. `sizes` are the width and height of the image with the fewest pixels, of the median image and of
+    the image with the most.
     """
 
     listed: int
@@ -68,10 +72,11 @@ def validate(
     least_side: int = 32,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Validation:
-    """Decodes every image as packing would, and tells what packing and episodes will make of them.
+    """Decodes every image as packing would, and returns what packing and episodes will make of them. An image whose
+    shorter side is under `least_side` pixels is a problem too.
 
     Copies are images of which all pixels are the same once decoded at `size`, which is packing's own test: files may
-    differ in their bytes. A class has as many images as its episodes would: those that are left.
+    differ in their bytes. A class counts as many images as its episodes would have: those that are left.
     """
     images, names = listing.images, ids(listing)
     contents, reasons = np.zeros((len(images), 16), np.uint8), dict[int, str]()
@@ -115,14 +120,14 @@ def validate(
 
 
 def ids(listing: Listing) -> list[str]:
-    """Images' paths below the root of their listing, escaped; whole paths where they lie elsewhere."""
+    """Returns the images' paths below the root of their listing, escaped; whole paths for images that lie elsewhere."""
     folder = listing.root if listing.root.is_dir() else listing.root.parent
     paths = [image.path for image in listing.images]
     return [escaped((path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()) for path in paths]
 
 
 def counts(listing: Listing, kept: Bool[np.ndarray, " images"]) -> dict[str, dict[str, int]]:
-    """Images that are kept, by split and class, of all classes that are listed."""
+    """Returns the number of images that are kept, by split and class, for all classes that are listed."""
     found: dict[str, dict[str, int]] = {}
     for image, one in zip(listing.images, kept.tolist(), strict=True):
         classes = found.setdefault(image.split or "no split", {})
@@ -133,7 +138,7 @@ def counts(listing: Listing, kept: Bool[np.ndarray, " images"]) -> dict[str, dic
 def same_content(
     contents: UInt8[np.ndarray, "images 16"], unreadable: Collection[int]
 ) -> list[Int[np.ndarray, " copies"]]:
-    """Which images have the same content: two or more rows in each group, groups and rows in order."""
+    """Returns which images have the same content: two or more rows in each group, groups and rows in order."""
     readable = np.ones(len(contents), bool)
     readable[list(unreadable)] = False
     rows = np.flatnonzero(readable)
@@ -147,7 +152,7 @@ def same_content(
 def what_is_left_out(
     listing: Listing, contents: UInt8[np.ndarray, "images 16"], reasons: Mapping[int, str], drop_leaks: bool
 ) -> dict[int, LeftOut]:
-    """What is not packed, by row, in order: `reasons` are those of the unreadable.
+    """Returns what is not packed, by row, in order. `reasons` say, by row, why images are unreadable.
 
     Raises ValueError for leaks, unless they are dropped.
     """
@@ -202,7 +207,7 @@ def _too_few(splits: Mapping[str, Mapping[str, int]], way: int, shot: int, query
 
 
 def _look_at(images: Sequence[Listed], size: int, how: Resize) -> list[tuple[bytes, tuple[int, int]] | str]:
-    """What each image contains and its width and height, or why it cannot be read."""
+    """Returns, for each image, a digest of its pixels and its width and height, or why it cannot be read."""
     seen: list[tuple[bytes, tuple[int, int]] | str] = []
     for image in images:
         try:

@@ -17,7 +17,7 @@ PET = (1, 3)
 
 
 def cub(root: Path) -> Listing:
-    """Caltech-UCSD Birds-200-2011 (Wah et al., 2011), as its archive unpacks: images.txt, image_class_labels.txt,
+    """Lists Caltech-UCSD Birds-200-2011 (Wah et al., 2011), as its archive unpacks: images.txt, image_class_labels.txt,
     classes.txt, images/, and where they are there bounding_boxes.txt and segmentations/ (in root, or beside images/).
 
     Splits are the benchmark's, by class name. Boxes are x and y of the first pixel, width and height. Raises ValueError
@@ -55,11 +55,11 @@ def cub(root: Path) -> Listing:
 
 
 def cars(root: Path) -> Listing:
-    """Stanford Cars (Krause et al., 2013), in either layout: devkit/ with cars_train/ and cars_test/, or cars_annos.mat
-    with car_ims/.
+    """Lists Stanford Cars (Krause et al., 2013), in either layout: devkit/ with cars_train/ and cars_test/, or
+    cars_annos.mat with car_ims/.
 
     All images with a label are listed; the benchmark's own lists hold those of cars_train alone. Splits are the
-    benchmark's, by the class numbers. Boxes count pixels from 1 and hold their last one. Raises ValueError where a
+    benchmark's, by the class numbers. Boxes count pixels from 1 and hold their last pixel. Raises ValueError where a
     file is missing or not what it should be.
     """
     folder = dataset_root(
@@ -95,9 +95,9 @@ def cars(root: Path) -> Listing:
 
 
 def aircraft(root: Path) -> Listing:
-    """FGVC-Aircraft 2013b (Maji et al., 2013, arXiv:1306.5151), as its archive unpacks: data/images/ and the lists
-    data/images_variant_*.txt, all of them together; boxes from data/images_box.txt, which count pixels from 1 and hold
-    their last one.
+    """Lists FGVC-Aircraft 2013b (Maji et al., 2013, arXiv:1306.5151), as its archive unpacks: data/images/ and the
+    lists data/images_variant_*.txt, all of them together; boxes are from data/images_box.txt, which count pixels from 1
+    and hold their last pixel.
 
     Classes are the 100 variants, none has a split; the lists released with "Focus Your Attention when Few-Shot
     Classification" have 70 classes, as many as there are families. The last 20 rows of each picture name who took it.
@@ -122,8 +122,9 @@ def aircraft(root: Path) -> Listing:
 
 
 def pets(root: Path) -> Listing:
-    """Oxford-IIIT Pets (Parkhi et al., 2012), as its archives unpack: images/, annotations/list.txt and, where they are
-    there, annotations/trimaps/. The boxes of heads in annotations/xmls/ are not used: a trimap shows the whole animal.
+    """Lists Oxford-IIIT Pets (Parkhi et al., 2012), as its archives unpack: images/, annotations/list.txt and, where
+    they are there, annotations/trimaps/. The boxes of heads in annotations/xmls/ are not used: a trimap shows the whole
+    animal.
 
     Classes are the 37 breeds, none has a split. Raises ValueError where a file is missing.
     """
@@ -151,7 +152,7 @@ def _numbers(file: Path, cells: Sequence[str]) -> list[float]:
 
 
 def _matlab(file: Path, *names: str) -> list[Any]:
-    """Arrays of a .mat file, each as one row of records."""
+    """Returns arrays of a .mat file, each as one row of records."""
     if not file.is_file():
         raise ValueError(f"{file} must be there but is not")
     try:
@@ -164,6 +165,6 @@ def _matlab(file: Path, *names: str) -> list[Any]:
 
 
 def _unpacked(folder: Path) -> Path:
-    """Where copies of the archives put images: in the folder, or in one of the same name in it."""
+    """Returns where copies of the archives put images: in the folder, or in a folder of the same name in it."""
     inner = folder / folder.name
     return inner if inner.is_dir() else folder

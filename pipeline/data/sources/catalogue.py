@@ -17,11 +17,12 @@ from pipeline.data.sources.listing import Listing
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """What is known of a source before its code is loaded.
+    """An entry is what is known of a source before its code is loaded.
 
-    `function` says where the function is, as module:name, that makes a Listing of a root; None where nothing is listed,
-    as images are drawn or were packed before. `signs` are files and folders that only this source has, in its root or
-    in the folder that its archive unpacks to; sources are tried in their order. `takes_files`: the root may be a file.
+    `function` says, as module:name, where the function is that makes a Listing of a root; it is None where nothing is
+    listed, as images are drawn or were packed before. `signs` are files and folders that only this source has, in its
+    root or in the folder that its archive unpacks to; sources are tried in their order. `takes_files` says whether the
+    root may be a file.
     """
 
     function: str | None
@@ -71,13 +72,13 @@ SOURCES = Registry(
 
 
 def listed() -> tuple[str, ...]:
-    """The sources that list images of a user's own."""
+    """Returns the names of the sources that list a user's own images."""
     return tuple(name for name, source in SOURCES.items() if source.function is not None)
 
 
 def list_source(source: str, root: Path) -> Listing:
-    """What a source holds at root. Raises ValueError for a source that is not known, and for a root that is not there
-    or not laid out as the source needs it.
+    """Returns what a source holds at root. Raises ValueError for a source that is not known, and for a root that is not
+    there or not laid out as the source needs it.
     """
     check_name("source", source, listed())
     _check_open(root)
@@ -90,8 +91,9 @@ def list_source(source: str, root: Path) -> Listing:
 
 
 def detect(root: Path) -> str:
-    """The source that root is laid out for, by files and folders that only one has; a table before a folder of class
-    folders, which anything with folders in it may be. Raises ValueError where it looks like none.
+    """Returns the source that root is laid out for, by files and folders that only that source has; a table is tried
+    before a folder of class folders, which anything with folders in it may be. Raises ValueError where root looks like
+    no source's.
     """
     from pipeline.data.sources.tables import TABLE_SUFFIXES, is_table  # pyarrow, for which no configuration waits
 

@@ -8,7 +8,7 @@ BENCHMARK = "the cross-domain few-shot benchmark"
 
 
 def dataset_root(source: str, root: Path, archive: str, *ways: Sequence[str]) -> Path:
-    """Root, or the folder in it that the archive unpacks to, whichever holds all names of one of the ways.
+    """Returns root, or the folder in it that the archive unpacks to, whichever holds all names of one of the `ways`.
 
     Raises ValueError where neither does, naming what is missing.
     """
@@ -27,14 +27,15 @@ def dataset_root(source: str, root: Path, archive: str, *ways: Sequence[str]) ->
 
 
 def printable(name: str) -> str:
-    """A class's name as one would write it: 001.Black_footed_Albatross is the Black footed Albatross."""
+    """Returns a class's name as people write it: 001.Black_footed_Albatross is the Black footed Albatross."""
     return re.sub(r"^\d+\.", "", name).replace("_", " ").strip()
 
 
 def benchmark_splits(source: str, classes: Sequence[str], count: int) -> tuple[dict[str, str], list[str]]:
-    """The benchmark's split of each class, by its place in their order: every second one is base, the others are
-    validation and novel in turn (Chen et al., ICLR 2019, arXiv:1904.04232; Tseng et al., ICLR 2020, arXiv:2001.08735).
-    With a note where there are not as many classes as the benchmark has, and places thus may differ from its own.
+    """Returns the benchmark's split of each class, by the class's place in their order: every second class is base, the
+    others are validation and novel in turn (Chen et al., ICLR 2019, arXiv:1904.04232; Tseng et al., ICLR 2020,
+    arXiv:2001.08735). Returns a note too where there are not `count` classes, as the benchmark has, so that places may
+    differ from its own.
     """
     turns = ("base", "validation", "base", "novel")
     splits = {name: turns[i % 4] for i, name in enumerate(classes)}
@@ -44,9 +45,9 @@ def benchmark_splits(source: str, classes: Sequence[str], count: int) -> tuple[d
 
 
 def lines(file: Path, cells: int) -> list[list[str]]:
-    """The lines of a text file, cut at blanks into so many cells, the last with what is left.
+    """Returns the lines of a text file, each cut at blanks into so many cells, the last of which has what is left.
 
-    Raises ValueError for a line with fewer.
+    Raises ValueError for a file that is not there and for a line with fewer cells.
     """
     if not file.is_file():
         raise ValueError(f"{file} must be there but is not")

@@ -22,10 +22,11 @@ NOTES = {
 
 
 def folder(root: Path) -> Listing:
-    """A folder of class folders. Where the folders right below it are all named like splits (keys of SPLITS), they hold
-    the class folders. A class is what its folder is called; all images in and below it are its own.
+    """Lists a folder of class folders. Where the folders right below it are all named like splits (keys of SPLITS),
+    they hold the class folders. A class is called what its folder is called; all images in and below that folder belong
+    to it.
 
-    Links are followed inside of root only, each folder once a class. Raises ValueError where there are no images in
+    Links are followed inside of root only, each folder once for a class. Raises ValueError where there are no images in
     class folders, or where two splits share a class.
     """
     tree = Tree(root)
@@ -40,7 +41,7 @@ def folder(root: Path) -> Listing:
 
 
 class Tree:
-    """A folder to be walked; remembers what was passed over."""
+    """A tree is a folder that is walked; it remembers what was passed over."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -48,7 +49,7 @@ class Tree:
         self._seen: dict[str, list[str]] = defaultdict(list)
 
     def folders(self, folder: Path) -> list[Path]:
-        """Folders right below one of the tree's, by name."""
+        """Returns the folders right below a folder of the tree, by name."""
         real = folder.resolve()
         above = {real, *real.parents}
         found = []
@@ -68,8 +69,8 @@ class Tree:
         return found
 
     def images(self, folder: Path) -> list[Path]:
-        """All images in and below a class folder. Links come last, so that what they lead to is found in its own place
-        first, and circles of links end.
+        """Returns all images in and below a class folder. Links come last, so that what they lead to is found in its
+        own place first, and circles of links end.
         """
         start = folder.resolve()
         above = set(start.parents)  # a link back up would bring in every other class
@@ -116,7 +117,7 @@ class Tree:
         return sorted(found, key=Path.as_posix)
 
     def notes(self) -> list[str]:
-        """A sentence on each kind of thing that was passed over, or followed though that may surprise."""
+        """Returns a sentence on each kind of thing that was passed over, or followed though that may surprise."""
         return [
             f"{text.format(root=self.root)}: {some_of(self._seen[kind])}."
             for kind, text in NOTES.items()
@@ -127,7 +128,7 @@ class Tree:
         self._seen[kind].append(path.relative_to(self.root).as_posix())
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """What is not hidden, by name."""
+        """Returns what is not hidden in a folder, by name."""
         try:
             with os.scandir(folder) as entries:
                 by_name = sorted(entries, key=lambda entry: entry.name)
@@ -140,7 +141,7 @@ class Tree:
         return [entry for entry in by_name if not entry.name.startswith(".")]
 
     def _target(self, link: Path) -> Path | None:
-        """What a link leads to in the end; None for one that is not to be followed."""
+        """Returns what a link leads to in the end, None for a link that is not to be followed."""
         try:
             target = link.resolve(strict=True)
         except (OSError, RuntimeError):  # nothing there, or a link to itself

@@ -12,7 +12,7 @@ from pipeline.data.store import Sample
 
 
 def glyph_scenes(images_per_class: int, distractors: int) -> Iterator[Sample]:
-    """GlyphScenes' validation and novel classes, drawn on all cores, in class order."""
+    """Yields the scenes of GlyphScenes' validation and novel classes, drawn on all cores, in class order."""
     classes = [(split, i) for split in ("validation", "novel") for i in range(len(characters(split)))]
     draw = partial(_draw_class, images_per_class=images_per_class, distractors=distractors)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:

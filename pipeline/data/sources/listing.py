@@ -28,8 +28,8 @@ ODD = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Box:
-    """Around the key entity, in pixels of the image as it is shown (after EXIF orientation); right and bottom are the
-    first that lie outside.
+    """A box lies around the key entity, in pixels of the image as it is shown (after EXIF orientation); `right` and
+    `bottom` are the first pixels that lie outside.
     """
 
     left: float
@@ -40,11 +40,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Listed:
-    """One image of a source. `split` is one of base, validation, novel, or None where the source has none; of those
-    in a listing, `class_name` is escaped.
+    """A listed image is a file of a source that shows a class. `split` is base, validation or novel, or None where the
+    source has none; in a listing, `class_name` is escaped.
 
     `mask` is an image file of the same size that shows where the key entity is: at its values `mask_values`, or
-    wherever it is not 0.
+    wherever it is not 0 if there are none.
     """
 
     path: Path
@@ -57,8 +57,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """All images of a source, classes in a fixed order and images in a fixed order within each, whatever the file
-    system says. `root` is the folder (or file) that was read; what was passed over is in `notes`, a sentence each.
+    """A listing holds all images of a source, classes in a fixed order and images in a fixed order within each,
+    whatever the file system says. `root` is the folder (or file) that was read; `notes` tell what was passed over, a
+    sentence each.
     """
 
     source: str
@@ -68,8 +69,8 @@ class Listing:
 
 
 def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[str] = ()) -> Listing:
-    """The listing of these images, by class and then by path; an image that a class holds twice is listed once. Names
-    of classes, and notes, are escaped.
+    """Returns the listing of these images, by class and then by path; an image that a class holds twice is listed once.
+    Names of classes, and notes, are escaped.
 
     Raises ValueError where there is no image, a class lies in two splits, or an image has two classes.
     """
@@ -104,8 +105,9 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
 
 
 def escaped(name: str) -> str:
-    r"""A name that fits on a line and into UTF-8, whatever bytes it has: one that is no UTF-8 as \xe9, a character
-    that would break the line as \u000a. Backslashes are doubled, so that no two names become the same.
+    r"""Returns a name so that it fits on a line and into UTF-8, whatever bytes it has: a byte that is no UTF-8 is
+    written like \xe9, a character that would break the line like \u000a. Backslashes are doubled, so that no two names
+    become the same.
     """
     return ODD.sub(_code, name)
 
@@ -127,7 +129,7 @@ def _alike(names: Iterable[str]) -> list[str]:
 
 
 def existing(images: Sequence[Listed]) -> tuple[list[Listed], list[str]]:
-    """Those whose file is there, without masks that are not, and notes on what is missing."""
+    """Returns the images whose file is there, without masks that are not, and notes on what is missing."""
     # os.path says no where Path raises: for a name that is too long, a folder that may not be entered
     found = [os.path.isfile(image.path) for image in images]
     there = [image for image, is_there in zip(images, found, strict=True) if is_there]
@@ -142,6 +144,6 @@ def existing(images: Sequence[Listed]) -> tuple[list[Listed], list[str]]:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """How many, and the first three of them by name."""
+    """Returns how many names there are, and the first three of them."""
     first = ", ".join(sorted(names)[:3])
     return f"{len(names)} ({first}{', ...' if len(names) > 3 else ''})"

@@ -12,10 +12,10 @@ KEYS = ("label_names", "image_names", "image_labels")
 
 
 def lists(root: Path) -> Listing:
-    """The images that base.json, val.json and novel.json name, as written for Chen et al., "A Closer Look at Few-shot
-    Classification", ICLR 2019 (arXiv:1904.04232) and Tseng et al., "Cross-Domain Few-Shot Classification via Learned
-    Feature-Wise Transformation", ICLR 2020 (arXiv:2001.08735). Where none of the three is there, all.json, its classes
-    without a split.
+    """Lists the images that base.json, val.json and novel.json name, as written for Chen et al., "A Closer Look at
+    Few-shot Classification", ICLR 2019 (arXiv:1904.04232) and Tseng et al., "Cross-Domain Few-Shot Classification via
+    Learned Feature-Wise Transformation", ICLR 2020 (arXiv:2001.08735). Where none of the three is there, all.json is
+    read, and its classes have no split.
 
     A path that is not there, mostly because it is one of another machine, is looked for below root by its longest
     ending that exists. Raises ValueError for a list that cannot be read.
@@ -48,7 +48,7 @@ def lists(root: Path) -> Listing:
 
 
 def _named(file: Path) -> list[tuple[str, str]]:
-    """Each image's path and class as a list has them."""
+    """Returns each image's path and class as a list has them."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

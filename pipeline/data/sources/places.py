@@ -15,12 +15,12 @@ PICTURES = ("data_256", "data_256_standard", "data_large", "data_large_standard"
 
 
 def places(root: Path) -> Listing:
-    """Places365-Standard (Zhou et al., 2017), either as the archive of small pictures unpacks (train/<class>/) or by
-    categories_places365.txt and places365_train_standard.txt with data_256/ or data_large/.
+    """Lists Places365-Standard (Zhou et al., 2017), either as the archive of small pictures unpacks (train/<class>/) or
+    by categories_places365.txt and places365_train_standard.txt with data_256/ or data_large/.
 
-    As in the benchmark (Tseng et al., ICLR 2020): of each class the first 200 training images by name, no others;
-    splits by the place of the class among the sorted names. A class /f/field/wild is field-wild, so that both layouts
-    give the same splits. Raises ValueError where a file or folder is missing.
+    As in the benchmark (Tseng et al., ICLR 2020), the first 200 training images of each class by name are listed, no
+    others, and splits follow from the place of the class among the sorted names. A class /f/field/wild is called
+    field-wild, so that both layouts give the same splits. Raises ValueError where a file or folder is missing.
     """
     folder = dataset_root("places", root, "places365_standard", ("train",), (CATEGORIES, TRAIN))
     if (folder / "train").is_dir():

@@ -14,14 +14,15 @@ IMAGES_A_CLASS = 600
 
 
 def plantae(root: Path) -> Listing:
-    """Plants of iNaturalist 2017 or 2018 (Van Horn et al., CVPR 2018, arXiv:1707.06642): the class folders in Plantae/
-    (right in root, or one folder down as in train_val2018/Plantae/), or else what train2017.json or train2018.json
-    says has the supercategory Plantae. Folders that are numbers get the names of categories.json or these files.
+    """Lists plants of iNaturalist 2017 or 2018 (Van Horn et al., CVPR 2018, arXiv:1707.06642): the class folders in
+    Plantae/ (right in root, or one folder down as in train_val2018/Plantae/), or else what train2017.json or
+    train2018.json says has the supercategory Plantae. Folders that are numbers get the names of categories.json or
+    these files.
 
-    As in the benchmark (Tseng et al., ICLR 2020): the 200 classes with the most images, splits by their place in the
-    order of growing numbers of images. Classes of equal size follow each other by name, where the benchmark left it to
-    the file system; of a class it took 600 images at random, here they are the first 600 by name, and names are
-    digests. Raises ValueError where neither folder nor file is there.
+    As in the benchmark (Tseng et al., ICLR 2020), the 200 classes with the most images are listed, and splits follow
+    from their place in the order of growing numbers of images. Classes of equal size follow each other by name, where
+    the benchmark left it to the file system; of a class it took 600 images at random, here they are the first 600 by
+    name, and names are digests. Raises ValueError where neither folder nor file is there.
     """
     folder = next((one for one in _candidates(root) if one.is_dir()), None)
     if folder is not None:
@@ -70,7 +71,7 @@ def _by_annotations(root: Path) -> dict[str, list[Path]]:
 
 
 def _names(root: Path) -> dict[str, str]:
-    """What categories with a number are called, by any file that says it."""
+    """Returns what categories with a number are called, by any file that says it."""
     for file in (*sorted(root.glob("categories*.json")), *sorted(root.glob("train20*.json"))):
         content = _json(file)
         categories = content["categories"] if isinstance(content, dict) else content

@@ -1,4 +1,4 @@
-"""Splits for classes that come without one."""
+"""Splits for classes that come without a split."""
 
 import hashlib
 import unicodedata
@@ -12,7 +12,7 @@ CLASSES_AT_LEAST = 2  # an episode with one class has nothing to tell apart
 
 
 def with_splits(listing: Listing, shares: Mapping[str, float] = SHARES, seed: int = 0) -> Listing:
-    """The listing with a split for every class, or as it is where each has one already.
+    """Returns the listing with a split for every class, or as it is where each class has one already.
 
     Classes are ranked by a digest of (seed, name) and the ranking is cut by the shares, base first. So images matter
     not at all, and a class that is added or taken away moves at most one other over each cut. Drawing the split of each

@@ -1,4 +1,4 @@
-"""A table of images: CSV, TSV or Parquet, a row each."""
+"""A table of images is read here: CSV, TSV or Parquet, with a row for each image."""
 
 import csv
 import math
@@ -21,14 +21,14 @@ Columns = dict[str, list[str]]
 
 
 def table(root: Path) -> Listing:
-    """The rows of a table, or of the only table in a folder, with the columns path and label (or class, class_name),
-    and where wanted split (a key of SPLITS), left, top, right, bottom or x, y, width, height (pixels), mask (an image,
-    not 0 at the key entity). An empty cell is none.
+    """Lists the rows of a table, or of the only table in a folder. Its columns are path and label (or class,
+    class_name), and where wanted split (a key of SPLITS), left, top, right, bottom or x, y, width, height (pixels),
+    mask (an image, not 0 at the key entity). An empty cell counts as none.
 
     Paths count from the table's folder and stay below it, so that the folder can be moved as a whole; what lies
     elsewhere is named by an absolute path. Links are followed wherever they lead, since each file is named. Missing
-    files are left out and noted. Raises ValueError for a table that cannot be read, columns that are missing, and
-    cells that do not make sense, naming the row (the first below the header is 1).
+    files are left out and noted. Raises ValueError for a table that cannot be read, columns that are missing, and cells
+    that do not make sense, naming the row (the first below the header is 1).
     """
     file = _table_file(root)
     columns = _columns(file)
@@ -42,7 +42,7 @@ def table(root: Path) -> Listing:
 
 
 def is_table(file: Path) -> bool:
-    """Whether a file is a table of images, by its header."""
+    """Returns whether a file is a table of images, by its header."""
     try:
         names = _header(file) if file.suffix.lower() in TABLE_SUFFIXES and file.is_file() else []
     except ValueError:
