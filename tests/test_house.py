@@ -17,10 +17,6 @@ PENDING = "PENDING"  # to be mended: nothing new may be given this reason
 # Source files that have no test beside them, and why.
 UNTESTED = {
     "fpt/defaults.py": "numbers alone, which the tests of fpt/interface.py and pipeline/config.py compare",
-    "pipeline/data/listed.py": PENDING,
-    "pipeline/data/sources/conventions.py": PENDING,
-    "pipeline/data/sources/glyphs.py": PENDING,
-    "pipeline/data/sources/listing.py": PENDING,
     "pipeline/dispatch/actors.py": PENDING,
     "pipeline/limits.py": PENDING,
     "pipeline/opening.py": PENDING,
