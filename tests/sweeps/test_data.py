@@ -131,20 +131,6 @@ def test_what_a_run_cannot_draw_is_known_before_anything_is_packed(photos):
         check_run(large)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "said"),
-    [
-        ({"path": "nowhere"}, r"dataset\.path: root must be a folder or a table that is there but nowhere is not"),
-        ({"source": "cub"}, r"dataset\.path: root of cub must"),
-        ({"shares": {"novel": 0.5}}, r"dataset\.shares: shares must sum to 1"),
-        ({"source": "packed"}, r"dataset\.path must be a file that fpt data pack has written"),
-    ],
-)
-def test_images_that_are_not_there_are_one_sentence(photos, dataset, said):
-    with pytest.raises(ValueError, match=said):
-        check_run(own(photos, **dataset))
-
-
 @pytest.fixture
 def bucket():
     """fsspec's store in memory stands for one."""
@@ -169,28 +155,6 @@ def test_a_packed_file_in_a_bucket_is_used_where_it_lies(photos, tmp_path, bucke
     path = on_this_node(packed_images(run, Home(str(tmp_path / "home"))))
     assert path.is_relative_to(tmp_path / "cache")
     assert ImageStore(path).fingerprint == found["fingerprint"]
-
-
-@pytest.mark.parametrize(
-    ("dataset", "said"),
-    [
-        (
-            {"source": "folder", "path": "s3://bucket/photos"},
-            r"dataset\.path: root must be a folder or a table on a disk but s3:/bucket/photos is an address: mount or ",
-        ),
-        (
-            {"source": "packed", "path": "memory://bucket/none.arrow"},
-            r"dataset\.path must be a file that fpt data pack has written, with its \.json, but 'memory://.*' is none",
-        ),
-        (
-            {"source": "packed", "path": "nosuch://bucket/a.arrow"},
-            r"dataset\.path must be what fpt data pack has written but 'nosuch://bucket/a\.arrow' is not: .*nosuch",
-        ),
-    ],
-)
-def test_a_bucket_that_does_not_do_is_one_sentence(dataset, said):
-    with pytest.raises(ValueError, match=f"^{said}"):
-        check_run(Run.model_validate({"dataset": dataset, "prompts": {"alpha": 0}}))
 
 
 def test_a_bucket_is_not_packed_into(photos, here):

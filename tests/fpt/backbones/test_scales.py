@@ -55,6 +55,12 @@ def test_windows_alone_make_a_pyramid():
     assert (found.stages, found.pyramid, found.target_shapes) == ([[0, 1]], True, [(4, 16)])
 
 
+def test_windows_that_are_no_squares_have_no_tokens_before_their_patches():
+    """2 x 4 patches in each of four windows: they are not 4 patches behind 4 other tokens."""
+    found = scales_of(SimpleNamespace(), layers((4, 8), (1, 10)))
+    assert (found.stage_prefixes, found.target_shapes) == ([0, 1], [(4, 8), (1, 9)])
+
+
 def test_windows_of_another_shape_are_another_scale_that_is_no_finer():
     """Windows of one layer, all tokens in the next, as often as there are."""
     found = scales_of(SimpleNamespace(), layers((4, 16), (1, 64)))

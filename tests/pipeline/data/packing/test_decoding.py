@@ -12,7 +12,7 @@ from torchvision.transforms import Resize as ResizeOfTorch
 from pipeline.data.packing.decoding import decode
 from pipeline.data.packing.reading import Unreadable
 from pipeline.data.sources.listing import Box, Listed
-from pipeline.resizing import Border, Crop, Squash, resize_of_pretraining
+from pipeline.resizing import Border, Crop, Squash
 
 WHOLE = Crop(1.0)
 
@@ -186,42 +186,6 @@ def test_ribbons_are_cropped_like_others(tmp_path, monkeypatch):
     whole = decode(listed, 64).image
     monkeypatch.setattr("pipeline.data.packing.decoding.RIBBON", 1)
     assert np.abs(decode(listed, 64).image.astype(int) - whole).max() <= 1
-
-
-def test_what_cannot_be_asked_for():
-    with pytest.raises(ValueError, match=r"crop_pct must be over 0 and at most 1 but got 1\.2"):
-        Crop(1.2)
-    with pytest.raises(ValueError, match=r"enlarged must be at least 1 but got 0\.9"):
-        Squash(0.9)
-
-
-@pytest.mark.parametrize("shape", [(500, 375), (131, 200), (257, 256), (40, 60), (1201, 300), (224, 224)])
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"crop_mode": "squash", "crop_pct": 1.0, "interpolation": "bicubic"},
-        {"crop_mode": "squash", "crop_pct": 0.95, "interpolation": "bilinear"},
-        {"crop_mode": "squash", "crop_pct": 0.875, "interpolation": "hamming"},
-        {"crop_mode": "border", "crop_pct": 1.0, "interpolation": "bicubic"},
-        {"crop_mode": "border", "crop_pct": 0.9, "interpolation": "lanczos"},
-        {"crop_mode": "center", "crop_pct": 0.96, "interpolation": "nearest"},
-        {"crop_mode": None, "crop_pct": 0.9, "interpolation": "box"},
-    ],
-    ids=lambda one: "-".join(map(str, one.values())),
-)
-def test_a_backbones_own_transform_is_timms(tmp_path, shape, config):
-    image, mean = blocks(*shape), (0.485, 0.456, 0.406)
-    theirs = create_transform((3, 224, 224), **config, mean=mean, normalize=False)(image).permute(1, 2, 0).numpy()
-    how = resize_of_pretraining({**config, "mean": mean})
-    found = decode(saved(image, tmp_path / "a.png"), 224, how)
-    np.testing.assert_array_equal(found.image, theirs)
-
-
-def test_of_two_interpolations_while_training_the_one_of_timms_evaluation():
-    assert resize_of_pretraining({"crop_pct": 0.9, "interpolation": "random"}) == Crop(0.9, "bilinear")
-    assert resize_of_pretraining({}) == Crop(1.0, "bicubic")
-    with pytest.raises(ValueError, match=r"^interpolation must be one of bilinear, .*hamming but got 'cubic'$"):
-        resize_of_pretraining({"interpolation": "cubic"})
 
 
 @pytest.mark.parametrize("shape", [(200, 60), (60, 200), (61, 200)])
