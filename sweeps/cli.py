@@ -1,4 +1,4 @@
-"""The command line. Exit status 0, 1 (failed) or 2 (bad input, one sentence on standard error)."""
+"""The command line. Its exit status is 0, 1 (failed) or 2 (bad input, one sentence on standard error)."""
 
 import json
 import sys
@@ -37,13 +37,13 @@ app.add_typer(data, name="data", rich_help_panel=OWN)
 
 HERE_ONLY = ("compare", "data", "report", "show", "status", "submit", "ui")  # commands that make no sense on a cluster
 
-Config = Annotated[Path, typer.Argument(help="A YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
-Results = Annotated[Path | None, typer.Argument(help="A sweep's YAML file; else all that FPT_HOME or runs/ holds.")]
+Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
+Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
-Stacks = Annotated[list[int], typer.Option("--stack", help="Problems solved together; may be given again.")]
+Stacks = Annotated[list[int], typer.Option("--stack", help="Solve so many problems together; may be given again.")]
 Address = Annotated[
-    str | None, typer.Option(help="A Ray cluster, e.g. auto or ray://host:10001; this machine by default.")
+    str | None, typer.Option(help="Use this Ray cluster, e.g. auto or ray://host:10001; by default, this machine.")
 ]
 
 
@@ -60,7 +60,7 @@ def fpt(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Position prompts for few-shot classification: search good ones for your images, and know how sure that is.
+    """Find good position prompts for few-shot classification of your images, and know how sure that is.
 
     Start with: fpt sweep sweeps/configs/glyphs.yaml
 
@@ -71,7 +71,9 @@ def fpt(
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """As sweeps.schema.loading.load. Where CONFIG is no file, the sentence names the one that may have been meant."""
+    """Loads as sweeps.schema.loading.load does. Where CONFIG is no file, the sentence names the file that may have been
+    meant.
+    """
     terminal.refuse_no_file(path)
     return loading.load(path, overrides)
 
@@ -94,7 +96,8 @@ def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: A
 def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
     """Search for the best setting, then judge it on classes no trial saw.
 
-    Tries lambda, alpha, tau, patches and what else CONFIG's search names. Stopped half way, the same command goes on.
+    It tries lambda, alpha, tau, patches and what else CONFIG's search names. Where it is stopped half way, the same
+    command goes on.
 
     Example: fpt sweep sweeps/configs/glyphs.yaml --set search.trials=32
 
@@ -122,9 +125,9 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
 @app.command(rich_help_panel=SEARCH)
 def table(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
-    """The paper's table: solvers x shots x data sets, with and without prompts.
+    """Make the paper's table: solvers x shots x data sets, with and without prompts.
 
-    On the terminal and in files; cells that the ledger holds are read.
+    It appears on the terminal and in files; cells that the ledger holds are read.
 
     Example: fpt table sweeps/configs/glyphs-table.yaml
     """
@@ -147,17 +150,17 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
 @app.command(rich_help_panel=LOOK)
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A YAML file, a configuration hash, or a trial's MLflow run.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The same, for what A is compared with.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="Name a YAML file, configuration hash or trial's MLflow run.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Name what A is compared with, likewise.")],
     set_a: Annotated[list[str], typer.Option(help="Override a field of A's file.", metavar="a.b=c")] = [],  # noqa: B006
     set_b: Annotated[list[str], typer.Option(help="Override a field of B's file.", metavar="a.b=c")] = [],  # noqa: B006
-    home: Annotated[str | None, typer.Option(help="Where the ledger is; by default as the files say.")] = None,
-    split: Annotated[str | None, typer.Option(help="Episodes of this split, for A and B, not of their own.")] = None,
+    home: Annotated[str | None, typer.Option(help="Read this home's ledger; by default, that of the files.")] = None,
+    split: Annotated[str | None, typer.Option(help="Compare on this split, not on those of A and B.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """The paired difference of two settings that have been evaluated.
+    """Tell the paired difference of two settings that have been evaluated.
 
-    A - B, on the episodes that the ledger holds of both; nothing is computed.
+    It is A - B, on the episodes that the ledger holds of both; nothing is computed.
     A trial's run stands for the episodes that it was searched on, a file for those of fpt run.
 
     Example: fpt compare sweeps/configs/glyphs.yaml sweeps/configs/glyphs.yaml --set-b prompts.alpha=0
@@ -172,18 +175,20 @@ def compare(
 @app.command(rich_help_panel=LOOK)
 def show(
     config: Config,
-    episode: Annotated[int, typer.Option(min=0, help="Which one.")] = 0,
-    out: Annotated[Path, typer.Option(help="A PNG file.")] = Path("episode.png"),
+    episode: Annotated[int, typer.Option(min=0, help="Draw the episode of this number.")] = 0,
+    out: Annotated[Path, typer.Option(help="Write this PNG file.")] = Path("episode.png"),
     attention: Annotated[
         str,
-        typer.Option(help="As a map, or as its cover, the fewest patches with 95 %; both.", metavar="map|cover|both"),
+        typer.Option(help="Draw a map, or its cover, the fewest patches with 95 %, or both.", metavar="map|cover|both"),
     ] = "map",
-    images: Annotated[str, typer.Option(help="Whose images.", metavar="support|query|both")] = "both",
-    most: Annotated[int, typer.Option(help="Images of each, of as many classes as can be.")] = 8,
+    images: Annotated[
+        str, typer.Option(help="Draw support images, queries or both.", metavar="support|query|both")
+    ] = "both",
+    most: Annotated[int, typer.Option(help="Draw so many images of each, of as many classes as can be.")] = 8,
     overrides: Set = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """A picture of an episode: its images, prompts and predictions, where [CLS] looks before and after fine-tuning.
+    """Draw an episode: its images, prompts and predictions, where [CLS] looks before and after fine-tuning.
 
     Example: fpt show sweeps/configs/glyphs.yaml --episode 3 --out episode.png
     """
@@ -201,13 +206,13 @@ def bench(
     overrides: Set = [],  # noqa: B006
     as_json: AsJson = False,
     stacks: Stacks = [1, 8],  # noqa: B006
-    repeats: Annotated[int, typer.Option(help="Timings of each stack; the median is told.")] = 5,
-    whole: Annotated[bool, typer.Option("--sweep", help="Time a whole sweep instead, in a home of its own.")] = False,
+    repeats: Annotated[int, typer.Option(help="Time each stack so often, and tell the median.")] = 5,
+    whole: Annotated[bool, typer.Option("--sweep", help="Time a whole sweep instead, in a new home.")] = False,
 ) -> None:
-    """Episodes a second on one worker, and what it could be at most.
+    """Time one worker: its episodes a second, and how many they could be at most.
 
-    At most: if there were nothing but matrix products.
-    With --sweep: how long a sweep takes to start, part by part, and what orchestration costs it then.
+    The most is what there would be if there were nothing but matrix products.
+    With --sweep, it tells how long a sweep takes to start, part by part, and what orchestration costs it then.
 
     Example: fpt bench sweeps/configs/glyphs.yaml --stack 1 --stack 8
     """
@@ -229,8 +234,8 @@ def bench(
 
 @app.command(rich_help_panel=MACHINES, context_settings={"allow_interspersed_args": False})
 def submit(
-    typed: Annotated[list[str], typer.Argument(help="A command as it is typed here.", metavar="COMMAND CONFIG ...")],
-    address: Annotated[str | None, typer.Option(help="The cluster's dashboard, e.g. http://127.0.0.1:8265.")] = None,
+    typed: Annotated[list[str], typer.Argument(help="Run a command, typed as here.", metavar="COMMAND CONFIG ...")],
+    address: Annotated[str | None, typer.Option(help="Use this dashboard, e.g. http://127.0.0.1:8265.")] = None,
     follow: Annotated[bool, typer.Option("--follow/--detach", help="Show the job's log until it ends, or not.")] = True,
     restart: Annotated[bool, typer.Option(help="Stop the job where it is running, and submit it anew.")] = False,
     as_json: AsJson = False,
@@ -255,7 +260,9 @@ def submit(
 
 
 def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
-    """CONFIG, overrides and other options of a command for a cluster. Raises ValueError for what it cannot run."""
+    """Returns CONFIG, overrides and other options of a command for a cluster. Raises ValueError for
+    what it cannot run.
+    """
     commands = typer.main.get_group(app).commands
     allowed = [other for other in commands if other not in HERE_ONLY]
     if name not in allowed:
@@ -278,13 +285,15 @@ app.command(rich_help_panel=LOOK)(report)
 def ui(
     config: Results = None,
     overrides: Set = [],  # noqa: B006
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default 5000, or the next free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve on this port; else on the first free from 5000.")
+    ] = None,
     opens: Annotated[bool, typer.Option("--open", help="Open a browser there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Browse the results in MLflow, on this machine only, until Ctrl-C.
 
-    Says where to click: the experiment, and the report of its newest finished sweep.
+    It says where to click: the experiment, and the report of its newest finished sweep.
     With --json that is told as soon as MLflow answers, and it goes on.
 
     Example: fpt ui sweeps/configs/glyphs.yaml

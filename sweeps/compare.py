@@ -20,8 +20,8 @@ from sweeps.statistics.estimates import Estimate, estimate, numbers, paired_diff
 
 @dataclass(frozen=True)
 class Side:
-    """A side is one of the two. `episodes` and `failed` count all that the ledger has of it, `estimate` is its accuracy
-    on the common ones, None where one of those failed.
+    """A side is one of the two configurations. `episodes` and `failed` count all that the ledger has of it, `estimate`
+    is its accuracy on the common episodes, None where one of those failed.
     """
 
     config_hash: str
@@ -33,8 +33,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison tells what is common. `difference` and `p` are None where episodes that both have failed (`failed`
-    of them), `p` also for a single episode. `differing` holds the fields that differ, with both values.
+    """A comparison tells what two sides have in `common`, a number of episodes. `difference` and `p` are None where
+    episodes that both have failed (`failed` of them), `p` also for a single episode. `differing` holds the fields that
+    differ, with both values.
     """
 
     a: Side
@@ -55,7 +56,7 @@ def compare(
     """Returns the paired difference of two configurations on the episodes that the ledger has of both.
 
     Each is a YAML file (with overrides), a configuration hash or its beginning, or a trial's run id in MLflow. `split`
-    replaces the one that they draw from. Raises ValueError in one sentence for what is not there or cannot be paired.
+    replaces the split that they draw from. Raises ValueError in one sentence for what is not there or cannot be paired.
     """
     a, b = (argument_of(side, *one) for side, one in zip("AB", zip(typed, overrides, strict=True), strict=True))
     index = LedgerIndex(home_of([a, b], home))
@@ -117,7 +118,9 @@ def _check_same_episodes(differing: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def differing_fields(of_a: Any, of_b: Any, field: str = "") -> dict[str, tuple[Any, Any]]:
-    """Returns the fields of two descriptions that differ, with both values, None where one has no such field."""
+    """Returns the fields of two descriptions that differ, with both values, None where a
+    description has no such field.
+    """
     if not (isinstance(of_a, Mapping) and isinstance(of_b, Mapping)):
         return {} if of_a == of_b else {field: (of_a, of_b)}
     differing: dict[str, tuple[Any, Any]] = {}
@@ -127,7 +130,7 @@ def differing_fields(of_a: Any, of_b: Any, field: str = "") -> dict[str, tuple[A
 
 
 def verdict(comparison: Comparison) -> str:
-    """Returns in words what the difference says."""
+    """Returns what the difference says, in words."""
     if comparison.difference is None:
         return (
             f"no difference is told: {comparison.failed} of the common episodes failed, and without them the setting "

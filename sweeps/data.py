@@ -14,21 +14,26 @@ import typer
 
 from sweeps.terminal.messages import Commands, one_sentence_for_mistakes, say
 
-data = typer.Typer(cls=Commands, help="Images of one's own: what is there, what is wrong, packing them.")
+data = typer.Typer(cls=Commands, help="Tell what your own images are and what is wrong with them, and pack them.")
 
-Source = Annotated[Path, typer.Argument(help="A folder of class folders, a table, or a data set's own layout.")]
-Kind = Annotated[str | None, typer.Option("--source", help="folder, table, cub ...; found if left out.")]
+Source = Annotated[
+    Path, typer.Argument(help="Read this folder of class folders, table, or data set in its own layout.")
+]
+Kind = Annotated[
+    str | None,
+    typer.Option("--source", help="Read SRC as a folder, table, cub ...; by default, as what it looks like."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
-Size = Annotated[int, typer.Option(min=1, help="Pixels a side.")]
-Seed = Annotated[int, typer.Option(min=0, help="Divides classes that come without splits.")]
-AllNovel = Annotated[bool, typer.Option("--all-novel", help="Every class is novel, whatever its split.")]
+Size = Annotated[int, typer.Option(min=1, help="Make images of so many pixels a side.")]
+Seed = Annotated[int, typer.Option(min=0, help="Divide classes that come without splits by this seed.")]
+AllNovel = Annotated[bool, typer.Option("--all-novel", help="Take every class as novel, whatever its split.")]
 CLASSES_SHOWN = 12
 LONGEST_NAME = 60  # characters of a class that are shown; --json has them all
 
 
 @data.command("list")
 def list_(src: Source, kind: Kind = None, seed: Seed = 0, all_novel: AllNovel = False, as_json: AsJson = False) -> None:
-    """What a source holds, without opening an image: splits, classes, images.
+    """List what a source holds, without opening an image: splits, classes, images.
 
     Example: fpt data list photos/
     """
@@ -51,14 +56,14 @@ def list_(src: Source, kind: Kind = None, seed: Seed = 0, all_novel: AllNovel = 
 def validate(
     src: Source,
     kind: Kind = None,
-    way: Annotated[int, typer.Option(min=2, help="Classes of an episode.")] = 5,
-    shot: Annotated[int, typer.Option(min=1, help="Support images of each class.")] = 1,
-    query: Annotated[int, typer.Option(min=1, help="Query images of each class.")] = 10,
+    way: Annotated[int, typer.Option(min=2, help="Give an episode so many classes.")] = 5,
+    shot: Annotated[int, typer.Option(min=1, help="Give an episode so many support images of each class.")] = 1,
+    query: Annotated[int, typer.Option(min=1, help="Give an episode so many query images of each class.")] = 10,
     seed: Seed = 0,
     all_novel: AllNovel = False,
     as_json: AsJson = False,
 ) -> None:
-    """Whatever is wrong with the images, by name, and what will be done about it. Opens every image.
+    """Tell whatever is wrong with the images, by name, and what will be done about it. Every image is opened.
 
     Example: fpt data validate photos/ --way 5 --shot 1 --query 3
     """
@@ -84,22 +89,22 @@ def validate(
 @data.command()
 def pack(
     src: Source,
-    dst: Annotated[Path, typer.Argument(help="The file to write, e.g. photos.arrow.")],
+    dst: Annotated[Path, typer.Argument(help="Write this file, e.g. photos.arrow.")],
     kind: Kind = None,
     size: Size = 224,
-    resize: Annotated[str, typer.Option(help="crop, or squash as the paper's code.")] = "crop",
-    backbone: Annotated[str | None, typer.Option(help="A timm model, whose own size and crop are taken.")] = None,
+    resize: Annotated[str, typer.Option(help="Crop, or squash as the paper's code does.")] = "crop",
+    backbone: Annotated[str | None, typer.Option(help="Take size and crop of this timm model.")] = None,
     seed: Seed = 0,
     all_novel: AllNovel = False,
     drop_leaks: Annotated[bool, typer.Option(help="Leave out images that two classes or splits hold.")] = False,
-    processes: Annotated[int, typer.Option(min=0, help="0: one for each core.")] = 0,
+    processes: Annotated[int, typer.Option(min=0, help="Start so many processes, 0 for one on each core.")] = 0,
     address: Annotated[
         str | None,
-        typer.Option(help="A Ray cluster that decodes, e.g. auto; its nodes must share SRC's and DST's disk."),
+        typer.Option(help="Decode on this Ray cluster, e.g. auto; its nodes must share SRC's and DST's disk."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decodes every image once into one file that sweeps read. Interrupted, the same command goes on.
+    """Decode every image once into one file that sweeps read. If it is interrupted, the same command goes on.
 
     Example: fpt data pack photos/ photos.arrow --size 224
     """
@@ -139,7 +144,7 @@ def pack(
 
 @contextmanager
 def _decoder(address: str | None) -> Iterator[Any]:
-    """What decodes on a cluster; None where none is named."""
+    """Yields what decodes on a cluster, None where no cluster is named."""
     if address is None:
         yield None
         return
@@ -151,7 +156,9 @@ def _decoder(address: str | None) -> Iterator[Any]:
 
 
 def _tell(line: str) -> None:
-    """On standard output, with whatever it cannot show (a name in another script, odd bytes) as an escape."""
+    """Prints a line on standard output, with whatever that cannot show (a name in another script, odd bytes) as an
+    escape.
+    """
     encoding = sys.stdout.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -161,7 +168,7 @@ def _short(name: str) -> str:
 
 
 def _listed(src: Path, kind: str | None, seed: int, all_novel: bool) -> tuple[Any, dict[str, dict[str, int]]]:
-    """The listing with its splits, and how large its classes are."""
+    """Returns the listing with its splits, and how large its classes are."""
     from fpt.registry import check_name
     from pipeline.config import Dataset
     from pipeline.data.listed import class_sizes, listing_of

@@ -17,9 +17,10 @@ SWEEPS = "sweeps"  # the folder of a home that holds a folder for each sweep
 
 def report(
     wanted: Annotated[
-        str | None, typer.Argument(metavar="ID", help="A sweep's, or its beginning; the newest finished one without.")
+        str | None,
+        typer.Argument(metavar="ID", help="Take the sweep whose ID begins so; by default, the newest finished sweep."),
     ] = None,
-    home: Annotated[str | None, typer.Option(help="The home; FPT_HOME or runs/ by default.")] = None,
+    home: Annotated[str | None, typer.Option(help="Look into this home; by default, into FPT_HOME or runs/.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")
     ] = False,
@@ -47,8 +48,8 @@ def report(
 
 
 def redraw(home: "Home", wanted: str | None) -> tuple["Finding", Path]:
-    """Draws the report of the sweep whose ID begins so, of the newest finished one where `wanted` is None. Returns what
-    the sweep found and its page. Raises ValueError for a sweep that is not there or has no finding yet.
+    """Draws the report of the sweep whose ID begins with `wanted`, or of the newest finished sweep where that is None.
+    Returns what the sweep found and its page. Raises ValueError for a sweep that is not there or has no finding yet.
     """
     from sweeps.report.files import CONFIGURATION, draw_again
     from sweeps.report.first_episode import NAME, first_episode
@@ -70,7 +71,7 @@ def redraw(home: "Home", wanted: str | None) -> tuple["Finding", Path]:
 
 
 def _chosen(home: "Home", wanted: str | None) -> str:
-    """Returns the ID of the sweep that is meant. Raises ValueError where none is, or none that has finished."""
+    """Returns the ID of the sweep that is meant. Raises ValueError where there is none, or none that has finished."""
     from sweeps.verdict.saved import NAME
 
     ids = [name for name in home.folders(SWEEPS) if not name.startswith(".")]

@@ -19,8 +19,8 @@ from sweeps.terminal.story import story_written
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A configuration on its episodes: the accuracy with its interval, the means of LOCALISATION (None where nothing
-    tells them), and the names of episodes that were `lost`.
+    """An evaluation tells how a configuration did on its episodes: the accuracy with its interval, the means of
+    LOCALISATION (None where nothing tells them), and the names of episodes that were `lost`.
     """
 
     run: Run

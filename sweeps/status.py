@@ -10,9 +10,10 @@ from sweeps.terminal.messages import one_sentence_for_mistakes
 
 def status(
     wanted: Annotated[
-        str | None, typer.Argument(metavar="ID", help="A sweep's, or its beginning; all that the home holds without.")
+        str | None,
+        typer.Argument(metavar="ID", help="Take the command whose ID begins so; by default, all that the home holds."),
     ] = None,
-    home: Annotated[str | None, typer.Option(help="The home; FPT_HOME or runs/ by default.")] = None,
+    home: Annotated[str | None, typer.Option(help="Look into this home; by default, into FPT_HOME or runs/.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")
     ] = False,

@@ -31,8 +31,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Command:
-    """This is a command as the cluster will run it: `arguments` follow `name`, `config` is relative to the current
-    folder.
+    """A command is as the cluster will run it: `arguments` follow `name`, `config` is relative to the current folder.
 
     `options` are the arguments besides the configuration that change what is done.
     """
@@ -91,7 +90,7 @@ def _refuse_password(text: str, where: str) -> None:
 def submit(
     command: Command, address: str, client: Any, say: Say, follow: bool, restart: bool, as_json: bool, pause: float
 ) -> int:
-    """Starts a command's job, or finds the one there is, and follows it. Returns the exit status.
+    """Starts a command's job, or finds the job that there is, and follows it. Returns the exit status.
 
     Raises ValueError where the folder cannot travel.
     """
@@ -119,7 +118,7 @@ def submit(
 
 
 def _start_or_find(command: Command, client: Any, say: Say, restart: bool, pause: float) -> tuple[str, str]:
-    """Returns submission id and status of the job that does a command's work: the last attempt, or a new one."""
+    """Returns submission id and status of the job that does a command's work: the last attempt, or a new attempt."""
     known = _attempts(client, command.submission_id)
     last = max(known, default=0)
     if last:
@@ -189,7 +188,9 @@ def _stop(client: Any, first: str, number: int, say: Say, pause: float) -> None:
 
 
 class _Shown:
-    """This remembers how much of a log has been printed: a stream that is opened again begins at the beginning."""
+    """An instance remembers how much of a log has been printed: a stream that is opened again
+    begins at the beginning.
+    """
 
     def __init__(self) -> None:
         self.characters = 0

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 
 def check_sweep(sweep: Sweep) -> Search:
-    """Everything that can be known to be wrong before anything is written. Raises ValueError in one sentence."""
+    """Returns the search of a sweep. Raises ValueError, in one sentence, for everything that can be known to be wrong
+    before anything is written.
+    """
     search = sweep.search
     if search is None:
         raise ValueError("search must be in CONFIG for a sweep but is missing")
@@ -60,14 +62,16 @@ def check_sweep(sweep: Sweep) -> Search:
 
 
 def stopping_rule(search: Search) -> StoppingRule:
-    """Which trials go on after a rung, as the search wants it."""
+    """Returns the rule by which trials go on after a rung, as the search wants it."""
     if search.stop == "racing":
         return racing(search.trials, max(1, len(search.rungs) - 1), search.delta)
     return halving(search.keep)
 
 
 def planned_problems(sweep: Sweep, search: Search) -> int:
-    """How many (setting, episode) problems a sweep has, as far as is known before it runs; a race stops some more."""
+    """Returns how many (setting, episode) problems a sweep has, as far as is known before it runs; a race stops some
+    more.
+    """
     keep, total = halving(search.keep) if search.stop == "halving" else lambda rung, left: set(left), 0
     for size in generation_sizes(search):
         left: dict[str, list[float | None]] = {f"0.{i}": [0.0] for i in range(size)}
@@ -79,8 +83,8 @@ def planned_problems(sweep: Sweep, search: Search) -> int:
 
 
 def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], Status]:
-    """Runs a sweep, or goes on with it where the same command stopped. Also returns where MLflow and the report
-    have it, and what the dispatcher says of the work.
+    """Runs a sweep, or goes on with it where the same command stopped. Returns what it found, where MLflow and the
+    report have it, and what the dispatcher says of the work.
 
     Raises ValueError for bad input, before anything is written.
     """
@@ -132,7 +136,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
 
 
 def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: Path) -> "Picture":
-    """Drawn while workers judge, for torch and matplotlib take seconds to load."""
+    """Draws the picture while workers judge, for torch and matplotlib take seconds to load."""
     from sweeps.report.first_episode import draw_first_episode
 
     return draw_first_episode(sweep, winner, store, folder)
@@ -167,7 +171,9 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
 
 
 def description(report: str, files: Sequence[Path]) -> str:
-    """A report as the description of its run: after its first paragraph, the verdict, what the run's files are."""
+    """Returns a report as the description of its run: after its first paragraph, the verdict, it says what the run's
+    files are.
+    """
     first, _, rest = report.partition("\n\n")
     others = ", ".join(file.name for file in files if file.name != "best.yaml")
     named = f"The winner is the artifact `best.yaml`, which runs again with `fpt run best.yaml`; others: {others}."

@@ -25,7 +25,7 @@ def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str,
 
 
 def times_of_new_sweep(sweep: Sweep) -> Times:
-    """Runs a sweep in a home of its own, where nothing has been computed yet, and leaves nothing behind."""
+    """Runs a sweep in a new home, where nothing has been computed yet, and leaves nothing behind. Returns its times."""
     with TemporaryDirectory(prefix="fpt-bench-") as home:
         own = {"home": home, "tracking_uri": f"sqlite:///{home}/mlflow.db"}
         return timed_sweep(sweep.model_copy(update=own), None)[2]

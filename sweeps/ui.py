@@ -30,7 +30,9 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last is a terminal
 
 @dataclass(frozen=True)
 class Places:
-    """Where to click: MLflow itself, the experiment and the newest sweep in it that has finished, if there is one."""
+    """These places are where to click: MLflow itself, the experiment and the newest sweep in it that has finished, if
+    there is one.
+    """
 
     url: str
     experiment: str | None = None
@@ -43,8 +45,8 @@ class Places:
 def browse(uri: str, experiment: str | None, port: int | None, as_json: bool, opens: bool) -> int:
     """Serves a store until it is stopped, or says which server has the results. Returns the exit status.
 
-    `experiment` is the sweeps' name, None for the newest of any. Raises ValueError for a store that is not there and a
-    port that is taken.
+    `experiment` is the sweeps' name, None for the newest sweep of any. Raises ValueError for a store that is not there
+    and a port that is taken.
     """
     if uri.partition(":")[0].partition("+")[0] not in DATABASES:
         there = Places(without_secrets(uri))
@@ -71,7 +73,9 @@ def browse(uri: str, experiment: str | None, port: int | None, as_json: bool, op
 
 
 def free_port(port: int | None) -> int:
-    """The port that is asked for, or 5000 or else the next that is free. Raises ValueError where there is none."""
+    """Returns the port that is asked for, or 5000 or else the next that is free. Raises ValueError
+    where there is none.
+    """
     if port is not None:
         if not _is_free(port):
             raise ValueError(f"--port must be free but {port} is taken; leave it out to have a free one chosen")
@@ -96,7 +100,9 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def _told_to_stop() -> Iterator[threading.Event]:
-    """Set by a signal. None of them raises anything, so that none comes between a process and its end."""
+    """Yields an event that a signal sets. No signal raises anything, so that none comes between a
+    process and its end.
+    """
     stop = threading.Event()
 
     def told(number: int, frame: FrameType | None) -> None:
@@ -112,7 +118,7 @@ def _told_to_stop() -> Iterator[threading.Event]:
 
 @contextmanager
 def _server(uri: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """MLflow's processes, which all have ended when the block has."""
+    """Yields the first of MLflow's processes, which all have ended when the block has."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level warning --timeout-graceful-shutdown 1"]
     environment = {
@@ -141,7 +147,7 @@ def _server(uri: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _tell_problems(server: "subprocess.Popen[bytes]") -> None:
-    """Passes on what MLflow says, but that it is as safe as it is meant to be."""
+    """Passes on what MLflow says, but for its word that it is as safe as it is meant to be."""
     assert server.stderr is not None
     with server.stderr as lines:
         for line in lines:
@@ -168,7 +174,7 @@ def _group_lives(server: "subprocess.Popen[bytes]") -> bool:
 
 
 def _wait_for(server: "subprocess.Popen[bytes]", port: int, stop: threading.Event) -> None:
-    """Until the server answers, or somebody has had enough. Raises RuntimeError where it ends first or never does."""
+    """Waits until the server answers, or `stop` is set. Raises RuntimeError where it ends first or never answers."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:
@@ -181,7 +187,9 @@ def _wait_for(server: "subprocess.Popen[bytes]", port: int, stop: threading.Even
 
 
 def find_places(url: str, experiment: str | None) -> Places:
-    """Asks a running server for the experiment of that name and its newest finished sweep; of all, where it is None."""
+    """Returns the experiment of that name and its newest finished sweep, as a running server has them; of all, where it
+    is None.
+    """
     found = _asked(url, "experiments/search", max_results=1000).get("experiments", [])
     known = {one["experiment_id"]: one for one in found if experiment in (None, one["name"])}
     if not known:
@@ -204,7 +212,7 @@ def find_places(url: str, experiment: str | None) -> Places:
 
 
 def _page(url: str, experiment: dict[str, Any]) -> str:
-    """Of an experiment, with the view that a sweep has saved, if one has."""
+    """Returns the address of an experiment, with the view that a sweep has saved, if there is any."""
     saved = TAG in {tag["key"] for tag in experiment.get("tags", [])}
     view = f"&viewStateShareKey={VIEW}" if saved else ""
     return f"{url}/#/experiments/{experiment['experiment_id']}/runs?{PAGES}{view}"

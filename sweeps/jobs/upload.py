@@ -1,4 +1,4 @@
-"""Of the current folder, code and configurations travel to a cluster; results, data and environments never do."""
+"""Code and configurations of the current folder travel to a cluster; results, data and environments never do."""
 
 import os
 import shutil
@@ -61,7 +61,7 @@ def _is_cache(name: str) -> bool:
 
 
 def _listed(folder: Path) -> Iterator[Path]:
-    """Yields all files, relative to the folder, but those that git ignores; outside a repository, all that could
+    """Yields all files, relative to the folder, but for those that git ignores; outside a repository, all that could
     travel.
     """
     try:

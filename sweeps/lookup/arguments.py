@@ -40,7 +40,9 @@ def argument_of(side: str, typed: str, overrides: Sequence[str]) -> Argument:
 
 
 def home_of(arguments: Sequence[Argument], home: str | None) -> str:
-    """Returns the home as it was typed, or as the files say, or the default. Raises ValueError for two of them."""
+    """Returns the home as it was typed, or as the files say, or the default. Raises ValueError where they say two
+    homes.
+    """
     if home is not None:
         return home
     sweeps = [argument.sweep for argument in arguments if argument.sweep]
@@ -96,7 +98,7 @@ def _hash_beginning(side: str, typed: str, index: LedgerIndex, split: str | None
 def one_of_each(
     arguments: Sequence[Argument], hashes: Sequence[list[str]], index: LedgerIndex, scores: Mapping[str, Scores]
 ) -> tuple[str, str]:
-    """Returns a hash for A and one for B, chosen from those that each may stand for: the two share data set, weights
+    """Returns a hash for A and a hash for B, chosen from those that each may stand for: the two share data set, weights
     and precision, and have most episodes in common.
 
     Raises ValueError, naming what there is, where that leaves a choice.
@@ -124,8 +126,8 @@ def one_of_each(
 
 
 def check_told_apart(a: Sweep | None, b: Sweep | None, described: Sequence[Described], index: LedgerIndex) -> None:
-    """Raises ValueError for two files that differ in images or weights and yet stand for the same ones: a hash covers
-    both by fingerprints, which a file does not tell.
+    """Raises ValueError for two files that differ in images or weights and yet stand for the same images and weights: a
+    hash covers both by fingerprints, which a file does not tell.
     """
     if a is None or b is None:
         return

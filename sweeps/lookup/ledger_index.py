@@ -122,5 +122,5 @@ def found_of(described: Described) -> Inputs:
 
 
 def episodes_in_words(episodes: Described) -> str:
-    """Returns in words what is drawn from which split."""
+    """Returns what is drawn from which split, in words."""
     return f"split {episodes['split']}, {episodes['way']}-way {episodes['shot']}-shot"

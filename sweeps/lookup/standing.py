@@ -18,8 +18,8 @@ MOST_TOLD = 20  # troubles
 
 @dataclass(frozen=True)
 class Standing:
-    """How a command stands. `state` is running, finished, interrupted, failed or dead (it ended without a word);
-    `phase` is what a sweep was last at.
+    """A standing is how a command stands. `state` is running, finished, interrupted, failed or dead (it ended without a
+    word); `phase` is what a sweep was last at.
 
     `planned`, `computed` and `reused` count problems since it was last started, `rows` what the ledger holds of its
     configurations. `workers` have opened and not died since; `troubles` are warnings in words, the latest last.
@@ -49,13 +49,13 @@ class Standing:
 
     @property
     def share(self) -> float:
-        """Share of what was planned that is done; a race leaves some of it undone."""
+        """Returns the share of what was planned that is done; a race leaves some of it undone."""
         done = self.computed + self.reused
         return 1.0 if self.state == "finished" else done / max(1, self.planned, done)
 
 
 def standings(home: Home, wanted: str | None = None) -> list[Standing]:
-    """Returns how every command of a home stands, the latest first; with `wanted`, the one whose ID begins so.
+    """Returns how every command of a home stands, the latest first; with `wanted`, only that whose ID begins so.
 
     Raises ValueError where there is none, or more than one.
     """
@@ -143,7 +143,7 @@ def _lives(pid: int) -> bool:
 
 
 def as_text(told: Sequence[Standing], now: float | None = None) -> str:
-    """Returns a line for each command, or all that is known where it is one."""
+    """Returns a line for each command, or all that is known where there is a single command."""
     now = time.time() if now is None else now
     if len(told) > 1:
         return "\n".join(_line(one, now) for one in told)

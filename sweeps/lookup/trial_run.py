@@ -19,8 +19,8 @@ def hash_of_trial(side: str, run_id: str, index: LedgerIndex, split: str | None,
     """Returns the configuration hash of the setting that a trial tried, on the split that it was searched on unless
     `split` says otherwise. `named` is MLflow's URI where a file names it.
 
-    MLflow has all that a hash covers, but for the version of the method, which the ledger must then tell.
-    Raises ValueError for a run that is no trial's, one of another version, or one that the ledger lacks.
+    MLflow has all that a hash covers, but for the version of the method, which the ledger must then tell. Raises
+    ValueError for a run that is no trial's, is of another version, or has no rows in the ledger.
     """
     from sweeps.tracking.reading import recorded_trial  # brings MLflow, which takes seconds
 
