@@ -15,7 +15,9 @@ SOLVER = "name"  # of `solver`, where a search may choose it
 
 
 class Range(Section):
-    """A range that Optuna samples. `zero`: 0 is a choice of its own; what matters only beside it is then left out."""
+    """A range is sampled by Optuna. With `zero`, 0 is a choice by itself; what matters only beside
+    it is then left out.
+    """
 
     low: float
     high: float
@@ -24,7 +26,7 @@ class Range(Section):
     zero: bool = False
 
     def ends(self) -> tuple[float | int, ...]:
-        """Both ends, integers where it holds integers."""
+        """Returns both ends, as integers where the range holds integers."""
         return (int(self.low), int(self.high)) if self.integer else (self.low, self.high)
 
     @model_validator(mode="after")
@@ -39,12 +41,12 @@ class Range(Section):
 
 
 class Choices(Section):
-    """Values without an order, like names of solvers."""
+    """Choices are values without an order, like names of solvers."""
 
     choices: Annotated[tuple[str | bool | int | float, ...], Field(min_length=2)]
 
     def ends(self) -> tuple[str | bool | int | float, ...]:
-        """All of them."""
+        """Returns all choices."""
         return self.choices
 
     @model_validator(mode="after")
@@ -73,15 +75,16 @@ Space = dict[str, Dimension]
 
 
 def solvers_of(space: Mapping[str, Dimension], solver: str) -> tuple[str, ...]:
-    """Those that are searched over; `solver`, the run's, where that is no question."""
+    """Returns the solvers that are searched over, or `solver`, the run's, where the search leaves no choice."""
     named = space.get(SOLVER)
     return tuple(str(choice) for choice in named.choices) if isinstance(named, Choices) else (solver,)
 
 
 def dimensions(space: Mapping[str, Dimension], solver: str) -> dict[str, tuple[str, Range | Choices]]:
-    """What matters to one solver, by name, alpha first, each with what Optuna calls it.
+    """Returns what matters to a solver, by name, alpha first, each with what Optuna calls it.
 
-    Prompts only where a solver takes any, a rank only LoRA's, tokens only VPT's, nothing for frozen features.
+    Prompts matter only where a solver takes any, a rank only to LoRA, tokens only to VPT, and nothing to frozen
+    features.
     """
     if solver not in SOLVERS:  # which the configuration refuses
         return {}
@@ -101,7 +104,7 @@ def dimensions(space: Mapping[str, Dimension], solver: str) -> dict[str, tuple[s
 
 
 def corners(space: Mapping[str, Dimension], solver: str) -> Iterator[HyperParameters]:
-    """Settings at the ends of every range, and with every choice, for each solver that may be tried."""
+    """Yields settings at the ends of every range, and with every choice, for each solver that may be tried."""
     for own in solvers_of(space, solver):
         searched = dimensions(space, own) if own in SOLVERS else {}  # another name is refused once it is in a run
         ends = {name: entry.ends() for name, (_, entry) in searched.items()}
@@ -123,7 +126,7 @@ def check_space(space: Mapping[str, Dimension], solver: str) -> None:
 
 
 def sample(trial: optuna.Trial, space: Mapping[str, Dimension], solver: str) -> HyperParameters:
-    """A setting of a trial. `solver` is the run's own."""
+    """Returns a setting of a trial. `solver` is the run's own solver."""
     values: HyperParameters = {}
     if SOLVER in space:
         values[SOLVER] = solver = trial.suggest_categorical(SOLVER, list(solvers_of(space, solver)))
@@ -143,7 +146,7 @@ def sample(trial: optuna.Trial, space: Mapping[str, Dimension], solver: str) -> 
 
 
 def as_optuna(values: HyperParameters, space: Mapping[str, Dimension], solver: str) -> dict[str, Any]:
-    """A setting as Optuna's enqueue_trial takes it. `solver` is the run's own, where the setting names none."""
+    """Returns a setting as Optuna's enqueue_trial takes it. `solver` is the run's, where the setting names none."""
     own = str(values.get(SOLVER, solver))
     parameters: dict[str, Any] = {SOLVER: own} if SOLVER in space else {}
     for name, (label, entry) in dimensions(space, own).items():

@@ -15,12 +15,13 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Search(Section):
-    """Trials come in generations. After every rung `stop: racing` lets all go on but those that a rival beats with
-    confidence, so that the true best is dropped with probability `delta` at most; `stop: halving` the better `keep`.
+    """A search has trials, which come in generations. After every rung (a number of episodes) `stop: racing` lets all
+    go on but those that a rival beats with confidence, so that the true best is dropped with probability `delta` at
+    most; `stop: halving` keeps the better `keep`, a share.
 
     `rungs` are episodes done in all. `space` holds ranges and choices; what matters to some solvers only is asked for
-    those alone, and a range may be one for each solver. `first` are settings tried before any is sampled, by name.
-    `audit`: afterwards, all trials do all episodes, to tell what stopping them has cost and saved.
+    those alone, and a range may be given for each solver. `first` are settings tried before any is sampled, by name.
+    With `audit`, all trials do all episodes afterwards, to tell what stopping them has cost and saved.
     """
 
     split: str = "validation"
@@ -45,8 +46,9 @@ class Search(Section):
 class Final(Section):
     """The last evaluation is on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks.
 
-    `precision`, in points: as many more `episodes`, up to `most`, as bring half the 95 % interval of the winner's
-    difference to no prompts down to it. `again`: winner and baseline once more, on the episodes of the next seed.
+    `precision`, in points, asks for as many more `episodes`, up to `most`, as bring half the 95 % interval of the
+    winner's difference to no prompts down to it. With `again`, winner and baseline are judged once more, on the
+    episodes of the next seed.
     """
 
     episodes: Positive = 200
@@ -63,8 +65,9 @@ class Final(Section):
 
 
 class Sweep(Run):
-    """`home` is for images, ledger, reports and MLflow's database, unless `tracking_uri` or MLFLOW_TRACKING_URI says
-    otherwise: a folder, on a cluster one that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
+    """A sweep is a run with what is searched, how it is judged and where that is recorded. `home` is for images,
+    ledger, reports and MLflow's database, unless `tracking_uri` or MLFLOW_TRACKING_URI says otherwise: it is a folder,
+    on a cluster a folder that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
     """
 
     home: str = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))

@@ -22,13 +22,14 @@ class TableEpisodes(Section):
 
 class Table(Section):
     """A table compares solvers x shots x data sets x backbones, with and without prompts. Each of `datasets` is a label
-    and fields of `dataset`, each of `backbones` one and fields of `backbone`; without any, they are the run's.
+    and fields of `dataset`, each of `backbones` a label and fields of `backbone`; where there are none, they are the
+    run's.
 
     A solver is a label and fields of `solver` and `prompts`; its `name` is the label, with `_` for spaces, unless
-    given. What is left out is as in the run. A value like `{1: 0.01, 5: 0.03}` is one for each shot, one like
-    `{cub: 0.5, pets: 0.1}` one for each data set or backbone. `without_prompts`: what a solver changes there, for a
-    fair comparison has its rate chosen on both sides. `at_shot`, `at_backbone`, `at_dataset`: what all solvers change
-    there; the later win, and a solver's own fields win over all of them.
+    given. What is left out is as in the run. A value like `{1: 0.01, 5: 0.03}` holds a value for each shot, a value
+    like `{cub: 0.5, pets: 0.1}` for each data set or backbone. `without_prompts` holds what a solver changes there, for
+    a fair comparison has its rate chosen on both sides. `at_shot`, `at_backbone` and `at_dataset` hold what all solvers
+    change there; the later win, and a solver's own fields win over all of them.
     """
 
     shots: tuple[Positive, ...] = (1, 5)

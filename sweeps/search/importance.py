@@ -16,7 +16,7 @@ def importances(study: optuna.Study) -> dict[str, float] | None:
 
     A hyper-parameter has a share, the largest first, in the variance of being among the best quarter that they explain
     each alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) is
-    added up. Nothing is random. It is None for fewer than LEAST_TRIALS complete trials, and where too many score the
+    added up. Nothing is random. Returns None for fewer than LEAST_TRIALS complete trials, and where too many score the
     same.
     """
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

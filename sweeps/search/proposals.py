@@ -26,8 +26,8 @@ Accuracies = Callable[[Mapping[str, tuple[HyperParameters, int]]], dict[str, lis
 
 
 class Proposals(Searcher):  # type: ignore[misc]
-    """Proposes by seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study, over `search.space` for a run whose
-    solver is `solver`.
+    """Proposals are made by seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study, over `search.space` for a
+    run whose solver is `solver`.
 
     `values` holds every trial's hyper-parameters by its name, `generation.number`. `announce` hears of a generation
     before Tune does: of its number, its trials' hyper-parameters by name, and those of the best trial before. A trial

@@ -55,17 +55,17 @@ class Trial:
 
     @property
     def episodes(self) -> int:
-        """Says how many it did."""
+        """Returns how many episodes the trial did."""
         return self.reports[-1].episodes if self.reports else 0
 
     @property
     def accuracy(self) -> float | None:
-        """Is its mean over those; None where one of them failed, or it did none."""
+        """Returns the mean accuracy over those, None where an episode failed, or there was none."""
         return self.reports[-1].accuracy if self.reports else None
 
     @property
     def seconds(self) -> float:
-        """Says how long workers took for those."""
+        """Returns how long workers took for those."""
         return self.reports[-1].seconds_per_episode * self.episodes if self.reports else 0.0
 
 
@@ -87,7 +87,7 @@ class SearchRecord:
 
     @property
     def leader(self) -> Trial | None:
-        """Returns the most accurate of those, of equals the earlier; None where there is none."""
+        """Returns the most accurate of those trials, of equals the earlier; None where there is none."""
         return max(self.whole, key=lambda trial: trial.accuracy or 0.0, default=None)
 
     @property

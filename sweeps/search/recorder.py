@@ -18,9 +18,9 @@ from sweeps.tracking.tracker import Tracker
 
 
 class Recorder(tune.Callback):  # type: ignore[misc]
-    """Tells what Tune says of trials. `searched` is the run as trials change it, `inputs` what workers found, `code`
-    tags of every trial and `data` what all of them read; `accuracies` of settings are asked for to tell how far a trial
-    is ahead of the incumbent.
+    """A recorder tells MLflow and the progress display what Tune says of trials. `searched` is the run as trials change
+    it, `inputs` what workers found, `code` tags of every trial and `data` what all of them read; `accuracies` of
+    settings are asked for to tell how far a trial is ahead of the incumbent, the best of earlier generations.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         progress.searching(Trials(0, 0, 0, search.trials, 0 if search.stop == "racing" else None), None)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune writes down what it would go on with; a sweep is gone on with from its ledger."""
+        """Returns nothing: Tune writes down what it would go on with, but a sweep is gone on with from its ledger."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -93,7 +93,9 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self._note(trials)
 
     def _ahead(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float | None, float | None]:
-        """Returns how far a trial is ahead of the best of earlier generations, on the same episodes."""
+        """Returns how far a trial is ahead of the best of earlier generations, on the same episodes, and half the
+        interval.
+        """
         if config["incumbent"] is None or result["accuracy"] is None:
             return None, None
         episodes = self.search.rungs[result["rung"] - 1]
@@ -102,7 +104,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         return numbers(paired_difference(found["own"], found["incumbent"]))
 
     def description(self) -> str:
-        """Says what goes on, for MLflow's page of a sweep that has no verdict yet."""
+        """Returns what goes on, for MLflow's page of a sweep that has no verdict yet."""
         said = f"**Searching:** {self.ended} of {self.search.trials} trials have ended."
         if self.leader is None:
             return said

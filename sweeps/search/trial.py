@@ -1,4 +1,4 @@
-"""A trial: asks the dispatcher for one rung after another and reports. It computes nothing itself."""
+"""A trial asks the dispatcher for one rung after another and reports. It computes nothing itself."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from sweeps.statistics.rows import summary
 
 
 def run_trial(config: dict[str, Any], session: Session, searched: Run, rungs: list[list[int]], rule: str) -> None:
-    """Is Ray Tune's trainable: tells Tune each of the trial's reports."""
+    """Runs a trial as Ray Tune's trainable: tells Tune each of its reports."""
     for report in reports_of(config, session, searched, rungs, rule):
         tune.report(report)
 
@@ -21,7 +21,7 @@ def reports_of(
     config: Mapping[str, Any], session: Session, searched: Run, rungs: list[list[int]], rule: str
 ) -> Iterator[dict[str, Any]]:
     """Yields METRICS after each rung, then what stopped the trial if something did. `config` holds the trial's name,
-    its generation and the settings of all trials in that; `rule` is what stops trials.
+    its generation and the settings of all trials in that generation; `rule` is what stops trials.
 
     What is wrong with a setting is reported, not raised: Tune would try again what fails again.
     """

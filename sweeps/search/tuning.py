@@ -88,7 +88,7 @@ def search_settings(
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]
-    """Ends the search as soon as a trial has reported an error: the others wait for the same episodes."""
+    """A failure ends the search as soon as a trial has reported an error: the others wait for the same episodes."""
 
     def __init__(self) -> None:
         self.error: str | None = None

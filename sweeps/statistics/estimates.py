@@ -12,7 +12,7 @@ SIGNIFICANCE = 0.05  # a difference is told where p, corrected, is below it
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `episodes` episodes, and half the width of its 95 % interval."""
+    """An estimate is a mean over `episodes` episodes, and half the width of its 95 % interval."""
 
     mean: float
     ci95: float
@@ -23,7 +23,9 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and Student's 95 % interval; an infinite one for a single value. Raises ValueError for none."""
+    """Returns the mean and Student's 95 % interval, an infinite interval for a single value. Raises ValueError for
+    none.
+    """
     if len(values) == 0:
         raise ValueError("episodes must be at least 1 but got 0")
     array = np.asarray(values, float)
@@ -34,26 +36,28 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def p_text(p: float) -> str:
-    """A p-value with its sign, to follow the letter p."""
+    """Returns a p-value with its sign, to follow the letter p."""
     return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
 def numbers(judged: Estimate | None) -> tuple[float | None, float | None]:
-    """Mean and half interval, for JSON; None where there is none (one episode has no interval)."""
+    """Returns mean and half interval, for JSON, None where there is none (the mean of one episode has no interval)."""
     if judged is None:
         return None, None
     return judged.mean, judged.ci95 if isfinite(judged.ci95) else None
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    """Mean of the differences on the same episodes, in the same order. Raises ValueError for unequal lengths."""
+    """Returns the mean of the differences on the same episodes, in the same order. Raises ValueError for unequal
+    lengths.
+    """
     if len(ours) != len(theirs):
         raise ValueError(f"paired episodes must be as many on both sides but are {len(ours)} and {len(theirs)}")
     return estimate(np.asarray(ours, float) - np.asarray(theirs, float))
 
 
 def paired_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Two-sided p of the paired t test (Student, Biometrika 1908): 1 where all differences are 0.
+    """Returns the two-sided p of the paired t test (Student, Biometrika 1908), 1 where all differences are 0.
 
     Raises ValueError for unequal lengths and for fewer than two pairs.
     """
@@ -70,7 +74,8 @@ def paired_p_value(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for how many they are, in the order given (Holm, Scandinavian Journal of Statistics 1979).
+    """Returns p-values adjusted for how many they are, in the order given (Holm, Scandinavian Journal of Statistics
+    1979).
 
     Those at most q are rejected; the chance that any of them is a true hypothesis is then at most q, however they
     depend on each other. Raises ValueError for what is not between 0 and 1.

@@ -1,4 +1,4 @@
-"""Synchronous successive halving."""
+"""Synchronous successive halving: after each rung (a number of episodes) the better trials of a generation go on."""
 
 from math import ceil
 
@@ -8,10 +8,11 @@ from pipeline.dispatch.generations import StoppingRule
 
 
 def halving(keep: float) -> StoppingRule:
-    """A rule that keeps the better share of a generation, at least one trial, by mean accuracy on the same episodes.
+    """Returns a rule that keeps the better share of a generation, at least one trial, by mean accuracy on the same
+    episodes.
 
-    Jamieson and Talwalkar, AISTATS 2016 (arXiv:1502.07943). Of equals the earlier trial stays; a trial with a failed
-    episode (None) goes. The incumbent of earlier generations does not matter.
+    It is that of Jamieson and Talwalkar, AISTATS 2016 (arXiv:1502.07943). Of equals the earlier trial stays; a trial
+    with a failed episode (None) goes. The incumbent of earlier generations does not matter.
     """
 
     def survivors(

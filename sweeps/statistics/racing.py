@@ -11,20 +11,21 @@ LEAST_SPREAD = 1e-9  # of differences that are told apart; below it is rounding 
 
 
 def racing(trials: int, rungs: int, delta: float) -> StoppingRule:
-    """A rule that keeps all trials but those that a rival beats with confidence, over a whole sweep of so many trials.
+    """Returns a rule that keeps all trials but those that a rival beats with confidence, over a whole sweep of so many
+    trials.
 
     After each of `rungs` rungs (the last has no decision after it, so one less than a sweep has) every trial is
     compared with all others that are still in, and with the incumbent of earlier generations, by a one-sided paired t
-    test at level delta / ((trials - 1) * rungs). A race as in Maron and Moore, NIPS 1993, with paired tests as in their
-    "Racing algorithm" (Artificial Intelligence Review 1997) and F-race (Birattari et al., GECCO 2002); delta is spent
-    evenly over rivals and rungs by Bonferroni.
+    test at level delta / ((trials - 1) * rungs). This is a race as in Maron and Moore, NIPS 1993, with paired tests as
+    in their "Racing algorithm" (Artificial Intelligence Review 1997) and F-race (Birattari et al., GECCO 2002); delta
+    is spent evenly over rivals and rungs by Bonferroni.
 
     The true best is dropped in the whole sweep with probability at most delta. To drop it, at some rung some rival must
     pass a test against it that is false; there are (trials - 1) * rungs such tests, each wrong with the probability of
     its level. The sum is over all rivals that there could be, so it does not matter which of them are still in, which
     is the incumbent, or that this depends on the same episodes. Only rivals up to its own generation meet a trial, so
-    `trials` may be how many have begun so far. Exact for normal differences and settings that were not chosen by these
-    episodes; accuracies in steps keep to it on average from 16 episodes on (benchmarks/README.md).
+    `trials` may be how many have begun so far. This is exact for normal differences and settings that were not chosen
+    by these episodes; accuracies in steps keep to it on average from 16 episodes on (benchmarks/README.md).
 
     Differences that are all equal say nothing about their spread and stop nobody: of accuracies in steps a few often
     are. A trial with a failed episode (None) goes. One trial at least stays, unless an earlier incumbent beats all.
@@ -64,9 +65,9 @@ def racing(trials: int, rungs: int, delta: float) -> StoppingRule:
 
 
 def control_variate(incumbent_all: Sequence[float], trial: Sequence[float]) -> float:
-    """Expected mean accuracy, over all episodes, of a trial that was stopped: the incumbent's, and by how much the
-    trial differed from it on the first episodes, which both saw. The episodes' difficulty cancels (control variates
-    with coefficient 1: Lavenberg and Welch, Management Science 1981).
+    """Returns the expected mean accuracy, over all episodes, of a trial that was stopped: the incumbent's, and by how
+    much the trial differed from it on the first episodes, which both saw. The episodes' difficulty cancels (control
+    variates with coefficient 1: Lavenberg and Welch, Management Science 1981).
 
     Raises ValueError for a trial without episodes or with more than the incumbent.
     """

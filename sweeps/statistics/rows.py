@@ -17,7 +17,7 @@ def accuracies_of(rows: Sequence[Row]) -> list[float] | None:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Returns METRICS of a configuration over the episodes it has done; accuracy is None where one of them failed."""
+    """Returns METRICS of a configuration over the episodes it has done; accuracy is None where an episode failed."""
     failed = sum(row["failed"] for row in rows)
     accuracies = accuracies_of(rows)
     judged = estimate(accuracies) if accuracies else None
