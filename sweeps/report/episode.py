@@ -50,15 +50,16 @@ class Kind:
         return before, after
 
     def cover(self) -> tuple[float, float]:
-        """Counts the fewest patches with 95 % of attention before and after, mean over images."""
+        """Returns the fewest patches with 95 % of attention before and after, mean over images."""
         before, after = (float(smallest_cover(maps.numpy()).sum(1).mean()) for maps in (self.before, self.after))
         return before, after
 
 
 @dataclass(frozen=True)
 class SolvedEpisode:
-    """An episode that a configuration has solved. `start` is the accuracy of the head that fine-tuning starts from, on
-    the frozen backbone (None for a solver that starts from none), `accuracy` None where scores are not finite.
+    """A solved episode is what a configuration made of an episode. `start` is the accuracy of the head that fine-tuning
+    starts from, on the frozen backbone (None for a solver that starts from none), `accuracy` is None where scores are
+    not finite.
     """
 
     run: Run
@@ -124,7 +125,7 @@ def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Pa
 def draw_solved(
     solved: SolvedEpisode, path: Path, attention: str = "map", images: str = "both", most: int = MOST
 ) -> Path:
-    """Draws `most` images of each kind, of as many classes as can be; of a pyramid no attention.
+    """Draws `most` images of each kind, of as many classes as can be; for a pyramid, no attention is drawn.
 
     Raises ValueError for another kind of attention than fpt.figures.episode.ATTENTION.
     """
@@ -177,13 +178,13 @@ def _shown(solved: SolvedEpisode, name: str, most: int) -> Shown:
 
 
 def spread(labels: Int[np.ndarray, " images"], most: int) -> Int[np.ndarray, " shown"]:
-    """Returns the places of at most so many images, in order: the first of each class, then the second ones."""
+    """Returns the places of at most `most` images, in order: the first of each class, then the second of each."""
     rank = np.array([(labels[:i] == label).sum() for i, label in enumerate(labels)])
     return np.sort(np.argsort(rank, kind="stable")[:most])
 
 
 def _means(solved: SolvedEpisode, kind: Kind) -> str:
-    """Says means over all images of a kind, shown or not."""
+    """Returns the means over all images of a kind, shown or not, in words."""
     if not solved.grid[0]:
         return ""
     on_key, (before, after) = kind.on_key(), kind.cover()

@@ -13,8 +13,8 @@ Cell = float | int | str | bool | None
 
 
 def rows_of(record: SearchRecord) -> list[dict[str, Cell]]:
-    """Returns a row for each trial, in their order; None is what it does not have, as a hyper-parameter without effect
-    beside its others.
+    """Returns a row for each trial, in their order; None stands for what a trial does not have, like a hyper-parameter
+    without effect beside its others.
 
     `stopped_at` is the number of the last rung of a trial that did not do all of them; `rank` is by score, 1 for the
     highest, and equal scores share the better rank; `seconds` are those of workers.

@@ -33,9 +33,9 @@ FIELDS = (
 class Cell:
     """A cell is a solver at a shot on a data set and a backbone, with or without prompts.
 
-    `estimate` is None where an episode failed. `difference` is to the same without prompts, `p_value` of the paired t
-    test that it is 0, `p_holm` after Holm's correction for all differences of the table; None where there is none, as
-    is `config_hash` of a mean over data sets.
+    `estimate` is None where an episode failed. `difference` is that to the same cell without prompts, `p_value` that of
+    the paired t test that it is 0, `p_holm` the same after Holm's correction for all differences of the table; they are
+    None where there is no difference, as is `config_hash` for a mean over data sets.
     """
 
     backbone: str

@@ -23,7 +23,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair is a solver at a shot: its run without prompts and, where it takes any, the one with them."""
+    """A pair is a solver at a shot: its run without prompts and, where it takes any, its run with them."""
 
     label: str
     runs: tuple[Run, ...]
@@ -39,7 +39,7 @@ class Pair:
 
 
 def places_of(sweep: Sweep, table: Table) -> list[Place]:
-    """Returns the places of a table, backbone by backbone, and of each its data sets."""
+    """Returns the places of a table, backbone by backbone, and for each backbone its data sets."""
     places = []
     for (backbone, dataset), run in table.places(plain_run(sweep)).items():
         fields = [f"table.datasets.{dataset}"] if len(table.datasets) > 1 else []

@@ -29,14 +29,15 @@ class Compared:
 
     @property
     def differs(self) -> bool:
-        """Says whether it can be told from the baseline."""
+        """Returns whether it can be told from the baseline."""
         return self.difference is not None and self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Says what all trials on all validation episodes would have found: a winner, its lead over the sweep's on the
-    unseen episodes (None where they are one, or one failed), and the problems that the search took and that this took.
+    """An audit says what all trials on all validation episodes would have found: a winner, its lead over the sweep's
+    winner on the unseen episodes (None where they are the same, or an episode failed), and the problems that the search
+    took and that the audit took.
     """
 
     best: Run
@@ -88,17 +89,17 @@ class Finding:
 
     @property
     def whole(self) -> int:
-        """Counts the trials that did all validation episodes."""
+        """Returns how many trials did all validation episodes."""
         return len(self.record.whole)
 
     @property
     def stopped(self) -> int:
-        """Counts those that did not."""
+        """Returns how many trials did not do all of them."""
         return len(self.record.trials) - self.whole
 
     @property
     def outcome(self) -> str:
-        """Says the verdict in two words."""
+        """Returns the verdict in two words."""
         if self.best.estimate is None or self.baseline.estimate is None:
             return "no verdict"
         if self.best.run.prompts.alpha == 0:

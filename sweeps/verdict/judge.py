@@ -1,4 +1,4 @@
-"""The last word on a sweep: winner and baseline, chosen on validation episodes, are judged on ones no trial saw."""
+"""The last word on a sweep: winner and baseline, chosen on validation episodes, are judged on episodes no trial saw."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil, isfinite
@@ -34,7 +34,7 @@ def _most_judged(sweep: Sweep, search: Search) -> int:
 def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, progress: Progress) -> Finding:
     """Evaluates the winner beside alpha = 0, the named first settings, the true masks and the frozen features.
 
-    Raises RuntimeError where there is none.
+    Raises RuntimeError where there is no winner.
     """
     winner, searched, reported = record.winner, plain_run(sweep, search.split), plain_run(sweep)
     values_of = {trial.name: trial.values for trial in record.trials}
@@ -148,8 +148,8 @@ def _precise(session: Session, settings: Mapping[str, Run], final: Final, progre
 
 
 def episodes_for(difference: Estimate, final: Final) -> int:
-    """Returns how many bring half the interval of a difference down to `final.precision`, by its spread; `final.most`
-    at most, and as many as it has where that is done or cannot be known (one episode).
+    """Returns how many episodes bring half the interval of a difference down to `final.precision`, by its spread;
+    `final.most` at most, and as many as it has where that is done or cannot be known (one episode).
     """
     assert final.precision is not None
     half = 100 * difference.ci95
@@ -184,8 +184,8 @@ def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> i
 def _best_without_prompts(
     search: Search, session: Session, searched: Run, record: SearchRecord
 ) -> tuple[HyperParameters, int]:
-    """Returns the best alpha = 0 by the search's own episodes, and how many problems that took. Candidates are those
-    that were tried, and the winner without its prompts.
+    """Returns the best setting with alpha = 0 by the search's own episodes, and how many problems that took. Candidates
+    are those that were tried, and the winner without its prompts.
 
     Without prompts the rate is all that is left to choose, and a fair baseline has chosen it too.
     """

@@ -1,4 +1,4 @@
-"""Shape of the search space: how accurate trials are over ranges of each hyper-parameter."""
+"""The shape of the search space: how accurate trials are over ranges of each hyper-parameter."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ from sweeps.statistics.estimates import Estimate, estimate
 @dataclass(frozen=True)
 class Scored:
     """A trial has a score, its accuracy over all episodes (by control variate if it was stopped), and a paired
-    difference to the best.
+    difference to the best trial.
 
-    `name` is `generation.number`, `curve` its accuracy after each rung that it did, `seconds` a worker's an episode.
+    `name` is `generation.number`, `curve` its accuracy after each rung that it did, `seconds` what a worker took for an
+    episode.
     """
 
     values: HyperParameters
@@ -29,14 +30,14 @@ class Scored:
 
     @property
     def episodes(self) -> int:
-        """Says how many it did."""
+        """Returns how many episodes the trial did."""
         return self.curve[-1].episodes if self.curve else self.difference.episodes
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice is neighbouring values of a hyper-parameter, None for names and truths; `mean` is over trials, not
-    episodes.
+    """A slice is a run of neighbouring values of a hyper-parameter, `low` to `high`, which are None for names and
+    truths; `mean` is over trials, not episodes.
     """
 
     label: str

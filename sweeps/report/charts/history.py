@@ -32,7 +32,7 @@ LABEL = 3.4  # inches of such a line at most
 
 @in_style
 def history_figure(trials: Sequence[Scored]) -> Any:
-    """Draws scores in the order of the trials, and the best that did all episodes so far with its own 95 %.
+    """Draws scores in the order of the trials, and the best trial so far that did all episodes, with its 95 % interval.
 
     Raises ValueError for no trials.
     """
@@ -60,7 +60,7 @@ def history_figure(trials: Sequence[Scored]) -> Any:
 
 
 def did_all(trials: Sequence[Scored]) -> Any:
-    """Tells of each whether it did as many episodes as any, as an array of truths."""
+    """Returns for each trial whether it did as many episodes as any, as an array of truths."""
     most = max(trial.episodes for trial in trials)
     return np.array([trial.episodes == most for trial in trials])
 
@@ -158,7 +158,7 @@ def _name_lanes(axis: Any, trials: Sequence[Scored], room: float) -> None:
 
 
 def _thinned(rungs: Sequence[int]) -> list[str]:
-    """Returns texts of ticks, none where it would touch the next."""
+    """Returns the texts of ticks, empty where a text would touch the next."""
     texts, right = [], float("inf")
     for rung in reversed(rungs):
         room = right - rung > 0.045 * rungs[-1]

@@ -51,8 +51,8 @@ class Embedded:
 
 
 def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path: Path) -> Path:
-    """Writes the page. `pictures` are embedded by their names, those of draw_all and `episode-0`; what there is not is
-    left out.
+    """Writes the page. `pictures` are embedded by their names, those of draw_all and `episode-0`; a picture that is not
+    there is left out.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -115,7 +115,7 @@ def data_of(picture: Path) -> str:
 
 
 def configuration(sweep: Sweep) -> str:
-    """Returns all of it as YAML, which `fpt sweep` takes, with *** for passwords."""
+    """Returns the whole configuration as YAML, which `fpt sweep` takes, with *** for passwords."""
     described = sweep.model_dump(by_alias=True, mode="json", exclude_none=True)
     return without_secrets(yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
 
@@ -126,7 +126,7 @@ def _trial_columns(trials: Sequence[Scored]) -> list[tuple[str, bool]]:
 
 
 def _trial_rows(trials: Sequence[Scored]) -> list[tuple[bool, list[Cell]]]:
-    """Returns of each trial whether it is the winner, and its cells, empty for hyper-parameters that it lacks."""
+    """Returns for each trial whether it is the winner, and its cells, empty for hyper-parameters that it lacks."""
     best, most, names = best_of(trials), max(trial.episodes for trial in trials), kinds(trials)
     rows = []
     for number, trial in enumerate(trials, 1):

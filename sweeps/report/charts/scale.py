@@ -30,7 +30,9 @@ class Scale:
         return self.zero if value == 0 and self.zero is not None else float(value)
 
     def share(self, place: float) -> float:
-        """Returns how far along a place is, from 0 for the lowest to 1 for the highest; half where these are alike."""
+        """Returns how far along a place is, from 0 for the lowest to 1 for the highest; it is half where these are
+        alike.
+        """
         low = self.low if self.zero is None else self.zero
         if self.high == low:
             return 0.5

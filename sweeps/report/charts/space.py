@@ -29,8 +29,9 @@ HIGH = 1.06  # where names stand above the axes, which are 1 high
 
 @in_style
 def parallel_figure(trials: Sequence[Scored]) -> Any:
-    """Draws a line for each trial through its hyper-parameters to its accuracy, the darker the better; one that lacks a
-    hyper-parameter is broken there. Raises ValueError for no trials and for none that has a hyper-parameter.
+    """Draws a line for each trial through its hyper-parameters to its accuracy, the darker the better; where a trial
+    lacks a hyper-parameter, its line is broken. Raises ValueError for no trials and for none that has a
+    hyper-parameter.
     """
     best, whole, names = best_of(trials), did_all(trials), list(kinds(trials))
     if not names:
@@ -81,7 +82,7 @@ def _stand(axis: Any, place: int, name: str, scale: Scale) -> None:
 
 
 def _ends(scale: Scale) -> dict[float, str]:
-    """Returns marks of the lowest and the highest value, where no other is near."""
+    """Returns marks of the lowest and the highest value, where no other mark is near."""
     if scale.choices:
         return {}
     marked = [scale.share(at) for at in scale.marks]
@@ -91,7 +92,7 @@ def _ends(scale: Scale) -> dict[float, str]:
 
 @in_style
 def importances_figure(shares: Mapping[str, float]) -> Any:
-    """Draws a bar for each share, the largest first. Raises ValueError for none."""
+    """Draws a bar for each share, the largest first. Raises ValueError for no shares."""
     if not shares:
         raise ValueError("importances must be of at least 1 hyper-parameter but got 0")
     figure = new_figure(6.0, 1.0 + 0.3 * len(shares))

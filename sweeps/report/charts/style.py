@@ -80,7 +80,8 @@ def points(value: float, ci95: float) -> str:
 def shades(scores: Sequence[float]) -> tuple[Any, Any, bool]:
     """Returns colours for scores, the darker the better: scale, colour map, and whether the worst share its pale end.
 
-    A few that are far below the others would leave those all alike; within a point they are nearly so.
+    A few scores far below the others would make all those look alike, so they share that end; scores within a point
+    look nearly alike.
     """
     import numpy as np
     from matplotlib import colormaps

@@ -38,7 +38,9 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 def differing(finding: Finding) -> dict[str, Compared]:
-    """Returns what has a difference to the baseline, on another seed too, by what it is called in the picture."""
+    """Returns the settings that have a difference to the baseline, on another seed too, by their
+    names in the picture.
+    """
     shown = {name: one for name, one in finding.compared.items() if one.difference is not None}
     if finding.again is not None and finding.again.difference is not None:
         shown[f"best, episodes of seed {finding.again.run.episodes.seed}"] = finding.again
@@ -143,7 +145,7 @@ def cost_figure(trials: Sequence[Scored]) -> Any:
 
 
 def pareto_front(spent: Sequence[float], scores: Sequence[float]) -> list[int]:
-    """Returns the places of those that nothing equals or betters at the same cost or less, the cheapest first."""
+    """Returns the places of the trials that nothing equals or betters at the same cost or less, the cheapest first."""
     front: list[int] = []
     for i in sorted(range(len(spent)), key=lambda i: (spent[i], -scores[i])):
         if not front or scores[i] > scores[front[-1]]:
