@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def status(self) -> int:
-        """The exit status that shells and schedulers know: 130 for SIGINT, 143 for SIGTERM."""
+        """Returns the exit status that shells and schedulers know: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.number
 
 

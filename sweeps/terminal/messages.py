@@ -22,7 +22,7 @@ USUALLY_CALLED = {"--override": "--set", "--param": "--set", "--cluster": "--add
 
 
 class Commands(TyperGroup):
-    """A group of commands whose mistakes are one sentence, status 2; by itself it shows its help."""
+    """This is a group of commands whose mistakes are one sentence and status 2; by itself it shows its help."""
 
     def main(
         self,
@@ -63,7 +63,7 @@ class Commands(TyperGroup):
 
 
 def sentence_of(error: typer.TyperException) -> str:
-    """A mistake in what was typed, with the option or command that may have been meant."""
+    """Returns a mistake in what was typed, with the option or command that may have been meant."""
     context, message = getattr(error, "ctx", None), error.format_message()
     option, given = getattr(error, "option_name", None), getattr(error, "param", None)
     if option is not None and "requires an argument" in message:
@@ -99,7 +99,7 @@ def _set(override: str) -> str:
 
 
 def first_steps() -> str:
-    """What to type first, and what next."""
+    """Returns what to type first, and what next."""
     glyphs, folder = (_reached(CONFIGS / f"{name}.yaml") for name in ("glyphs", "folder"))
     return f"""fpt finds good position prompts for few-shot classification, and says how sure that is.
 
@@ -115,7 +115,7 @@ fpt --help lists all commands, fpt sweep --help tells of one."""
 
 
 def refuse_no_file(path: Path) -> None:
-    """Raises ValueError for a CONFIG that is no file, with the one that may have been meant."""
+    """Raises ValueError for a CONFIG that is no file, with the file that may have been meant."""
     if path.is_file():
         return
     said = f"CONFIG must be a YAML file but {str(path)!r} is"
@@ -131,19 +131,19 @@ def refuse_no_file(path: Path) -> None:
 
 
 def _reached(file: Path) -> Path:
-    """Relative to the current folder where the file lies in it."""
+    """Returns a file relative to the current folder where it lies in that, else its whole path."""
     whole = file.resolve()
     return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
 
 
 def browsing(config: Path, overrides: Sequence[str]) -> str:
-    """The command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
+    """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
     kept = [override for override in overrides if override.startswith(("home=", "name="))]
     return shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)])
 
 
 def table_width(as_json: bool) -> int | None:
-    """The terminal's own (None), or 100 characters where there is none."""
+    """Returns None for the terminal's own width, or 100 characters where there is no terminal."""
     return None if (sys.stderr if as_json else sys.stdout).isatty() else 100
 
 
@@ -170,5 +170,5 @@ def one_sentence_for_mistakes() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """A line for people, on standard error."""
+    """Prints a line for people, on standard error."""
     print(line, file=sys.stderr, flush=True)

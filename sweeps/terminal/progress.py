@@ -29,9 +29,9 @@ SEARCH = "search"
 
 @dataclass(frozen=True)
 class Trials:
-    """Of a search: at work, stopped early, done with all their episodes, of how many there will be. `spared` are
-    problems that were planned and are not any more, as a race has stopped who should have solved them; None where what
-    is planned is what will be solved.
+    """The trials of a search are counted here: those `running`, `stopped` early, `done` with all their episodes, and
+    `planned` in all. `spared` are problems that were planned and are not any more, as a race has stopped who should
+    have solved them; it is None where what is planned is what will be solved.
     """
 
     running: int
@@ -46,7 +46,7 @@ class Trials:
 
 @dataclass(frozen=True)
 class Best:
-    """The best of the trials that did all their episodes, so far."""
+    """This is the best, so far, of the trials that did all their episodes."""
 
     setting: str
     estimate: Estimate
@@ -56,8 +56,8 @@ class Best:
 
 
 class Speed:
-    """Problems a second over the last `WINDOW` seconds, and since `ENOUGH` ends of orders at least: what happened
-    before, like warming up, says little about what comes, and a burst at the start even less.
+    """Speed is problems a second over the last `WINDOW` seconds, and since `ENOUGH` ends of orders at least: what
+    happened before, like warming up, says little about what comes, and a burst at the start even less.
     """
 
     WINDOW, ENOUGH = 60.0, 3
@@ -66,7 +66,9 @@ class Speed:
         self.seen: deque[tuple[float, int]] = deque()  # when, and how many there were from then on
 
     def at(self, now: float, computed: int, begun: bool) -> float | None:
-        """Takes note of how many there are, once orders have `begun`. None where it cannot be told yet."""
+        """Takes note of how many are computed, once orders have `begun`. Returns the speed, None where it cannot be
+        told yet.
+        """
         if self.seen and computed < self.seen[-1][1]:
             self.seen.clear()  # the dispatcher was started again, and counts from nothing
         if begun and (not self.seen or computed > self.seen[-1][1]):
@@ -81,7 +83,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Facts:
-    """A moment of a sweep, in words. `trials` and `best` are empty where there is no search."""
+    """These facts are a moment of a sweep, in words. `trials` and `best` are empty where there is no search."""
 
     phase: str
     share: float
@@ -94,8 +96,8 @@ class Facts:
 
 
 class Progress:
-    """Problems done of those planned. `note` says what goes on; other parts of the program set it. `away_since` tells
-    when MLflow was first found not to answer (by time.monotonic()), None where it does.
+    """Progress is problems done of those planned. `note` says what goes on; other parts of the program set it.
+    `away_since` tells when MLflow was first found not to answer (by time.monotonic()), None where it does.
     """
 
     def __init__(self, planned: int) -> None:
@@ -106,15 +108,17 @@ class Progress:
         self.best: Best | None = None
 
     def searching(self, trials: Trials, best: Best | None) -> None:
-        """How the search is; until `note` is set to something else."""
+        """Sets how the search is, which is shown until `note` is set to something else."""
         self.note, self.trials, self.best = SEARCH, trials, best
 
     def finish(self) -> None:
-        """All is done that had to be. That may be less than was planned, where settings turned out to be the same."""
+        """Notes that all is done that had to be. It may be less than was planned, where settings turned out to be the
+        same.
+        """
         self.planned, self.trials = 0, None
 
     def facts(self, status: Status) -> Facts:
-        """Of the dispatcher's status, now."""
+        """Returns what there is to say now, by the dispatcher's status."""
         searched = self.trials if self.note == SEARCH else None
         done, now = status.computed + status.reused, time.monotonic()
         planned = max(1, self.planned - (searched.spared or 0 if searched else 0), done)
@@ -140,7 +144,7 @@ class Progress:
         )
 
     def line(self, status: Status) -> str:
-        """All in one line, for where there is no terminal."""
+        """Returns all of that in one line, for where there is no terminal."""
         now = self.facts(status)
         best = f"{now.best} ({now.setting})" if now.best and now.trials else ""
         phase = f"trials: {now.trials}" if now.trials else self.note
@@ -159,7 +163,7 @@ class Progress:
 
 
 def frame(now: Facts, width: int) -> RenderableType:
-    """A few lines for a terminal, each cut off where it is too long, but not what is wrong."""
+    """Returns a few lines for a terminal, each cut off where it is too long, but for what is wrong."""
     told = f"{_percent(now.share)} %  {now.left}"
     bar = Table.grid(padding=(0, 2, 0, 0))
     room = max(4, min(WIDEST_BAR, width - len(told) - 2))
@@ -193,7 +197,7 @@ def shown(progress: Progress, session: Session) -> Iterator[None]:
     warned = 0
 
     def status() -> Status:
-        """Also prints what workers have been warned of since the last time."""
+        """Returns the dispatcher's status, and prints what workers have been warned of since the last time."""
         nonlocal warned
         now = session.status(DISPATCHER_SECONDS)
         new = min(now.warned - warned, len(now.warnings))
@@ -231,7 +235,9 @@ def shown(progress: Progress, session: Session) -> Iterator[None]:
 
 
 def is_live(console: Console) -> bool:
-    """Whether lines can be drawn over: not in a file, whatever FORCE_COLOR says, nor on a terminal that is dumb."""
+    """Returns whether lines can be drawn over: not in a file, whatever FORCE_COLOR says, nor on a terminal that is
+    dumb.
+    """
     return sys.stderr.isatty() and console.is_terminal and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 

@@ -11,7 +11,8 @@ PARTS = ("imports", "checks", "images", "Ray", "workers", "MLflow")  # of starti
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds. `start_up` by part; `after` from the first order to the end; `busy`, of `after`, the mean of workers.
+    """Times are seconds: `start_up` those of its parts; `after` from the first order to the end; `busy`, of `after`,
+    the mean of workers.
 
     `busy` is what computing episodes took, ledger included; the rest is orchestration: Ray, Tune, MLflow, waiting for a
     generation's last trial, the report. It is None where every episode was in the ledger, or the dispatcher was started
@@ -24,7 +25,7 @@ class Times:
 
     @property
     def orchestration(self) -> float | None:
-        """Share of `after` in which a worker had nothing to compute."""
+        """Returns the share of `after` in which a worker had nothing to compute."""
         return None if self.busy is None else 1 - self.busy / self.after
 
     def __str__(self) -> str:
@@ -44,7 +45,8 @@ class Times:
 
 
 def times_of(phases: Mapping[str, float], status: Status, began: float, ended: float) -> Times:
-    """From the phases measured since `began`, the dispatcher's last status, and when the sweep ended (both by clock).
+    """Returns times from the phases measured since `began`, the dispatcher's last status, and when the sweep ended
+    (both by clock).
 
     What `phases` leave of the time before the first order is `first order`: Tune and its trials.
     """

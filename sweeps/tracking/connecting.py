@@ -23,7 +23,7 @@ TRANSIENT = frozenset(
 
 
 def quiet() -> None:
-    """No notes on migrations, and an unreachable server is said to be so within seconds, not minutes."""
+    """Silences notes on migrations, and has an unreachable server said to be so within seconds, not minutes."""
     logging.getLogger("alembic").setLevel(logging.ERROR)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     # MLflow's own tries again send what may have been carried out; the outbox looks first.
@@ -34,18 +34,18 @@ def quiet() -> None:
 
 
 def artifacts_beside(tracking_uri: str) -> str | None:
-    """Files lie beside a SQLite database; a server knows itself where."""
+    """Returns where files lie, beside a SQLite database; returns None for a server, which knows that itself."""
     database = database_of(tracking_uri)
     return None if database is None else (database.resolve().parent / "artifacts").as_uri()
 
 
 def database_of(tracking_uri: str) -> Path | None:
-    """A SQLite store's file, there or not; None for what is none."""
+    """Returns a SQLite store's file, there or not, None for a store that is none."""
     return Path(tracking_uri.removeprefix("sqlite:///")) if tracking_uri.startswith("sqlite:///") else None
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether a later try may succeed: the server or the way to it is at fault, not what was asked."""
+    """Returns whether a later try may succeed: the server or the way to it is at fault, not what was asked."""
     if isinstance(error, RequestException):
         return error.response is None or error.response.status_code >= 500
     if (code := getattr(error, "error_code", None)) is not None:  # an MlflowException
@@ -54,11 +54,11 @@ def is_transient(error: Exception) -> bool:
 
 
 def unreachable(tracking_uri: str, why: object) -> ValueError:
-    """To be raised without the error that it comes from, which may quote the password."""
+    """Returns an error to be raised without the error that it comes from, which may quote the password."""
     uri = without_secrets(tracking_uri)
     return ValueError(f"tracking_uri must be one that MLflow can reach but {uri!r} failed: {sentence(why)[:160]}")
 
 
 def refused(why: object) -> RuntimeError:
-    """To be raised without the error that it comes from, which may quote the password."""
+    """Returns an error to be raised without the error that it comes from, which may quote the password."""
     return RuntimeError(f"MLflow did not take what there was to record: {sentence(why)[:1000]}")

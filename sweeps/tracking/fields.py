@@ -20,7 +20,7 @@ NAME = r"[A-Za-z0-9_. -]{1,100}"  # of a parameter, so that MLflow takes it
 
 @dataclass(frozen=True)
 class Data:
-    """Images that a run reads, and what for (`context`). `profile` tells how many."""
+    """Data are images that a run reads, and what for (`context`). `profile` tells how many."""
 
     name: str
     digest: str
@@ -30,14 +30,14 @@ class Data:
 
     @property
     def source_type(self) -> str:
-        """As MLflow calls it."""
+        """Returns what MLflow calls the kind of place that the images come from."""
         scheme = urlsplit(self.uri).scheme
         return "local" if scheme in ("", "file") else scheme
 
 
 def flat(described: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Sections within sections as `a.b.c`, down to what is no section, is empty, or has keys that no parameter can have
-    in its name.
+    """Returns sections within sections as `a.b.c`, down to what is no section, is empty, or has keys that no parameter
+    can have in its name.
     """
     values: dict[str, Any] = {}
     for key, value in described.items():
@@ -59,8 +59,9 @@ def parameters_of_sweep(sweep: Run, inputs: Mapping[str, str], left_out: Set[str
 def parameters_of_trial(
     run: Run, values: HyperParameters, generation: int, seed: int, inputs: Inputs
 ) -> dict[str, Any]:
-    """All that its result follows from: searched and usual hyper-parameters by their own names, and all of them and the
-    rest as in the sweep's. What a solver does not use, or a trial without prompts, is left out. `seed` is the search's.
+    """Returns all that a trial's result follows from: searched and usual hyper-parameters by their own names, and all
+    of them and the rest as in the sweep's parameters. What a solver does not use, or a trial without prompts, is left
+    out. `seed` is the search's.
     """
     described = run.model_dump(by_alias=True, mode="json", include={"dataset", "backbone"})
     used = identity(run, inputs)
@@ -79,17 +80,17 @@ def parameters_of_trial(
 
 
 def hyper_parameters_of(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Those of a trial's recorded parameters that stand by their own names, and its generation."""
+    """Returns those of a trial's recorded parameters that stand by their own names, and its generation."""
     return {name: value for name, value in parameters.items() if "." not in name and name not in Inputs._fields}
 
 
 def cut(text: str, longest: int) -> str:
-    """What MLflow takes of a text; it would cut it as well, or refuse it, as it is set up."""
+    """Returns what MLflow takes of a text; it would cut it as well, or refuse it, as it is set up."""
     return text if len(text) <= longest else text[: longest - 4] + " ..."
 
 
 def tags_of(run: Run, kind: str) -> dict[str, str]:
-    """What runs are filtered by. `kind` is sweep, trial or table."""
+    """Returns what runs are filtered by. `kind` is sweep, trial or table."""
     return {
         "fpt.kind": kind,
         "solver": run.solver.name,
@@ -101,18 +102,20 @@ def tags_of(run: Run, kind: str) -> dict[str, str]:
 
 
 def hash_tag(run: Run, inputs: Inputs) -> dict[str, str]:
-    """A tag, for it is another one under another version of the method, which a sweep may be gone on with."""
+    """Returns the configuration hash as a tag, for it changes with the version of the method, and a sweep may be gone
+    on with under another.
+    """
     return {"config_hash": hash_of(run, inputs)}
 
 
 def compute_tags(run: Run) -> dict[str, str]:
-    """How it was computed last, which changes no result and may be another way the next time."""
+    """Returns how a run was computed last, which changes no result and may be another way the next time."""
     return {f"compute.{name}": str(value) for name, value in run.compute.model_dump().items()}
 
 
 def data_of(run: Run, splits: Mapping[str, str], store: Path, home: Home, fingerprint: str) -> Sequence[Data]:
-    """The splits that a run reads, by context. Each is a data set of its own with the digest of the whole packed file:
-    MLflow keeps one context for each name and digest.
+    """Returns the splits that a run reads, by context. Each is a data set by itself with the digest of the whole packed
+    file: MLflow keeps one context for each name and digest.
     """
     images = ImageStore(store)
     uri = store.as_uri()

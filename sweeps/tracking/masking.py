@@ -4,14 +4,14 @@ import re
 
 
 def without_secrets(uri: str) -> str:
-    """A URI, or a text that quotes one, with *** for its password.
+    """Returns a URI, or a text that quotes one, with *** for its password.
 
-    Rather masks too much than too little: a password may hold characters that should have been escaped.
+    It masks rather too much than too little: a password may hold characters that should have been escaped.
     """
     masked = re.sub(r"(://[^\s/:@]*):(?!\d{1,5}/)\S*@", r"\1:***@", uri)
     return re.sub(r"(?i)\b(\w*password|pwd)=[^\s&'\"]+", r"\1=***", masked)
 
 
 def sentence(why: object) -> str:
-    """An error in one line, without passwords."""
+    """Returns an error in one line, without passwords."""
     return without_secrets(" ".join(str(why).split()))

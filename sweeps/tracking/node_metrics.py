@@ -12,7 +12,7 @@ LOOK_SECONDS = 15.0  # between looks, but no less than one for each node: a hund
 
 @contextmanager
 def watched(tracker: Tracker, session: Session, seconds: float = LOOK_SECONDS) -> Iterator[None]:
-    """Records it from a thread until the block ends, and then once more."""
+    """Records how nodes are, from a thread until the block ends, and then once more."""
     ended, nodes = threading.Event(), list[str]()
 
     def look() -> None:
@@ -36,8 +36,8 @@ def watched(tracker: Tracker, session: Session, seconds: float = LOOK_SECONDS) -
 
 
 def named(said: Mapping[str, Mapping[str, float]], nodes: list[str]) -> dict[str, float]:
-    """What nodes said as metrics: `system/name`, or `system/node_1/name` once there are several. `nodes` are those that
-    have said something so far, in the order of their numbers; new ones are appended.
+    """Returns what nodes said as metrics: `system/name`, or `system/node_1/name` once there are several nodes. `nodes`
+    are those that have said something so far, in the order of their numbers; new nodes are appended.
     """
     nodes += sorted(node for node in said if node not in nodes)
     return {

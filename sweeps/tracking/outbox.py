@@ -11,9 +11,9 @@ Call = Callable[[], None]
 
 
 class Outbox:
-    """Calls that are made one after another. `is_transient` tells a server that is away from a mistake.
+    """An outbox makes calls one after another. `is_transient` tells a server that is away from a mistake.
 
-    `forget` is called before a call is tried again: whether the one that failed was carried out is not known.
+    `forget` is called before a call is tried again: whether the call that failed was carried out is not known.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Calls not made yet, the one that is being made included."""
+        """Returns how many calls are not made yet, that which is being made included."""
         return len(self.calls)
 
     def put(self, call: Call) -> None:

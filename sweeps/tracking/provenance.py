@@ -22,7 +22,7 @@ PACKAGES = ("torch", "timm", "ray", "mlflow", "optuna")
 
 
 def code_tags(command: str) -> dict[str, str]:
-    """Command, package, commit and user, as far as they are known; MLflow's own names where it has one."""
+    """Returns command, package, commit and user, as far as they are known, by MLflow's own names where it has any."""
     installed = _version("fpt") or "unknown"
     tags = {
         "mlflow.source.name": f"fpt {command}",
@@ -41,15 +41,15 @@ def code_tags(command: str) -> dict[str, str]:
 
 
 def environment_tags(found: Found) -> dict[str, str]:
-    """Versions and platform of this process, and the device that the first worker found."""
+    """Returns versions and platform of this process, and the device that the first worker found."""
     tags = {"env.python": platform.python_version(), "env.platform": platform.platform()}
     tags |= {f"env.{name}": own for name in PACKAGES if (own := _version(name)) is not None}
     return {**tags, "env.device": found.device}
 
 
 def commit_of(root: Path) -> tuple[str, bool] | None:
-    """The commit that the code below a folder is of, and whether it was changed since. None for code that no git
-    checkout holds: an installed package may lie inside somebody else's.
+    """Returns the commit that the code below a folder is of, and whether it was changed since. Returns None for code
+    that no git checkout holds: an installed package may lie inside somebody else's.
     """
     held = _git(root, "ls-files", "--error-unmatch", "--", *(folder for folder in CODE if (root / folder).is_dir()))
     commit = _git(root, "rev-parse", "HEAD") if held else None
@@ -59,7 +59,7 @@ def commit_of(root: Path) -> tuple[str, bool] | None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None where it fails or is not there."""
+    """Returns what git prints, None where it fails or is not there."""
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

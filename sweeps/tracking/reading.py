@@ -25,7 +25,7 @@ def check_tracking(tracking_uri: str) -> None:
 
 
 def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Hyper-parameters of a trial's run and parameters of its sweep's, as text. Writes nothing.
+    """Returns hyper-parameters of a trial's run and parameters of its sweep's, as text. Writes nothing.
 
     Raises ValueError for a store that is not there or cannot be reached, and a run that is not there or no trial's.
     """

@@ -29,7 +29,9 @@ def recorded(tracker: Tracker) -> Iterator[None]:
 
 
 def wait_for(tracker: Tracker) -> None:
-    """A server that is away may be back within minutes; what it has not been told, the same command tells it again."""
+    """Waits for a server that is away, which may be back within minutes; the same command tells it again what it has
+    missed.
+    """
     if tracker.flush(ENDING_SECONDS) == 0:
         return
     print(f"fpt: MLflow does not answer; waiting {AWAY_MINUTES} minutes for it", file=sys.stderr, flush=True)

@@ -7,7 +7,8 @@ from sweeps.schema.sweep import Sweep
 
 
 def tracking_uri(sweep: Sweep) -> str:
-    """Where MLflow records: as configured or as MLFLOW_TRACKING_URI says, or a SQLite database in the sweep's home.
+    """Returns where MLflow records: as configured or as MLFLOW_TRACKING_URI says, or a SQLite database in the sweep's
+    home.
 
     Raises ValueError where the home is not on a disk and nothing else is said.
     """

@@ -29,10 +29,11 @@ EPISODES, BEST, SCORE = "episodes", "best_so_far", "score"  # metrics whose step
 
 
 class Tracker:
-    """The only writer of a sweep's runs. Raises ValueError where the tracking server cannot be reached at the start.
+    """A tracker is the only writer of a sweep's runs. It raises ValueError where the tracking server cannot be reached
+    at the start.
 
-    After `start`, what there is to record is only put down and sent by a thread, in order; `flush` waits for that.
-    What no further try mends is raised as RuntimeError by the next call, which is carried out nevertheless.
+    After `start`, what there is to record is only put down and sent by a thread, in order; `flush` waits for that. What
+    no further try mends is raised as RuntimeError by the next call, which is carried out nevertheless.
     """
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
@@ -63,12 +64,14 @@ class Tracker:
 
     @property
     def waiting(self) -> int:
-        """How many calls are not recorded yet."""
+        """Returns how many calls are not recorded yet."""
         return self.outbox.waiting
 
     @property
     def away_since(self) -> float | None:
-        """When the server was first found not to answer, by time.monotonic(); None where it did the last time."""
+        """Returns when the server was first found not to answer, by time.monotonic(); None where it
+        did the last time.
+        """
         return self.outbox.away_since
 
     def start(
@@ -79,7 +82,7 @@ class Tracker:
         tags: Mapping[str, str],
         data: Sequence[Data] = (),
     ) -> None:
-        """Opens the parent run, or finds the one that an earlier start of the same sweep left: its parameters stay,
+        """Opens the parent run, or finds the run that an earlier start of the same sweep left: its parameters stay,
         tags are put as given.
 
         Raises ValueError where the tracking server cannot be reached, RuntimeError for what it refuses.
@@ -110,7 +113,9 @@ class Tracker:
         self._put(lambda: self._log(self.children[trial], EPISODES, step, entries))
 
     def so_far(self, ended: int, best: float | None, note: str) -> None:
-        """How the search stands, on the parent: the best accuracy by how many trials have ended, and a description."""
+        """Logs how the search stands, on the parent: the best accuracy by how many trials have ended, and a
+        description.
+        """
         entries, tag = _entries({BEST: best}, ended), _tags({NOTE_TAG: note})
         self._put(lambda: self._log(self.run_id, BEST, ended, entries, tag))
 
@@ -235,8 +240,9 @@ class Tracker:
         return run
 
     def _find(self, identity: str) -> Run | None:
-        """A request to make a run may be carried out long after nobody waits for its answer any more, when another has
-        been made: of such doubles the one that holds most is it, and empty ones are deleted.
+        """Returns the run of an identity, None where there is none. A request to make a run may be carried out long
+        after nobody waits for its answer any more, when another run has been made: of such doubles the run that holds
+        most is taken, and empty runs are deleted.
         """
         found = self.client.search_runs([self.experiment_id], f"tags.`{IDENTITY_TAG}` = '{identity}'")
         found.sort(key=lambda run: (-len(run.data.metrics), -len(run.data.params), run.info.run_id))
@@ -247,7 +253,7 @@ class Tracker:
         return found[0] if found else None
 
     def _log(self, run_id: str, by: str, step: int, entries: list[Metric], tags: Sequence[RunTag] = ()) -> None:
-        """Leaves out the metrics of a step at which the run has the one called `by`."""
+        """Logs metrics, but for those of a step at which the run has the metric called `by`."""
         if (run_id, by) not in self.logged:
             history = self.client.get_metric_history(run_id, by)
             self.logged[run_id, by] = {metric.step for metric in history}
@@ -259,14 +265,15 @@ class Tracker:
 
 
 def _now() -> int:
-    """Milliseconds since 1970. Taken when something happened, which may be long before it can be sent."""
+    """Returns milliseconds since 1970, taken when something happened, which may be long before it can be sent."""
     return time.time_ns() // 10**6
 
 
 def _entries(metrics: Mapping[str, float | None], step: int) -> list[Metric]:
-    """Stamped once: MLflow leaves out a metric that is sent again and is the same to the millisecond.
+    """Returns metrics that are stamped once: MLflow leaves out a metric that is sent again and is the same to the
+    millisecond.
 
-    Without what is not known: the interval of a single episode is infinite, and MLflow makes 1.8e308 of that.
+    What is not known is left out: the interval of a single episode is infinite, and MLflow makes 1.8e308 of that.
     """
     now, known = _now(), {key: float(value) for key, value in metrics.items() if value is not None}
     return [Metric(key, value, now, step) for key, value in known.items() if isfinite(value)]

@@ -26,12 +26,14 @@ TAGS = ("stopped_by", "winner")
 
 
 def arrangement(searched: Iterable[str]) -> dict[str, str]:
-    """Tags of an experiment whose trials differ in `searched`: its pages are those for training, with this view."""
+    """Returns tags of an experiment whose trials differ in `searched`: its pages are those for training, with this
+    view.
+    """
     return {"mlflow.experimentKind": "custom_model_development", TAG: trials_view(searched)}
 
 
 def trials_view(searched: Iterable[str]) -> str:
-    """The tag's value: trials only, their score first, then the hyper-parameters that were searched."""
+    """Returns the tag's value: trials only, their score first, then the hyper-parameters that were searched."""
     columns = [
         *(f"metrics.`{name}`" for name in METRICS),
         *(f"params.`{name}`" for name in searched),
