@@ -31,7 +31,9 @@ def first_episode(sweep: Sweep, winner: HyperParameters, folder: Path) -> Pictur
 
 
 def pictured_run(sweep: Sweep, winner: HyperParameters) -> Run:
-    """Returns the first setting that takes prompts, of the winner and the named ones; the winner where none does."""
+    """Returns the first setting that takes prompts, of the winner and the named settings; the
+    winner where none does.
+    """
     named: Sequence[HyperParameters] = list(sweep.search.first.values()) if sweep.search else []
     runs = [with_hyper_parameters(plain_run(sweep), values) for values in (winner, *named)]
     return next((run for run in runs if run.prompts.alpha > 0), runs[0])

@@ -140,7 +140,7 @@ class Tracker:
     def node_metrics(self, metrics: Mapping[str, float]) -> None:
         """Logs how nodes are, on the parent; steps are seconds since its first start, so that they rise over restarts.
 
-        For a thread of its own: what went wrong before is left for the others to raise.
+        A separate thread calls this: what went wrong before is left for the others to raise.
         """
         assert self.parent is not None, "start() comes first"
         seconds = (_now() - self.parent.info.start_time) // 1000

@@ -58,8 +58,8 @@ def best_of(trials: Sequence[Scored]) -> Scored:
 def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
     """Returns accuracy against one hyper-parameter, of the trials that have it.
 
-    Names, truths and 0 are slices of their own; other values make at most `bins` more of nearly as many trials each,
-    and equal ones are never parted. Raises ValueError for no trials, no bins, and a name that no trial has.
+    Names, truths and 0 are slices by themselves; other values make at most `bins` more of nearly as many trials each,
+    and equal values are never parted. Raises ValueError for no trials, no bins, and a name that no trial has.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1 but got {bins}")

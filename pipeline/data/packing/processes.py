@@ -1,4 +1,4 @@
-"""Processes that work on images together, and end with the one that started them."""
+"""Processes that work on images together, and end with the process that started them."""
 
 import os
 import signal

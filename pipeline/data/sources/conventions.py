@@ -35,7 +35,7 @@ def benchmark_splits(source: str, classes: Sequence[str], count: int) -> tuple[d
     """Returns the benchmark's split of each class, by the class's place in their order: every second class is base, the
     others are validation and novel in turn (Chen et al., ICLR 2019, arXiv:1904.04232; Tseng et al., ICLR 2020,
     arXiv:2001.08735). Returns a note too where there are not `count` classes, as the benchmark has, so that places may
-    differ from its own.
+    differ from the benchmark's.
     """
     turns = ("base", "validation", "base", "novel")
     splits = {name: turns[i % 4] for i, name in enumerate(classes)}
