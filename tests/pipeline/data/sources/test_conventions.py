@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.sources.conventions import BENCHMARK, benchmark_splits, home, lines, printable
+from pipeline.data.sources.conventions import BENCHMARK, benchmark_splits, dataset_root, lines, printable
 from tests.pipeline.data.sources.trees import grow
 
 WAYS = (("images", "labels.txt"), ("everything.mat",))
@@ -13,20 +13,20 @@ WAYS = (("images", "labels.txt"), ("everything.mat",))
 
 @pytest.mark.parametrize("files", [{"images/1.jpg": "", "labels.txt": ""}, {"everything.mat": ""}])
 @pytest.mark.parametrize("archive", ["", "birds/"])
-def test_the_folder_that_holds_all_names_of_one_of_the_ways_is_home(tmp_path: Path, files, archive):
+def test_the_folder_that_holds_all_names_of_one_of_the_ways_is_the_root_of_the_data_set(tmp_path: Path, files, archive):
     grow(tmp_path, {f"{archive}{name}": "" for name in files})
-    assert home("birds", tmp_path, "birds", *WAYS) == (tmp_path / archive if archive else tmp_path)
+    assert dataset_root("birds", tmp_path, "birds", *WAYS) == (tmp_path / archive if archive else tmp_path)
 
 
-def test_the_root_is_home_before_the_folder_of_its_archive(tmp_path: Path):
+def test_the_root_counts_before_the_folder_of_its_archive(tmp_path: Path):
     grow(tmp_path, {"everything.mat": "", "birds/everything.mat": ""})
-    assert home("birds", tmp_path, "birds", *WAYS) == tmp_path
+    assert dataset_root("birds", tmp_path, "birds", *WAYS) == tmp_path
 
 
-def test_half_of_one_way_and_half_of_another_is_no_home(tmp_path: Path):
+def test_half_of_one_way_and_half_of_another_are_no_whole(tmp_path: Path):
     grow(tmp_path, {"images/1.jpg": "", "birds/labels.txt": ""})
     with pytest.raises(ValueError, match=r"^root of birds must hold images, labels\.txt but .* has no labels\.txt$"):
-        home("birds", tmp_path, "birds", *WAYS)
+        dataset_root("birds", tmp_path, "birds", *WAYS)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_half_of_one_way_and_half_of_another_is_no_home(tmp_path: Path):
 def test_what_is_missing_is_told_of_where_the_least_is(tmp_path: Path, files, said):
     grow(tmp_path, dict.fromkeys(files, ""))
     with pytest.raises(ValueError, match=f"^{re.escape(said.replace('ROOT', str(tmp_path)))}$"):
-        home("birds", tmp_path, "birds", *WAYS)
+        dataset_root("birds", tmp_path, "birds", *WAYS)
 
 
 def test_a_root_that_is_no_folder_lacks_all_of_the_first_way(tmp_path: Path):
     with pytest.raises(ValueError, match=r"must hold images, labels\.txt but .*gone has no images, labels\.txt$"):
-        home("birds", tmp_path / "gone", "birds", *WAYS)
+        dataset_root("birds", tmp_path / "gone", "birds", *WAYS)
 
 
 @pytest.mark.parametrize(
