@@ -16,6 +16,9 @@ sweep: environment ## the main job: search on the embedded data, final evaluatio
 ui: environment ## browse the results in MLflow, on this machine only
 	$(BIN)/fpt ui $(CONFIG)
 
+# A library that took all cores, in each of the processes that tests run in, would keep the others waiting.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: environment ## the tests, some minutes
 	$(BIN)/pytest -m "not slow" $(ON_ALL_CORES)
 
