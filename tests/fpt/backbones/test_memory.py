@@ -29,6 +29,7 @@ def page_faults(keep):
     return [int(number) for number in found.stdout.split()]
 
 
+@pytest.mark.slow
 def test_blocks_that_were_freed_are_used_again_without_a_page_fault():
     kept, faults = page_faults(keep=True)
     if not kept:
@@ -38,6 +39,7 @@ def test_blocks_that_were_freed_are_used_again_without_a_page_fault():
     assert page_faults(keep=False)[1] > 10 * faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("own", "left"), [(None, "1"), ("0", "0")])
 def test_huge_pages_are_asked_for_unless_the_user_has_chosen(own, left):
     environment = {name: value for name, value in os.environ.items() if name != HUGE_PAGES}

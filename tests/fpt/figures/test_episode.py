@@ -127,7 +127,14 @@ def test_bands_are_as_long_as_each_other():
 
 @pytest.mark.parametrize("attention", ATTENTION)
 @pytest.mark.parametrize("with_key", [True, False])
-@pytest.mark.parametrize(("support", "query", "grid"), [(2, 2, (8, 8)), (8, 8, (14, 14)), (1, 20, (2, 3))])
+@pytest.mark.parametrize(
+    ("support", "query", "grid"),
+    [
+        (2, 2, (8, 8)),
+        pytest.param(8, 8, (14, 14), marks=pytest.mark.slow),
+        pytest.param(1, 20, (2, 3), marks=pytest.mark.slow),
+    ],
+)
 def test_an_episode_is_drawn(tmp_path, support, query, grid, with_key, attention):
     parts = part(support, grid, False, with_key), part(query, grid, True, with_key)
     path = draw(tmp_path / "new folder" / "episode.png", *parts, grid=grid, attention=attention)

@@ -133,6 +133,7 @@ def _fetch(images, cache, source, barrier, queue):
     queue.put(str(on_this_node(images)))
 
 
+@pytest.mark.slow
 def test_workers_of_a_node_share_one_copy(shared, cache):
     """Two processes at once: one fetches, both use it."""
     context = get_context("spawn")

@@ -162,8 +162,15 @@ def test_each_look_at_attention_is_a_picture_of_its_own(solved, tmp_path, attent
     assert (drawn.read_bytes() == (tmp_path / "map.png").read_bytes()) == (attention == "map")
 
 
-@pytest.mark.parametrize("values", [{}, {"alpha": 0}, {"name": "protonet"}, {"name": "linear_probe"}])
-@pytest.mark.parametrize("with_masks", [True, False])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"alpha": 0},
+        *(pytest.param({"name": name}, marks=pytest.mark.slow) for name in ("protonet", "linear_probe")),
+    ],
+)
+@pytest.mark.parametrize("with_masks", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_sweep_draws_any_winner(run, tmp_path, values, with_masks):
     chosen = with_hyper_parameters(run, values)
     path = tmp_path / "folder" / "episode-0.png"
@@ -172,7 +179,7 @@ def test_a_sweep_draws_any_winner(run, tmp_path, values, with_masks):
         assert picture.width == 1800
 
 
-@pytest.mark.parametrize(("way", "shot"), [(2, 1), (4, 5)])
+@pytest.mark.parametrize(("way", "shot"), [(2, 1), pytest.param(4, 5, marks=pytest.mark.slow)])
 def test_the_same_episode_gives_the_same_bytes(run, store_path, tmp_path, way, shot):
     episodes = run.episodes.model_copy(update={"way": way, "shot": shot, "query": 1})
     chosen = run.model_copy(update={"episodes": episodes})
