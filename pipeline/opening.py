@@ -26,7 +26,7 @@ from pipeline.workers.process import WorkerProcess
 
 IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
 SAY_AFTER_SECONDS, SAY_AGAIN_SECONDS = 20.0, 120.0  # without a worker
-CLOSING_SECONDS = 5.0  # that the dispatcher has to end its workers and the story
+CLOSING_SECONDS = 15.0  # that the dispatcher has to end its workers and the story
 
 
 @contextmanager
@@ -65,7 +65,8 @@ def open_session(
 def _close(dispatcher: Any) -> None:
     """Ends the dispatcher, and its workers with it."""
     with suppress(RayError):
-        ray.wait([dispatcher.close.remote()], timeout=CLOSING_SECONDS)
+        closing = dispatcher.close.options(max_task_retries=0).remote()  # once it is killed, nothing is tried again
+        ray.wait([closing], timeout=CLOSING_SECONDS)
     ray.kill(dispatcher)
 
 

@@ -171,7 +171,7 @@ class Pool:
             began = time.monotonic()
             found = await self.entrance.admit(member, self.staffing.order_seconds)
             self._has_opened(member, found, time.monotonic() - began)
-            while (sent := await self._next(member)) is not None:
+            while not self.closed and (sent := await self._next(member)) is not None:
                 if not await self._work(member, sent):
                     break
         except RayTaskError as error:

@@ -266,3 +266,22 @@ def test_what_waits_fails_when_the_last_worker_cannot_be_replaced(run, monkeypat
     staff = Staff(faults=[ActorDiedError()], opening=[None, *[failing(ValueError("the images have gone"))] * 9])
     with pytest.raises(ValueError, match=r"^the images have gone$"):
         going(staff, submit(order(run, 0)))
+
+
+def test_a_pool_that_is_closed_ends_though_an_answer_comes_at_that_moment(run):
+    """Until Python 3.12 wait_for may take an answer and swallow the cancellation that comes with it."""
+    staff = Staff(faults=[0.05] * 50)
+
+    async def scenario(pool):
+        asked = [asyncio.ensure_future(pool.submit(order(run, i), i)) for i in range(20)]
+        await asyncio.sleep(0.12)
+        pool.closed = True  # as close() says first; a worker that has answered takes no other order then
+        await asyncio.sleep(0.2)
+        started = len(staff.orders)
+        await asyncio.sleep(0.15)
+        for one in asked:
+            one.cancel()
+        return started, len(staff.orders)
+
+    started, later = going(staff, scenario, lambda: 1, 1)
+    assert started == later < 20
