@@ -31,7 +31,7 @@ def verdict(finding: Finding) -> str:
     if found == "no prompts":
         return (
             f"No setting with prompts did better than the best without: {setting}, {best.estimate} % on {episodes} "
-            "unseen episodes."
+            f"unseen episodes.{_prompted(finding)}"
         )
     if found == "no winner":
         gain = "" if best.difference is None else f", {_against(best)}: no difference can be told"
@@ -40,6 +40,14 @@ def verdict(finding: Finding) -> str:
             f"ones{gain}."
         )
     return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(best)}: {found}."
+
+
+def _prompted(finding: Finding) -> str:
+    """Says what prompts cost or gain where the winner has none."""
+    prompted = finding.prompted
+    if prompted is None or prompted.difference is None:
+        return ""
+    return f" The best with prompts, {setting_name(prompted.run)}, has {_against(prompted)}."
 
 
 def _against(compared: Compared) -> str:
@@ -117,17 +125,21 @@ def extent(finding: Finding, sweep: Sweep) -> str:
 
 def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
     """Says what else tells whether the winner is better than others."""
-    final, again, gain = sweep.final, finding.again, finding.best.difference
+    final, again, prompted = sweep.final, finding.again, finding.prompted
+    gain = finding.best.difference if prompted is None else prompted.difference
+    who, its = "the winner", "its difference"
+    if prompted is not None and prompted is not finding.best:
+        who, its = "the best with prompts", "the difference of the best with prompts"
     lines = []
     if again is not None and again.estimate is not None and again.difference is not None:
         lines.append(
-            f"- On as many episodes of another seed ({again.run.episodes.seed}) the winner has {again.estimate} %, "
+            f"- On as many episodes of another seed ({again.run.episodes.seed}) {who} has {again.estimate} %, "
             f"{_points(again.difference)} points against no prompts."
         )
     if final.precision is not None and gain is not None:
         reached = 100 * gain.ci95 <= final.precision
         lines.append(
-            f"- Asked for: its difference to ± {final.precision:g} points; "
+            f"- Asked for: {its} to ± {final.precision:g} points; "
             + (f"{gain.episodes} episodes do." if reached else f"not reached by {gain.episodes} episodes.")
         )
     lines.append(

@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fpt.registry import SOLVERS
 from pipeline.config import HyperParameters, Run
 from sweeps.search.record import SearchRecord
 from sweeps.statistics.estimates import SIGNIFICANCE, Estimate
 from sweeps.verdict.landscape import Scored
 
 BASELINE = "no prompts"
+PROMPTED = "best with prompts"  # beside a winner that has none
+
+
+def takes_prompts(run: Run) -> bool:
+    """Says whether a run is steered by prompts: its solver takes them, and their loss counts."""
+    return SOLVERS[run.solver.name].steered and run.prompts.alpha > 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,13 @@ class Finding:
         return self.compared["best"]
 
     @property
+    def prompted(self) -> Compared | None:
+        """Returns how the best setting with prompts did there: the winner, or the best of those that lost to a winner
+        without; None where no setting with prompts has a score.
+        """
+        return self.best if takes_prompts(self.best.run) else self.compared.get(PROMPTED)
+
+    @property
     def baseline(self) -> Compared:
         """Returns how the best setting without prompts did there."""
         return self.compared[BASELINE]
@@ -102,7 +116,7 @@ class Finding:
         """Returns the verdict in two words."""
         if self.best.estimate is None or self.baseline.estimate is None:
             return "no verdict"
-        if self.best.run.prompts.alpha == 0:
+        if not takes_prompts(self.best.run):
             return "no prompts"
         if self.best.difference is None or not self.best.differs:
             return "no winner"

@@ -12,7 +12,7 @@ from sweeps.search.record import SearchRecord, Trial
 from sweeps.statistics.estimates import SIGNIFICANCE, Estimate, estimate, holm, paired_difference, paired_p_value
 from sweeps.statistics.rows import LOCALISATION, accuracies_of, summary
 from sweeps.terminal.progress import Progress
-from sweeps.verdict.finding import BASELINE, Audit, Compared, Finding
+from sweeps.verdict.finding import BASELINE, PROMPTED, Audit, Compared, Finding, takes_prompts
 from sweeps.verdict.landscape import Scored
 
 AUDITED = "best of all"
@@ -47,7 +47,9 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
     progress.note = "choosing the baseline, alpha = 0, on validation episodes"
     baseline, baseline_rows = _best_without_prompts(search, session, searched, record)
     progress.planned += baseline_rows - search.rungs[-1]  # most of them are in the ledger already
-    settings = _compared_settings(sweep, search, reported, winner.values, baseline)
+    prompted = best_with_prompts(record, tried)
+    lost = prompted.values if prompted is not None and not takes_prompts(tried[winner.name]) else None
+    settings = _compared_settings(sweep, search, reported, winner.values, baseline, lost)
     different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
     progress.planned += different * sweep.final.episodes - _most_judged(sweep, search)
     best_of_all = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner.name
@@ -78,6 +80,15 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
     )
 
 
+def best_with_prompts(record: SearchRecord, tried: Mapping[str, Run]) -> Trial | None:
+    """Returns the most accurate of the trials with prompts that did all episodes; where none did, the one with the
+    highest score; of equals the earlier. None where no trial with prompts has a score.
+    """
+    whole = [trial for trial in record.whole if takes_prompts(tried[trial.name])]
+    scored = [trial for trial in record.trials if trial.score is not None and takes_prompts(tried[trial.name])]
+    return max(whole or scored, key=lambda trial: trial.score or 0.0, default=None)
+
+
 def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float]) -> Scored:
     """Returns a trial beside the winner, on the first episodes, which both did."""
     assert trial.score is not None
@@ -92,18 +103,28 @@ def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float]) -> Sco
 
 
 def _compared_settings(
-    sweep: Sweep, search: Search, reported: Run, won: HyperParameters, baseline: HyperParameters
+    sweep: Sweep,
+    search: Search,
+    reported: Run,
+    won: HyperParameters,
+    baseline: HyperParameters,
+    lost: HyperParameters | None,
 ) -> dict[str, Run]:
-    """Returns what the final episodes judge, by name."""
+    """Returns what the final episodes judge, by name. `lost` is the best setting with prompts where the winner has
+    none: whether prompts help is a question that every sweep answers.
+    """
     best = with_hyper_parameters(reported, won)
+    prompted = best if lost is None else with_hyper_parameters(reported, lost)
     settings = {"best": best, BASELINE: with_hyper_parameters(reported, baseline)}
     settings |= {
         name: with_hyper_parameters(reported, values)
         for name, values in search.first.items()
         if values.get("alpha") != 0
     }
-    if sweep.final.masks and best.prompts.alpha > 0:
-        settings["true masks"] = with_hyper_parameters(best, {"variant": "masks"})
+    if lost is not None:
+        settings[PROMPTED] = prompted
+    if sweep.final.masks and takes_prompts(prompted):
+        settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks"})
     head = best.solver.head  # what fine-tuning starts from is the yardstick for it
     frozen = head if head in SOLVERS and not SOLVERS[head].trained else "protonet"
     settings["frozen features"] = with_hyper_parameters(best, {"name": frozen})
@@ -125,21 +146,23 @@ def _lead(ours: Rows, theirs: Rows) -> Estimate | None:
 
 
 def _precise(session: Session, settings: Mapping[str, Run], final: Final, progress: Progress) -> list[Rows]:
-    """Returns rows of all settings on as many episodes as the precision that is asked for takes.
+    """Returns rows of all settings on as many episodes as the precision that is asked for takes, of the difference
+    between the best setting with prompts and the best without.
 
     How many follows from how the differences spread on those so far, never from their mean (Stein, Annals of
     Mathematical Statistics 1945), so that the interval keeps its 95 %.
     """
+    asked = PROMPTED if PROMPTED in settings else "best"
     progress.note = f"final evaluation: {len(settings)} settings on {final.episodes} unseen episodes"
     rows = session.solve(list(settings.values()), range(final.episodes))
     while final.precision is not None:
-        best, baseline = (accuracies_of(rows[list(settings).index(name)]) for name in ("best", BASELINE))
-        if best is None or baseline is None:
+        ours, baseline = (accuracies_of(rows[list(settings).index(name)]) for name in (asked, BASELINE))
+        if ours is None or baseline is None:
             break
-        wanted = episodes_for(paired_difference(best, baseline), final)
-        if wanted <= len(best):
+        wanted = episodes_for(paired_difference(ours, baseline), final)
+        if wanted <= len(ours):
             break
-        progress.planned += len(settings) * (wanted - len(best))
+        progress.planned += len(settings) * (wanted - len(ours))
         progress.note = f"final evaluation: {wanted} episodes for ± {final.precision:g} points"
         rows = session.solve(list(settings.values()), range(wanted))
         if len(rows[0]) < wanted:  # some were lost
@@ -161,12 +184,15 @@ def episodes_for(difference: Estimate, final: Final) -> int:
 
 
 def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: int) -> Compared:
-    """Compares winner and baseline on the episodes of the next seed: chance does not repeat itself."""
+    """Compares the best setting with prompts and the baseline on the episodes of the next seed: chance does not repeat
+    itself.
+    """
     drawn = sweep.episodes.model_copy(update={"seed": sweep.episodes.seed + 1})
-    pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in ("best", BASELINE)}
+    asked = PROMPTED if PROMPTED in settings else "best"
+    pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in (asked, BASELINE)}
     rows = session.solve(list(pair.values()), range(count))
     hashes = session.hashes(list(pair.values()))
-    return compare_all(pair, hashes, rows)["best"]
+    return compare_all(pair, hashes, rows)[asked]
 
 
 def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> int:

@@ -6,11 +6,13 @@ from scipy import stats
 from pipeline import identity
 from pipeline.dispatch.dispatcher import Status
 from pipeline.identity import Inputs
+from sweeps.report.text import verdict
+from sweeps.schema.naming import setting_name
 from sweeps.search.record import SearchRecord
 from sweeps.statistics.estimates import holm
 from sweeps.terminal.progress import Progress
 from sweeps.verdict import judge as final
-from sweeps.verdict.finding import BASELINE
+from sweeps.verdict.finding import BASELINE, PROMPTED
 from sweeps.verdict.judge import judge
 from tests.sweeps.findings import SWEEP, searched
 
@@ -235,3 +237,49 @@ def test_trials_are_told_with_what_they_had_after_each_rung():
     curves = {trial.name: [(one.episodes, one.mean, one.ci95) for one in trial.curve] for trial in found.tried}
     assert curves == {"0.0": [(2, 0.6, 0.02), (4, 0.7, 0.02)], "0.1": [(2, 0.5, 0.02)]}
     assert {trial.seconds for trial in found.tried} == {0.5}
+
+
+OTHER = {**STEERED, "patches": 9}
+
+
+@pytest.mark.parametrize(
+    ("trials", "judged_as"),
+    [
+        # The best of those that did all episodes; else the one that was stopped with the highest score.
+        ([searched("0.1", STEERED, [0.4, 0.6]), searched("0.2", OTHER, [0.6, 0.65])], OTHER),
+        ([searched("0.1", STEERED, [0.4], score=0.66), searched("0.2", OTHER, [0.5], score=0.64)], STEERED),
+        ([searched("0.1", STEERED, [0.4, 0.6]), searched("0.2", OTHER, [0.5], score=0.69)], STEERED),
+    ],
+)
+def test_where_no_prompts_win_the_best_with_prompts_is_judged_all_the_same(trials, judged_as):
+    """Whether prompts help is a question that every sweep answers, to the precision that was asked for."""
+    final = SWEEP.final.model_copy(update={"precision": 0.4, "most": 400})
+    sweep = SWEEP.model_copy(update={"final": final})
+    found = judged(StandIn(better=-0.05), sweep, [searched("0.0", PLAIN, [0.5, 0.7]), *trials])
+    assert found.outcome == "no prompts"
+    assert found.values == PLAIN
+    prompted = found.prompted
+    assert prompted is found.compared[PROMPTED]
+    assert prompted.run.prompts.patches == judged_as["patches"]
+    assert prompted.difference.mean == pytest.approx(-0.05 - 0.01 + sum(ROUGH) / 6, abs=1e-3)
+    assert prompted.p_holm < 0.05
+    assert 100 * prompted.difference.ci95 <= 0.4
+    assert prompted.estimate.episodes == found.best.estimate.episodes > EPISODES
+    assert found.compared["true masks"].run.prompts.patches == judged_as["patches"]
+    assert found.again.run.prompts.patches == judged_as["patches"]
+    told = verdict(found)
+    assert told.startswith("No setting with prompts did better than the best without")
+    assert f"The best with prompts, {setting_name(prompted.run)}, has -5.5 ± 0." in told
+
+
+def test_where_no_setting_takes_prompts_there_is_nothing_to_judge():
+    found = judged(StandIn(), trials=[searched("0.0", PLAIN, [0.5, 0.7])])
+    assert (found.prompted, PROMPTED in found.compared) == (None, False)
+
+
+def test_a_winner_whose_solver_takes_no_prompts_is_no_win_of_prompts():
+    frozen = {"name": "r2d2"}
+    found = judged(StandIn(), trials=[searched("0.0", frozen, [0.5, 0.7]), searched("0.1", STEERED, [0.5, 0.6])])
+    assert found.best.run.prompts.alpha > 0
+    assert found.outcome == "no prompts"
+    assert found.prompted.run.solver.name == "lora"
