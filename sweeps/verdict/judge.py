@@ -58,7 +58,7 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
         progress.planned += sweep.final.episodes
     rows = _precise(session, settings, sweep.final, progress)
     hashes = session.hashes([*settings.values(), *tried.values()])
-    again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else None
+    again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else {}
     judged = dict(zip(hashes, map(len, rows), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
@@ -71,9 +71,9 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
         validation=estimate(on_validation[winner.name]),
         compared=compare_all(settings, hashes[: len(settings)], rows),
         spent=in_search + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
-        hashes=sorted({*hashes, *([again.config_hash] if again else [])}),
+        hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
-        again=again,
+        again=next((again[name] for name in (PROMPTED, "best") if name in again), None),
         may_be_best=may_be_best(on_validation[winner.name], rivals),
         tried=tuple(_scored(trial, on_validation[trial.name], on_validation[winner.name]) for trial in scored),
         audit=audit,
@@ -183,7 +183,7 @@ def episodes_for(difference: Estimate, final: Final) -> int:
     return min(final.most, max(difference.episodes + 1, ceil(difference.episodes * (half / final.precision) ** 2)))
 
 
-def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: int) -> Compared:
+def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: int) -> dict[str, Compared]:
     """Compares the best setting with prompts and the baseline on the episodes of the next seed: chance does not repeat
     itself.
     """
@@ -192,7 +192,7 @@ def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: i
     pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in (asked, BASELINE)}
     rows = session.solve(list(pair.values()), range(count))
     hashes = session.hashes(list(pair.values()))
-    return compare_all(pair, hashes, rows)[asked]
+    return compare_all(pair, hashes, rows)
 
 
 def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> int:

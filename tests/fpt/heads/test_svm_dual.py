@@ -17,16 +17,18 @@ def by_sequential_programming(gram, labels, way, cost=COST):
         pull = hessian @ dual
         return 1e3 * np.sum((pull / 2 - targets) * dual), 1e3 * (pull - targets).ravel()
 
-    found = minimize(
-        objective,
-        np.zeros(support * way),
-        jac=True,
-        method="SLSQP",
-        bounds=[(None, bound) for bound in cost * targets.ravel()],
-        constraints=LinearConstraint(np.kron(np.eye(support), np.ones(way)), 0, 0),
-        options={"ftol": 1e-15, "maxiter": 1000},
-    )
-    return found.x.reshape(support, way)
+    found = np.zeros(support * way)
+    for _ in range(3):  # it stops a little early, how early hangs on the last bits of products; so it begins anew
+        found = minimize(
+            objective,
+            found,
+            jac=True,
+            method="SLSQP",
+            bounds=[(None, bound) for bound in cost * targets.ravel()],
+            constraints=LinearConstraint(np.kron(np.eye(support), np.ones(way)), 0, 0),
+            options={"ftol": 1e-15, "maxiter": 1000},
+        ).x
+    return found.reshape(support, way)
 
 
 def relative_gap(gram, labels, dual, cost=COST):
