@@ -73,7 +73,7 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
         spent=in_search + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
-        again=next((again[name] for name in (PROMPTED, "best") if name in again), None),
+        again=again[_asked(settings)] if again else None,
         may_be_best=may_be_best(on_validation[winner.name], rivals),
         tried=tuple(_scored(trial, on_validation[trial.name], on_validation[winner.name]) for trial in scored),
         audit=audit,
@@ -152,7 +152,7 @@ def _precise(session: Session, settings: Mapping[str, Run], final: Final, progre
     How many follows from how the differences spread on those so far, never from their mean (Stein, Annals of
     Mathematical Statistics 1945), so that the interval keeps its 95 %.
     """
-    asked = PROMPTED if PROMPTED in settings else "best"
+    asked = _asked(settings)
     progress.note = f"final evaluation: {len(settings)} settings on {final.episodes} unseen episodes"
     rows = session.solve(list(settings.values()), range(final.episodes))
     while final.precision is not None:
@@ -183,12 +183,19 @@ def episodes_for(difference: Estimate, final: Final) -> int:
     return min(final.most, max(difference.episodes + 1, ceil(difference.episodes * (half / final.precision) ** 2)))
 
 
+def _asked(settings: Mapping[str, Run]) -> str:
+    """Returns the name of the setting whose difference to the baseline is the sweep's question: with prompts, where any
+    has them.
+    """
+    return PROMPTED if PROMPTED in settings else "best"
+
+
 def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: int) -> dict[str, Compared]:
     """Compares the best setting with prompts and the baseline on the episodes of the next seed: chance does not repeat
     itself.
     """
     drawn = sweep.episodes.model_copy(update={"seed": sweep.episodes.seed + 1})
-    asked = PROMPTED if PROMPTED in settings else "best"
+    asked = _asked(settings)
     pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in (asked, BASELINE)}
     rows = session.solve(list(pair.values()), range(count))
     hashes = session.hashes(list(pair.values()))

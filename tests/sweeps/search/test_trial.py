@@ -5,19 +5,7 @@ from pipeline.dispatch.generations import GenerationSpec
 from pipeline.session import DispatcherGoneError
 from pipeline.storage.folder import NoRoomError
 from sweeps.search.trial import reports_of
-
-
-def row(accuracy, precision=None, seconds=1.0):
-    return {
-        "accuracy": accuracy,
-        "failed": accuracy is None,
-        "seconds": seconds,
-        "prompt_precision": precision,
-        "prompt_chance": None,
-        "attention_on_key_before": 0.25,
-        "attention_on_key_after": 0.5,
-    }
-
+from tests.sweeps.statistics.test_rows import row
 
 EPISODES = [[0, 1], [2], [3, 4, 5]]
 CONFIG = {
