@@ -23,6 +23,7 @@ from sweeps.terminal.messages import (
     sentence_of,
     table_width,
 )
+from sweeps.terminal.options import AsJson
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
@@ -40,7 +41,6 @@ HERE_ONLY = ("compare", "data", "report", "show", "status", "submit", "ui")  # c
 Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
 Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 Stacks = Annotated[list[int], typer.Option("--stack", help="Solve so many problems together; may be given again.")]
 Address = Annotated[
     str | None, typer.Option(help="Use this Ray cluster, e.g. auto or ray://host:10001; by default, this machine.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sweeps.terminal.messages import one_sentence_for_mistakes, table_width
+from sweeps.terminal.options import AsJson, AtHome
 
 if TYPE_CHECKING:
     from pipeline.storage.folder import Home
@@ -20,10 +21,8 @@ def report(
         str | None,
         typer.Argument(metavar="ID", help="Take the sweep whose ID begins so; by default, the newest finished sweep."),
     ] = None,
-    home: Annotated[str | None, typer.Option(help="Look into this home; by default, into FPT_HOME or runs/.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")
-    ] = False,
+    home: AtHome = None,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a finished sweep's report again, from the files that the sweep has left.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sweeps.terminal.messages import one_sentence_for_mistakes
+from sweeps.terminal.options import AsJson, AtHome
 
 
 def status(
@@ -13,10 +14,8 @@ def status(
         str | None,
         typer.Argument(metavar="ID", help="Take the command whose ID begins so; by default, all that the home holds."),
     ] = None,
-    home: Annotated[str | None, typer.Option(help="Look into this home; by default, into FPT_HOME or runs/.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")
-    ] = False,
+    home: AtHome = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what runs in a home, how far it is, and which workers died of what.
 
