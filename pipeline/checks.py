@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from fpt.glyphs.characters import characters
-from pipeline.config import Run
+from pipeline.config import Episodes, Run
 from pipeline.data.listed import class_sizes as sizes_of
 from pipeline.data.listed import handed_over, listing_of
+from pipeline.data.sampler import part_of
 from pipeline.limits import limits_of
 
 GLYPH_SPLITS = ("validation", "novel")
@@ -25,17 +28,23 @@ def class_sizes(run: Run) -> Mapping[str, Mapping[str, int]]:
     return sizes_of(listing_of(dataset))
 
 
+def _named(episodes: Episodes) -> str:
+    return f"split {episodes.split}" if episodes.part == "all" else f"split {episodes.split} ({episodes.part})"
+
+
 def check_run(run: Run, split_field: str = "episodes.split") -> None:
     """Raises ValueError, naming the field, for a run that its data set or backbone cannot serve."""
     splits, episodes = class_sizes(run), run.episodes
     if episodes.split not in splits:
         raise ValueError(f"{split_field} must be one of {', '.join(splits)} but got {episodes.split!r}")
-    classes, needed = splits[episodes.split], episodes.shot + episodes.query
+    everything = {name: np.arange(images) for name, images in splits[episodes.split].items()}
+    classes = {name: len(rows) for name, rows in part_of(everything, episodes.part).items()}
+    needed = episodes.shot + episodes.query
     small = [name for name, images in classes.items() if images < needed]
     kept = len(classes) - len(small) if run.dataset.small_classes == "leave_out" else len(classes)
     if episodes.way > kept:
         raise ValueError(
-            f"episodes.way must be at most {kept}, the classes of split {episodes.split}"
+            f"episodes.way must be at most {kept}, the classes of {_named(episodes)}"
             f"{f' with {needed} images' if kept < len(classes) else ''}, but got {episodes.way}"
         )
     if small and kept == len(classes):

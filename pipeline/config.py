@@ -77,15 +77,22 @@ class BackboneName(Section):
 
 class Episodes(Section):
     """Episodes are drawn as these fields say. `split` is what `fpt run` draws from; a sweep searches on `search.split`
-    and reports on this split.
+    and reports on this split. `part` is all of the split, or a half of its classes or of each class's pictures: a sweep
+    judges its winner on the first half and once more on the other.
     """
 
     split: str = "novel"
+    part: Literal["all", "first classes", "other classes", "first pictures", "other pictures"] = "all"
     way: Annotated[int, Field(ge=2)] = 5
     shot: Positive = 5
     query: Positive = 10
     seed: Annotated[int, Field(ge=0)] = 0
     count: Positive = 200
+
+    @property
+    def step(self) -> float:
+        """Returns what one query is worth: the least difference of two accuracies."""
+        return 1 / (self.way * self.query)
 
 
 class Solver(Section):

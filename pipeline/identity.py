@@ -52,7 +52,8 @@ class Found:
 
 def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
     """Returns all that can change a result, and nothing else: what a configuration hash covers."""
-    episodes = run.episodes.model_dump(exclude={"count"})
+    part = set() if run.episodes.part != "all" else {"part"}
+    episodes = run.episodes.model_dump(exclude={"count", *part})
     known = SOLVERS[run.solver.name]
     solver = {key: value for key, value in run.solver.model_dump().items() if key == "name" or key in known.fields}
     if known.version is not None:  # of a package of its own, which METHOD_VERSION does not count

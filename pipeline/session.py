@@ -12,6 +12,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from pipeline.config import Run
+from pipeline.data.sampler import EpisodeSampler, sampler_of
+from pipeline.data.store import ImageStore
 from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.identity import Found, Inputs, hash_of
@@ -66,6 +68,11 @@ class Session:
     def hashes(self, runs: Sequence[Run]) -> list[str]:
         """Returns the configuration hash of each run on the images and weights of this session."""
         return [hash_of(run, self.inputs) for run in runs]
+
+    def sampler(self, run: Run) -> EpisodeSampler:
+        """Returns what draws the episodes of a run from the images of this session."""
+        classes = ImageStore(self.store).classes(run.episodes.split)
+        return sampler_of(classes, run.episodes, run.dataset.small_classes)
 
     def begin(self, spec: GenerationSpec) -> None:
         """Has the first rung of a generation computed, whether its trials have asked for it or not."""

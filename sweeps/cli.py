@@ -111,7 +111,7 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         finding, where, times = timed_sweep(wanted, address)
         from rich.console import Console
 
-        from sweeps.report.text import as_json as described
+        from sweeps.report.json_object import as_json as described
         from sweeps.report.text import print_finding
 
         console = Console(stderr=as_json, width=table_width(as_json))

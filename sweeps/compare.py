@@ -82,13 +82,14 @@ def _compared(
         )
     paired = [[own[episode] for episode in common] for own in scores]
     whole = [[score for score in own if score is not None] for own in paired]
+    step = 1 / (described[0]["episodes"]["way"] * described[0]["episodes"]["query"])
     a, b = (
         Side(
             config_hash=config_hash,
             described=one,
             episodes=len(own),
             failed=sum(score is None for score in own.values()),
-            estimate=estimate(accuracies) if len(accuracies) == len(common) else None,
+            estimate=estimate(accuracies, step) if len(accuracies) == len(common) else None,
         )
         for config_hash, one, own, accuracies in zip(hashes, described, scores, whole, strict=True)
     )
@@ -98,8 +99,8 @@ def _compared(
         b=b,
         common=len(common),
         failed=failed,
-        difference=None if failed else paired_difference(*whole),
-        p=None if failed or len(common) == 1 else paired_p_value(*whole),
+        difference=None if failed else paired_difference(whole[0], whole[1], step),
+        p=None if failed or len(common) == 1 else paired_p_value(whole[0], whole[1], step),
         differing=differing,
     )
 

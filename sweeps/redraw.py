@@ -34,7 +34,7 @@ def report(
         from rich.console import Console
 
         from pipeline.storage.folder import Home
-        from sweeps.report.text import as_json as described
+        from sweeps.report.json_object import as_json as described
         from sweeps.report.text import print_finding
         from sweeps.schema.sweep import Sweep
 

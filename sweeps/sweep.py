@@ -21,6 +21,7 @@ from sweeps.search.tuning import generation_sizes, search_settings
 from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
 from sweeps.statistics.racing import racing
+from sweeps.statistics.t_racing import t_racing
 from sweeps.terminal.progress import Progress, shown
 from sweeps.terminal.story import story_written
 from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
@@ -32,7 +33,7 @@ from sweeps.tracking.recording import recorded
 from sweeps.tracking.store import tracking_uri
 from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement
-from sweeps.verdict.finding import Finding
+from sweeps.verdict.finding import BASELINE, FROZEN, Finding
 from sweeps.verdict.judge import judge, problems_to_judge
 
 if TYPE_CHECKING:
@@ -63,9 +64,11 @@ def check_sweep(sweep: Sweep) -> Search:
 
 def stopping_rule(search: Search) -> StoppingRule:
     """Returns the rule by which trials go on after a rung, as the search wants it."""
+    if search.stop == "halving":
+        return halving(search.keep)
     if search.stop == "racing":
-        return racing(search.trials, max(1, len(search.rungs) - 1), search.delta)
-    return halving(search.keep)
+        return racing(search.trials, search.delta)
+    return t_racing(search.trials, max(1, len(search.rungs) - 1), search.delta)
 
 
 def planned_problems(sweep: Sweep, search: Search) -> int:
@@ -143,12 +146,13 @@ def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: P
 
 
 def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
-    best, baseline = finding.best, finding.baseline
+    best, plain, frozen = finding.best, finding.compared[BASELINE], finding.compared.get(FROZEN)
     metrics = {
         "episodes": best.estimate.episodes if best.estimate else None,
         "accuracy": best.estimate.mean if best.estimate else None,
         "ci95": best.estimate.ci95 if best.estimate else None,
-        "baseline_accuracy": baseline.estimate.mean if baseline.estimate else None,
+        "baseline_accuracy": plain.estimate.mean if plain.estimate else None,
+        "frozen_accuracy": frozen.estimate.mean if frozen is not None and frozen.estimate else None,
         "difference": best.difference.mean if best.difference else None,
         "difference_ci95": best.difference.ci95 if best.difference else None,
         "p": best.p,
@@ -165,7 +169,7 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
         best.estimate.episodes if best.estimate else sweep.final.episodes,
         description(as_markdown(finding, sweep), files),
         files,
-        {"verdict": finding.outcome},
+        {"verdict": finding.outcome, "yardstick": finding.yardstick},
         finding.record.winner.name,
     )
 

@@ -1,5 +1,6 @@
 """The episode sampler: episode i is a pure function of (seed, i) and the classes to draw from."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,12 +44,16 @@ class EpisodeSampler:
         self.rows = list(classes.values())
         self.way, self.shot, self.query, self.seed = way, shot, query, seed
 
+    def classes_of(self, index: int) -> Int[np.ndarray, " way"]:
+        """Returns the classes of an episode, by their place in the mapping, in the order of its labels."""
+        return self._classes(generator(self.seed, index, "episode"))
+
+    def _classes(self, random: np.random.Generator) -> Int[np.ndarray, " way"]:
+        return random.choice(len(self.rows), self.way, replace=False)
+
     def __getitem__(self, index: int) -> DrawnEpisode:
         random = generator(self.seed, index, "episode")
-        drawn = [
-            random.choice(self.rows[i], self.shot + self.query, replace=False)
-            for i in random.choice(len(self.rows), self.way, replace=False)
-        ]
+        drawn = [random.choice(self.rows[i], self.shot + self.query, replace=False) for i in self._classes(random)]
         ways = np.arange(self.way)
         return DrawnEpisode(
             index,
@@ -62,11 +67,34 @@ class EpisodeSampler:
 def sampler_of(
     classes: Mapping[str, Int[np.ndarray, " images"]], wanted: Episodes, small_classes: str
 ) -> EpisodeSampler:
-    """Returns the sampler of a split's classes; those with too few images are left out where `Dataset.small_classes`
-    says so.
+    """Returns the sampler of the wanted part of a split's classes; those with too few images are left out where
+    `Dataset.small_classes` says so.
 
     Raises ValueError as EpisodeSampler does.
     """
+    parts = part_of(classes, wanted.part)
     least = wanted.shot + wanted.query
-    kept = {name: rows for name, rows in classes.items() if len(rows) >= least or small_classes == "refuse"}
+    kept = {name: rows for name, rows in parts.items() if len(rows) >= least or small_classes == "refuse"}
     return EpisodeSampler(kept, wanted.way, wanted.shot, wanted.query, wanted.seed)
+
+
+def part_of(classes: Mapping[str, Int[np.ndarray, " _"]], part: str) -> Mapping[str, Int[np.ndarray, " _"]]:
+    """Returns the part of a split that `Episodes.part` names: halves of the classes by a digest of their names, halves
+    of a class's images by one of its name and their order in the store; of an odd number the first half has one more.
+    """
+    if part == "all":
+        return classes
+    which, what = part.split()
+    half = slice(None, None, 2) if which == "first" else slice(1, None, 2)
+    if what == "classes":
+        chosen = set(sorted(classes, key=_digest)[half])
+        return {name: rows for name, rows in classes.items() if name in chosen}
+    return {name: rows[sorted(_shuffled(name, len(rows))[half])] for name, rows in classes.items()}
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _shuffled(name: str, count: int) -> list[int]:
+    return sorted(range(count), key=lambda place: _digest(f"{name} {place}"))

@@ -1,25 +1,19 @@
-"""What a sweep has found, in words, tables and JSON."""
+"""What a sweep has found, in words and tables."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sweeps.report import markdown, search_space
-from sweeps.report.trials import rows_of
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
-from sweeps.statistics.estimates import Estimate, numbers, p_text
-from sweeps.verdict.finding import BASELINE, Audit, Compared, Finding
+from sweeps.statistics.estimates import Estimate, p_text
+from sweeps.verdict.finding import BASELINE, FROZEN, About, Audit, Compared, Finding
 
+TOO_FEW = 20  # classes, from which nobody can tell about others
 COLUMNS = ("setting", "accuracy %", "difference", "p", "prompts on key", "[CLS] on key", "hyper-parameters")
-
-WITH_DIFFERENCES = (
-    f"Differences are paired, to {BASELINE}; p is two-sided, after Holm's correction for how many settings were "
-    "compared with it."
-)
 
 
 def verdict(finding: Finding) -> str:
@@ -34,12 +28,12 @@ def verdict(finding: Finding) -> str:
             f"unseen episodes.{_prompted(finding)}"
         )
     if found == "no winner":
-        gain = "" if best.difference is None else f", {_against(best)}: no difference can be told"
+        gain = "" if best.difference is None else f", {_against(finding, best)}: no difference can be told"
         return (
             f"No winner: {setting} was best on validation episodes, but has {best.estimate} % on {episodes} unseen "
             f"ones{gain}."
         )
-    return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(best)}: {found}."
+    return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(finding, best)}: {found}."
 
 
 def _prompted(finding: Finding) -> str:
@@ -47,12 +41,25 @@ def _prompted(finding: Finding) -> str:
     prompted = finding.prompted
     if prompted is None or prompted.difference is None:
         return ""
-    return f" The best with prompts, {setting_name(prompted.run)}, has {_against(prompted)}."
+    return f" The best with prompts, {setting_name(prompted.run)}, has {_against(finding, prompted)}."
 
 
-def _against(compared: Compared) -> str:
+def _against(finding: Finding, compared: Compared) -> str:
+    """Says the difference to the harder yardstick, how sure it is, and the difference to the other."""
     sure = "" if compared.p_holm is None else f", p {p_text(compared.p_holm)}"
-    return f"{_points(compared.difference)} points against no prompts (paired, 95 %{sure})"
+    over = f" over {finding.about.classes} classes" if finding.about is not None and finding.few_classes else ""
+    told = f"{_points(compared.difference)} points against {yardstick(finding)} (paired, 95 %{over}{sure})"
+    if finding.other is not None and finding.other.difference is not None:
+        easier = BASELINE if finding.yardstick == FROZEN else "the best frozen features"
+        told += f" and {_points(finding.other.difference)} against {easier}"
+    return told
+
+
+def yardstick(finding: Finding) -> str:
+    """Returns the name of what all settings are compared with: the harder of two."""
+    if finding.yardstick == FROZEN:
+        return f"{FROZEN} ({finding.baseline.run.solver.name})"
+    return finding.yardstick
 
 
 def _points(difference: Estimate | None) -> str:
@@ -78,7 +85,8 @@ def cells(compared: Compared) -> tuple[str, ...]:
 def as_table(finding: Finding) -> Table:
     """Returns the table for a terminal, under 100 columns wide: it leaves hyper-parameters out."""
     table = Table(
-        title=f"{_judged(finding)} episodes that no trial saw; difference: paired, to {BASELINE}; p: corrected (Holm)",
+        title=f"{judged_episodes(finding)} episodes that no trial saw; difference: paired, to {yardstick(finding)}; "
+        "p: corrected (Holm)",
         title_justify="left",
     )
     for column in COLUMNS[:-1]:
@@ -104,7 +112,7 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         *markdown.table(COLUMNS, [cells(compared) for compared in finding.compared.values()], texts=COLUMNS[-1:]),
         "",
-        WITH_DIFFERENCES,
+        with_differences(finding),
         "",
         *how_sure(finding, sweep),
         *(["", left_out(finding.lost)] if finding.lost else []),
@@ -113,34 +121,63 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_differences(finding: Finding) -> str:
+    """Says what the differences and p-values of the table are."""
+    over = "classes and episodes, as classes are few" if finding.few_classes else "episodes"
+    return (
+        f"Differences are paired, to {yardstick(finding)}, the harder of the two yardsticks: the best without prompts, "
+        "whose rate was searched as hard as the winner's, and the best classifier on frozen features. Intervals are "
+        f"95 %, over {over}; p is two-sided, after Holm's correction for how many settings were compared."
+    )
+
+
 def extent(finding: Finding, sweep: Sweep) -> str:
-    """Says how much was tried and judged."""
+    """Says what the verdict is about, and how much was tried and judged."""
     episodes = sweep.episodes
     return (
-        f"{len(finding.record.trials)} trials, {finding.stopped} stopped early; {finding.spent} episodes in all. "
-        f"Final: {_judged(finding)} episodes of split {episodes.split}, "
-        f"{episodes.way}-way {episodes.shot}-shot, {episodes.query} queries a class. Intervals are 95 %."
+        f"{about(finding.about)}{len(finding.record.trials)} trials, {finding.stopped} stopped early; {finding.spent} "
+        f"episodes in all. Final: {judged_episodes(finding)} episodes of split {episodes.split}, "
+        f"{episodes.way}-way {episodes.shot}-shot (chance {100 / episodes.way:.3g} %), "
+        f"{episodes.query} queries a class."
     )
+
+
+def about(held: About | None) -> str:
+    """Says of which images, classes and backbone a verdict is, and for which classes it holds."""
+    if held is None:
+        return ""
+    part = "" if held.part == "all" else f" ({held.part})"
+    told = (
+        f"{held.data}, {held.backbone}, judged {held.date} on {held.classes} classes{part}, {held.pictures} pictures: "
+    )
+    if held.same_classes:
+        return told + "it holds for these classes. "
+    if held.classes < TOO_FEW:
+        return told + "whether it holds for other classes, so few cannot tell. "
+    return told + "it holds for classes of their kind. "
 
 
 def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
     """Says what else tells whether the winner is better than others."""
     final, again, prompted = sweep.final, finding.again, finding.prompted
-    gain = finding.best.difference if prompted is None else prompted.difference
+    asked = finding.best if prompted is None else prompted
+    gain = asked.over_episodes or asked.difference
     who, its = "the winner", "its difference"
     if prompted is not None and prompted is not finding.best:
         who, its = "the best with prompts", "the difference of the best with prompts"
     lines = []
     if again is not None and again.estimate is not None and again.difference is not None:
         lines.append(
-            f"- On as many episodes of another seed ({again.run.episodes.seed}) {who} has {again.estimate} %, "
-            f"{_points(again.difference)} points against no prompts."
+            f"- On as many episodes of {finding.about.again if finding.about else 'another seed'} {who} has "
+            f"{again.estimate} %, {_points(again.difference)} points against {yardstick(finding)}."
         )
+    lines += _intervals(finding.best if prompted is None else prompted, finding)
     if final.precision is not None and gain is not None:
         reached = 100 * gain.ci95 <= final.precision
         lines.append(
             f"- Asked for: {its} to ± {final.precision:g} points; "
             + (f"{gain.episodes} episodes do." if reached else f"not reached by {gain.episodes} episodes.")
+            + " How many was fixed before the first was drawn, by the spread on validation episodes."
         )
     lines.append(
         f"- On its {finding.validation.episodes} validation episodes the winner had {finding.validation} %: "
@@ -149,11 +186,30 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
     if finding.whole > 1:
         beaten = finding.whole - finding.may_be_best
         lines.append(
-            f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %): the "
-            f"winner beats {beaten or 'none'} of them with confidence."
+            f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %, "
+            f"whatever the differences are like): {beaten or 'none'} of them can be ruled out."
         )
     if finding.audit is not None:
         lines.append(_audited(finding.audit))
+    return lines
+
+
+def _intervals(asked: Compared, finding: Finding) -> list[str]:
+    """Says what the difference is over episodes, over classes, and under no assumption."""
+    episodes, classes, limits = asked.over_episodes, asked.over_classes, asked.bounds
+    if episodes is None or classes is None or limits is None or finding.about is None:
+        return []
+    low, high = (f"{100 * end:+.1f}" for end in limits)
+    lines = [
+        f"- The difference is {_points(episodes)} on these classes and pictures (over episodes), and "
+        f"{_points(classes)} for classes of their kind (over {finding.about.classes} classes). Whatever the "
+        f"distribution over episodes, it lies between {low} and {high} (95 %, by betting)."
+    ]
+    if episodes.skewed:
+        lines.append(
+            f"- **Skewed**: a few episodes decide the difference (skewness {episodes.skewness:+.1f}), so its interval "
+            "over episodes is approximate; the limits by betting are not."
+        )
     return lines
 
 
@@ -175,57 +231,5 @@ def left_out(lost: Sequence[str]) -> str:
     return f"left out for all settings, as each worker that tried them died: {', '.join(lost)}"
 
 
-def _judged(finding: Finding) -> int:
+def judged_episodes(finding: Finding) -> int:
     return finding.best.estimate.episodes if finding.best.estimate else 0
-
-
-def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
-    """Returns the object that `fpt sweep --json` prints. `where` is the `report` and its place in MLflow."""
-    values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
-    accuracy, ci95 = numbers(finding.best.estimate)
-    difference, difference_ci95 = numbers(finding.best.difference)
-    return {
-        "best": values,
-        "final": {
-            "episodes": _judged(finding),
-            "accuracy": accuracy,
-            "ci95": ci95,
-            "baseline_accuracy": numbers(finding.baseline.estimate)[0],
-            "difference": difference,
-            "difference_ci95": difference_ci95,
-            "p": finding.best.p,
-            "p_holm": finding.best.p_holm,
-            "again": None if finding.again is None else _compared_as_json(finding.again),
-            "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
-        },
-        "trials": rows_of(finding.record),
-        "whole": finding.whole,
-        "may_be_best": finding.may_be_best,
-        "importances": None if finding.importances is None else dict(finding.importances),
-        "audit": None if finding.audit is None else _audit_as_json(finding.audit),
-        "episodes_spent": finding.spent,
-        "episodes_lost": list(finding.lost),
-        "mlflow": {name: place for name, place in where.items() if name != "report"} or None,
-        "report": where.get("report"),
-    }
-
-
-def _audit_as_json(audit: Audit) -> dict[str, Any]:
-    lead, lead_ci95 = numbers(audit.lead)
-    shares = {"episodes_searched": audit.searched, "episodes_full": audit.full}
-    return {**shares, "best": setting_name(audit.best), "lead": lead, "lead_ci95": lead_ci95}
-
-
-def _compared_as_json(compared: Compared) -> dict[str, Any]:
-    accuracy, ci95 = numbers(compared.estimate)
-    difference, difference_ci95 = numbers(compared.difference)
-    return {
-        "config_hash": compared.config_hash,
-        "accuracy": accuracy,
-        "ci95": ci95,
-        "difference": difference,
-        "difference_ci95": difference_ci95,
-        "p": compared.p,
-        "p_holm": compared.p_holm,
-        **compared.localisation,
-    }

@@ -28,7 +28,9 @@ def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> st
     else:
         parts.append(f"lambda {prompts['lambda']:.3g} · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
         parts.append(f"P {prompts['patches']}")
-    if "lr" in solver:
+    if solver.get("epochs") == 0:
+        parts.append("not trained")
+    elif "lr" in solver:
         parts.append(f"lr {solver['lr']:.3g}")
     for name in sorted(set(searched) - USUAL):
         value = (prompts or {}).get(name, solver.get(name))

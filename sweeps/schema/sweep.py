@@ -16,8 +16,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 class Search(Section):
     """A search has trials, which come in generations. After every rung (a number of episodes) `stop: racing` lets all
-    go on but those that a rival beats with confidence, so that the true best is dropped with probability `delta` at
-    most; `stop: halving` keeps the better `keep`, a share.
+    go on but those that rivals beat with confidence, so that the true best is dropped with probability `delta` at most;
+    `stop: t_racing` promises that for symmetric differences alone, with fewer episodes; `stop: halving` keeps the
+    better `keep`, a share.
 
     `rungs` are episodes done in all. `space` holds ranges and choices; what matters to some solvers only is asked for
     those alone, and a range may be given for each solver. `first` are settings tried before any is sampled, by name.
@@ -29,7 +30,7 @@ class Search(Section):
     trials: Positive = 16
     generation: Positive = 8
     rungs: tuple[Positive, ...] = (16, 24, 32, 48, 64, 100)
-    stop: Literal["racing", "halving"] = "racing"
+    stop: Literal["racing", "t_racing", "halving"] = "racing"
     keep: Share = 0.5
     delta: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     space: Space
@@ -46,9 +47,9 @@ class Search(Section):
 class Final(Section):
     """The last evaluation is on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks.
 
-    `precision`, in points, asks for as many more `episodes`, up to `most`, as bring half the 95 % interval of the
-    winner's difference to no prompts down to it. With `again`, winner and baseline are judged once more, on the
-    episodes of the next seed.
+    `precision`, in points, asks for as many more `episodes`, up to `most`, as bring half the 95 % interval over
+    episodes of the winner's difference to what it has to beat down to it. With `again`, both are judged once more, on
+    the other half of the classes, or of the pictures where classes are few.
     """
 
     episodes: Positive = 200

@@ -40,7 +40,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self.ended, self.stopped, self.spared = 0, 0, 0  # `spared`: episodes that stopped trials need not do
         self.leader: Best | None = None
         progress.away_since = lambda: tracker.away_since
-        progress.searching(Trials(0, 0, 0, search.trials, 0 if search.stop == "racing" else None), None)
+        progress.searching(Trials(0, 0, 0, search.trials, 0 if search.stop != "halving" else None), None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune writes down what it would go on with, but a sweep is gone on with from its ledger."""
@@ -101,7 +101,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         episodes = self.search.rungs[result["rung"] - 1]
         asked = {"own": (config["values"], episodes), "incumbent": (config["incumbent"], episodes)}
         found = self.accuracies(asked)
-        return numbers(paired_difference(found["own"], found["incumbent"]))
+        return numbers(paired_difference(found["own"], found["incumbent"], self.searched.episodes.step))
 
     def description(self) -> str:
         """Returns what goes on, for MLflow's page of a sweep that has no verdict yet."""
@@ -112,7 +112,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         return f"{said} Best so far: {self.leader.setting}, {best} % on {best.episodes} {self.search.split} episodes."
 
     def _note(self, trials: list[Any]) -> None:
-        spared = self.spared if self.search.stop == "racing" else None  # halving is in the plan already
+        spared = self.spared if self.search.stop != "halving" else None  # halving is in the plan already
         running = len(trials) - self.ended
         self.progress.searching(
             Trials(running, self.stopped, self.ended - self.stopped, self.search.trials, spared), self.leader

@@ -1,67 +1,80 @@
-"""Racing: a trial is stopped once it is worse than a rival with confidence."""
+"""Racing: a trial is stopped once it is worse than its rivals with confidence, whatever the differences are like."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import stdtrit  # Student's t; scipy.stats takes seconds to import in every trial
 
 from pipeline.dispatch.generations import StoppingRule
+from sweeps.statistics.betting import log_capital
 
-LEAST_SPREAD = 1e-9  # of differences that are told apart; below it is rounding of equal ones
 
+def racing(trials: int, delta: float) -> StoppingRule:
+    """Returns a rule that keeps all trials but those that their rivals beat with confidence, over a whole sweep of so
+    many trials.
 
-def racing(trials: int, rungs: int, delta: float) -> StoppingRule:
-    """Returns a rule that keeps all trials but those that a rival beats with confidence, over a whole sweep of so many
-    trials.
+    After each rung, bets are laid for every trial that its rivals are better than it: an equal part of a capital of 1
+    on each of the trials - 1 rivals that it can have, on the differences of all episodes so far (betting.py). It goes
+    when that has grown to 1 / delta. This is a race as in Maron and Moore, NIPS 1993, with paired differences as in
+    their "Racing algorithm" (Artificial Intelligence Review 1997), by a test that asks for nothing but accuracies
+    between 0 and 1.
 
-    After each of `rungs` rungs (the last has no decision after it, so one less than a sweep has) every trial is
-    compared with all others that are still in, and with the incumbent of earlier generations, by a one-sided paired t
-    test at level delta / ((trials - 1) * rungs). This is a race as in Maron and Moore, NIPS 1993, with paired tests as
-    in their "Racing algorithm" (Artificial Intelligence Review 1997) and F-race (Birattari et al., GECCO 2002); delta
-    is spent evenly over rivals and rungs by Bonferroni.
+    **The true best is dropped in the whole sweep with probability at most delta**, for episodes that are drawn
+    independently and settings that were not chosen by these episodes. For then no rival is truly better than it, each
+    part of its capital is a fair game or worse, and so is their sum; rivals that have gone or are still to come keep
+    theirs, which is left out of the sum. By Ville's inequality such a capital ever reaches 1 / delta with probability
+    delta at most: it does not matter how many rungs there are, how differences are skewed, or who is left.
 
-    The true best is dropped in the whole sweep with probability at most delta. To drop it, at some rung some rival must
-    pass a test against it that is false; there are (trials - 1) * rungs such tests, each wrong with the probability of
-    its level. The sum is over all rivals that there could be, so it does not matter which of them are still in, which
-    is the incumbent, or that this depends on the same episodes. Only rivals up to its own generation meet a trial, so
-    `trials` may be how many have begun so far. This is exact for normal differences and settings that were not chosen
-    by these episodes; accuracies in steps keep to it on average from 16 episodes on (benchmarks/README.md).
-
-    Differences that are all equal say nothing about their spread and stop nobody: of accuracies in steps a few often
-    are. A trial with a failed episode (None) goes. One trial at least stays, unless an earlier incumbent beats all.
-    Raises ValueError for arguments out of range and for accuracies that are not as many on all sides.
+    A trial with a failed episode (None) goes. Raises ValueError for arguments out of range and for accuracies that are
+    not as many on all sides.
     """
-    if trials < 1:
-        raise ValueError(f"trials must be at least 1 but got {trials}")
-    if rungs < 1:
-        raise ValueError(f"rungs must be at least 1 but got {rungs}")
-    if not 0 < delta <= 0.5:
-        raise ValueError(f"delta must be above 0 and at most 0.5 but got {delta:g}")
-    level = delta / (max(1, trials - 1) * rungs)
+    check_racing(trials, delta)
 
     def survivors(
         rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
     ) -> set[str]:
-        assert 1 <= rung <= rungs, f"rung {rung} of {rungs}"
         assert len(accuracies) <= trials, f"{len(accuracies)} of {trials} trials"
-        whole = {trial: values for trial, values in accuracies.items() if None not in values}
-        raced: list[Sequence[float | None]] = [*whole.values(), *([] if incumbent is None else [incumbent])]
-        lengths = sorted({len(values) for values in raced})
-        if len(lengths) > 1:
-            raise ValueError(f"accuracies must be as many for all trials and the incumbent but are {lengths}")
-        if not whole or lengths[0] < 2:
-            return set(whole)
-        rivals, episodes = np.asarray(raced, float), lengths[0]
-        bar = -stdtrit(episodes - 1, level) / np.sqrt(episodes)
-        left = set()
-        for trial, own in zip(whole, rivals, strict=False):
-            ahead = rivals - own
-            spread = ahead.std(axis=1, ddof=1)
-            if not np.any((spread > LEAST_SPREAD) & (ahead.mean(axis=1) > bar * spread)):
-                left.add(trial)
-        return left
+        whole, raced = raced_by(accuracies, incumbent)
+        bar = np.log(max(1, trials - 1) / delta)
+        return {trial for trial, own in zip(whole, raced, strict=False) if _capital(raced - own) < bar}
 
     return survivors
+
+
+def in_the_race(accuracies: Sequence[Sequence[float]], trials: int, delta: float) -> list[int]:
+    """Returns which of those that did all episodes `racing` would keep after the last: with probability 1 - delta, and
+    under its condition, the true best of the sweep is among them.
+    """
+    raced = np.asarray(accuracies, float)
+    bar = np.log(max(1, trials - 1) / delta)
+    return [place for place, own in enumerate(raced) if _capital(raced - own) < bar]
+
+
+def _capital(ahead: np.ndarray) -> float:
+    """Returns the logarithm of what bets on all rivals have become, each of which began as 1. A trial is among its own
+    rivals here, and adds the 1 that its bet stays: it is taken out.
+    """
+    grown = log_capital(ahead)
+    return float(np.log(max(np.exp(np.minimum(grown, 700.0)).sum() - 1.0, 1e-300)))
+
+
+def check_racing(trials: int, delta: float) -> None:
+    """Raises ValueError for arguments out of range."""
+    if trials < 1:
+        raise ValueError(f"trials must be at least 1 but got {trials}")
+    if not 0 < delta <= 0.5:
+        raise ValueError(f"delta must be above 0 and at most 0.5 but got {delta:g}")
+
+
+def raced_by(accuracies: dict[str, list[float | None]], incumbent: list[float] | None) -> tuple[list[str], np.ndarray]:
+    """Returns the trials without a failed episode, and their accuracies above those of the incumbent. Raises ValueError
+    for accuracies that are not as many on all sides.
+    """
+    whole = {trial: values for trial, values in accuracies.items() if None not in values}
+    raced: list[Sequence[float | None]] = [*whole.values(), *([] if incumbent is None else [incumbent])]
+    lengths = sorted({len(values) for values in raced})
+    if len(lengths) > 1:
+        raise ValueError(f"accuracies must be as many for all trials and the incumbent but are {lengths}")
+    return list(whole), np.asarray(raced, float)
 
 
 def control_variate(incumbent_all: Sequence[float], trial: Sequence[float]) -> float:

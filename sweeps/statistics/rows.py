@@ -20,7 +20,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Returns METRICS of a configuration over the episodes it has done; accuracy is None where an episode failed."""
     failed = sum(row["failed"] for row in rows)
     accuracies = accuracies_of(rows)
-    judged = estimate(accuracies) if accuracies else None
+    judged = estimate(accuracies, 1 / rows[0]["queries"]) if accuracies else None
     metrics: dict[str, Any] = {
         "episodes": len(rows),
         "failed": failed,

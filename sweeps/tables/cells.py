@@ -55,6 +55,7 @@ def cells_of(place: Place, pair: Pair, rows: Sequence[list[Row]], hashes: Sequen
     """Returns the cells of a pair, from its runs' rows on the same episodes. `p_holm` is not known yet."""
     accuracies = [accuracies_of(of_run) for of_run in rows]
     without, cells = accuracies[0], []
+    step = 1 / rows[0][0]["queries"] if rows[0] else 0.0
     for number, (scores, config_hash) in enumerate(zip(accuracies, hashes, strict=True)):
         cell = Cell(
             backbone=place.backbone,
@@ -64,12 +65,12 @@ def cells_of(place: Place, pair: Pair, rows: Sequence[list[Row]], hashes: Sequen
             prompts=number > 0,
             episodes=len(rows[number]),
             config_hash=config_hash,
-            estimate=estimate(scores) if scores else None,
+            estimate=estimate(scores, step) if scores else None,
             difference=None,
         )
         if number > 0 and scores and without:
-            p_value = paired_p_value(scores, without) if len(scores) > 1 else None
-            cell = replace(cell, difference=paired_difference(scores, without), p_value=p_value)
+            p_value = paired_p_value(scores, without, step) if len(scores) > 1 else None
+            cell = replace(cell, difference=paired_difference(scores, without, step), p_value=p_value)
         cells.append(cell)
     return cells
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from fpt.registry import SOLVERS
 from pipeline.config import HyperParameters, Run
 from sweeps.search.record import SearchRecord
+from sweeps.statistics.classes import FEW
 from sweeps.statistics.estimates import SIGNIFICANCE, Estimate
 from sweeps.verdict.landscape import Scored
 
 BASELINE = "no prompts"
+FROZEN = "frozen features"
 PROMPTED = "best with prompts"  # beside a winner that has none
 
 
@@ -21,8 +23,9 @@ def takes_prompts(run: Run) -> bool:
 @dataclass(frozen=True)
 class Compared:
     """A setting is compared on the final episodes. `estimate` is None where an episode failed; `difference` is to the
-    baseline, `p` its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with the
-    baseline.
+    yardstick, `p` its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with
+    it. These are over classes where those are few, and else over episodes; `over_episodes` and `over_classes` are the
+    difference in both ways, `bounds` where it lies (95 %) whatever the distribution over episodes.
     """
 
     name: str
@@ -33,10 +36,13 @@ class Compared:
     localisation: Mapping[str, float | None]
     p: float | None = None
     p_holm: float | None = None
+    over_episodes: Estimate | None = None
+    over_classes: Estimate | None = None
+    bounds: tuple[float, float] | None = None
 
     @property
     def differs(self) -> bool:
-        """Returns whether it can be told from the baseline."""
+        """Returns whether it can be told from the yardstick."""
         return self.difference is not None and self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
 
@@ -54,13 +60,33 @@ class Audit:
 
 
 @dataclass(frozen=True)
+class About:
+    """This is what a verdict is about: images (`data`, in words), how many `classes` and `pictures` of them the final
+    episodes drew from, which `part` of the split that is, the backbone, and the day (ISO) on which it was judged.
+    `again` is what the other evaluation drew from, in words. With `same_classes` the search saw the same classes, in
+    other pictures.
+    """
+
+    data: str
+    classes: int
+    pictures: int
+    backbone: str
+    date: str
+    part: str = "all"
+    again: str = ""
+    same_classes: bool = False
+
+
+@dataclass(frozen=True)
 class Finding:
     """A finding is the `record` of a sweep's search, and its verdict.
 
-    `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by name: they
-    are left out for all settings. `again` is the winner against the baseline on the episodes of another seed. Of the
-    trials that did all validation episodes the truly best is among so many (`may_be_best`), with 95 %. `tried` are all
-    trials that have a score, `validation` is the winner's.
+    `yardstick` is what all settings are compared with, by name: the harder, on the final episodes, of the best without
+    prompts and the best on frozen features; `other` is the difference to the other of them of the best setting with
+    prompts. `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by
+    name: they are left out for all settings. `again` is the best with prompts against the yardstick on other episodes.
+    Of the trials that did all validation episodes the truly best is among so many (`may_be_best`), with 95 %. `tried`
+    are all trials that have a score, `validation` is the winner's.
     """
 
     record: SearchRecord
@@ -73,6 +99,9 @@ class Finding:
     may_be_best: int = 1
     tried: tuple[Scored, ...] = ()
     audit: Audit | None = None
+    yardstick: str = BASELINE
+    other: Compared | None = None
+    about: About | None = None
 
     @property
     def best(self) -> Compared:
@@ -88,8 +117,13 @@ class Finding:
 
     @property
     def baseline(self) -> Compared:
-        """Returns how the best setting without prompts did there."""
-        return self.compared[BASELINE]
+        """Returns how the yardstick did there."""
+        return self.compared[self.yardstick]
+
+    @property
+    def few_classes(self) -> bool:
+        """Returns whether intervals are over classes."""
+        return self.about is not None and self.about.classes < FEW
 
     @property
     def values(self) -> HyperParameters:
@@ -118,6 +152,16 @@ class Finding:
             return "no verdict"
         if not takes_prompts(self.best.run):
             return "no prompts"
-        if self.best.difference is None or not self.best.differs:
+        if self.best.difference is None or not self.best.differs or not self._beats_both:
             return "no winner"
         return "prompts help" if self.best.difference.mean > 0 else "prompts harm"
+
+    @property
+    def _beats_both(self) -> bool:
+        """Returns whether a gain over the harder yardstick is told of the other too, to which it is larger but may be
+        less sure.
+        """
+        gain = self.best.difference
+        if gain is None or gain.mean < 0 or self.other is None:
+            return True
+        return self.other.p is None or self.other.p < SIGNIFICANCE

@@ -1,19 +1,27 @@
-"""The last word on a sweep: winner and baseline, chosen on validation episodes, are judged on episodes no trial saw."""
+"""The last word on a sweep: the winner and what it has to beat, chosen on validation episodes, are judged on episodes
+that no trial saw.
+"""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, isfinite
+from datetime import UTC, datetime
 
-from fpt.registry import SOLVERS
+import numpy as np
+from jaxtyping import Int
+
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
-from sweeps.schema.sweep import Final, Search, Sweep
+from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.record import SearchRecord, Trial
-from sweeps.statistics.estimates import SIGNIFICANCE, Estimate, estimate, holm, paired_difference, paired_p_value
-from sweeps.statistics.rows import LOCALISATION, accuracies_of, summary
+from sweeps.statistics.estimates import Estimate, estimate, paired_difference
+from sweeps.statistics.racing import in_the_race
+from sweeps.statistics.rows import accuracies_of, summary
 from sweeps.terminal.progress import Progress
-from sweeps.verdict.finding import BASELINE, PROMPTED, Audit, Compared, Finding, takes_prompts
+from sweeps.verdict.comparing import compare_all, harder
+from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
+from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, Audit, Compared, Finding, takes_prompts
 from sweeps.verdict.landscape import Scored
+from sweeps.verdict.yardstick import Yardsticks, choose, most_problems
 
 AUDITED = "best of all"
 Rows = list[Row]  # of a setting, by episode
@@ -22,7 +30,8 @@ Rows = list[Row]  # of a setting, by episode
 def problems_to_judge(sweep: Sweep, search: Search) -> int:
     """Counts the problems that `judge` takes, as far as is known before the search."""
     again = 2 * sweep.final.again * sweep.final.episodes
-    return search.rungs[-1] * (1 + search.audit * search.trials) + _most_judged(sweep, search) + again
+    audit = search.rungs[-1] * search.audit * search.trials
+    return most_problems(search) + audit + _most_judged(sweep, search) + again
 
 
 def _most_judged(sweep: Sweep, search: Search) -> int:
@@ -32,11 +41,11 @@ def _most_judged(sweep: Sweep, search: Search) -> int:
 
 
 def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, progress: Progress) -> Finding:
-    """Evaluates the winner beside alpha = 0, the named first settings, the true masks and the frozen features.
+    """Evaluates the winner beside both yardsticks, the named first settings and the true masks.
 
     Raises RuntimeError where there is no winner.
     """
-    winner, searched, reported = record.winner, plain_run(sweep, search.split), plain_run(sweep)
+    winner, searched = record.winner, plain_run(sweep, search.split)
     values_of = {trial.name: trial.values for trial in record.trials}
     tried = {name: with_hyper_parameters(searched, values) for name, values in values_of.items()}
     in_search = sum(trial.episodes for trial in record.trials)
@@ -44,40 +53,81 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
     accuracies = session.accuracies([(tried[trial.name], trial.episodes) for trial in scored])
     on_validation = {trial.name: own for trial, own in zip(scored, accuracies, strict=True)}
     progress.planned = in_search + problems_to_judge(sweep, search)
-    progress.note = "choosing the baseline, alpha = 0, on validation episodes"
-    baseline, baseline_rows = _best_without_prompts(search, session, searched, record)
-    progress.planned += baseline_rows - search.rungs[-1]  # most of them are in the ledger already
+    progress.note = "choosing what prompts have to beat, on validation episodes"
+    yardsticks = choose(search, session, searched, record)
+    progress.planned += yardsticks.problems - most_problems(search)
     prompted = best_with_prompts(record, tried)
     lost = prompted.values if prompted is not None and not takes_prompts(tried[winner.name]) else None
-    settings = _compared_settings(sweep, search, reported, winner.values, baseline, lost)
+    parts = parts_of(sweep, session)
+    reported = parts.first
+    settings = _compared_settings(sweep, search, reported, winner.values, yardsticks, lost)
     different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
-    progress.planned += different * sweep.final.episodes - _most_judged(sweep, search)
+    count = _episodes(sweep, session, searched, winner if prompted is None else prompted, yardsticks, search)
+    progress.planned += different * count - _most_judged(sweep, search)
+    progress.planned += 2 * sweep.final.again * (count - sweep.final.episodes)
     best_of_all = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner.name
     if best_of_all != winner.name:
         settings[AUDITED] = with_hyper_parameters(reported, values_of[best_of_all])
-        progress.planned += sweep.final.episodes
-    rows = _precise(session, settings, sweep.final, progress)
+        progress.planned += count
+    progress.note = f"final evaluation: {different} settings on {count} unseen episodes"
+    rows = dict(zip(settings, session.solve(list(settings.values()), range(count)), strict=True))
     hashes = session.hashes([*settings.values(), *tried.values()])
-    again = _again(session, settings, sweep, len(rows[0])) if sweep.final.again else {}
-    judged = dict(zip(hashes, map(len, rows), strict=False))  # equal settings are solved once
+    yardstick, asked = harder(rows), _asked(settings)
+    drawn = _classes(session, reported, rows["best"])
+    compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
+    other = BASELINE if yardstick == FROZEN else FROZEN
+    pair = {name: settings[name] for name in (asked, other)}
+    beside = compare_all(pair, session.hashes(list(pair.values())), [rows[name] for name in pair], drawn, other)
+    again = _again(session, settings, parts, count, yardstick) if sweep.final.again else {}
+    judged = dict(zip(hashes, map(len, rows.values()), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
-        lead = _lead(rows[list(settings).index(AUDITED)], rows[0]) if AUDITED in settings else None
-        best = settings.get(AUDITED, settings["best"])
-        audit = Audit(best, lead, in_search, len(tried) * search.rungs[-1])
-    rivals = [on_validation[trial.name] for trial in record.whole if trial.name != winner.name]
+        lead = _lead(rows[AUDITED], rows["best"]) if AUDITED in settings else None
+        audit = Audit(settings.get(AUDITED, settings["best"]), lead, in_search, len(tried) * search.rungs[-1])
+    whole = [on_validation[trial.name] for trial in record.whole]
     return Finding(
         record=record,
-        validation=estimate(on_validation[winner.name]),
-        compared=compare_all(settings, hashes[: len(settings)], rows),
-        spent=in_search + baseline_rows + sum(judged.values()) + (2 * len(rows[0]) if again else 0),
+        validation=estimate(on_validation[winner.name], sweep.episodes.step),
+        compared=compared,
+        spent=in_search + yardsticks.problems + sum(judged.values()) + _solved(again),
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
-        again=again[_asked(settings)] if again else None,
-        may_be_best=may_be_best(on_validation[winner.name], rivals),
-        tried=tuple(_scored(trial, on_validation[trial.name], on_validation[winner.name]) for trial in scored),
+        again=again[asked] if again else None,
+        may_be_best=len(in_the_race(whole, search.trials, search.delta)),
+        tried=tuple(
+            _scored(trial, on_validation[trial.name], on_validation[winner.name], sweep.episodes.step)
+            for trial in scored
+        ),
         audit=audit,
+        yardstick=yardstick,
+        other=beside[asked],
+        about=about(sweep, session, parts, len(np.unique(drawn)), datetime.now(UTC).date().isoformat()),
     )
+
+
+def _solved(compared: Mapping[str, Compared]) -> int:
+    return sum(one.estimate.episodes for one in compared.values() if one.estimate is not None)
+
+
+def _classes(session: Session, run: Run, rows: Sequence[Row]) -> Int[np.ndarray, "episodes way"]:
+    sampler = session.sampler(run)
+    return np.stack([sampler.classes_of(row["episode"]) for row in rows])
+
+
+def _episodes(
+    sweep: Sweep, session: Session, searched: Run, asked: Trial, yardsticks: Yardsticks, search: Search
+) -> int:
+    """Returns how many final episodes there are, fixed before the first of them is drawn: as many as bring the interval
+    down to the precision that is asked for, if differences spread as on the validation episodes.
+    """
+    if sweep.final.precision is None:
+        return sweep.final.episodes
+    settings: list[HyperParameters] = [asked.values, yardsticks.plain, {"name": yardsticks.frozen}]
+    runs = [with_hyper_parameters(searched, values) for values in settings]
+    rows = session.solve(runs, range(min(asked.episodes, search.rungs[-1])))
+    own, *others = (accuracies_of(one) for one in rows)
+    known = [paired_difference(own, other, sweep.episodes.step) for other in others if own and other]
+    return max((episodes_for(one, sweep.final) for one in known), default=sweep.final.episodes)
 
 
 def best_with_prompts(record: SearchRecord, tried: Mapping[str, Run]) -> Trial | None:
@@ -89,7 +139,7 @@ def best_with_prompts(record: SearchRecord, tried: Mapping[str, Run]) -> Trial |
     return max(whole or scored, key=lambda trial: trial.score or 0.0, default=None)
 
 
-def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float]) -> Scored:
+def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float], step: float) -> Scored:
     """Returns a trial beside the winner, on the first episodes, which both did."""
     assert trial.score is not None
     curve = [
@@ -97,7 +147,8 @@ def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float]) -> Sco
         for report in trial.reports
         if report.accuracy is not None and report.ci95 is not None
     ]
-    to_winner = paired_difference(own, winners[: len(own)])
+    same = list(own) == list(winners[: len(own)])
+    to_winner = Estimate(0.0, 0.0, len(own)) if same else paired_difference(own, winners[: len(own)], step)
     seconds = trial.reports[-1].seconds_per_episode
     return Scored(trial.values, trial.score, to_winner, trial.name, tuple(curve), seconds)
 
@@ -107,7 +158,7 @@ def _compared_settings(
     search: Search,
     reported: Run,
     won: HyperParameters,
-    baseline: HyperParameters,
+    yardsticks: Yardsticks,
     lost: HyperParameters | None,
 ) -> dict[str, Run]:
     """Returns what the final episodes judge, by name. `lost` is the best setting with prompts where the winner has
@@ -115,7 +166,7 @@ def _compared_settings(
     """
     best = with_hyper_parameters(reported, won)
     prompted = best if lost is None else with_hyper_parameters(reported, lost)
-    settings = {"best": best, BASELINE: with_hyper_parameters(reported, baseline)}
+    settings = {"best": best, BASELINE: with_hyper_parameters(reported, yardsticks.plain)}
     settings |= {
         name: with_hyper_parameters(reported, values)
         for name, values in search.first.items()
@@ -125,9 +176,7 @@ def _compared_settings(
         settings[PROMPTED] = prompted
     if sweep.final.masks and takes_prompts(prompted):
         settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks"})
-    head = best.solver.head  # what fine-tuning starts from is the yardstick for it
-    frozen = head if head in SOLVERS and not SOLVERS[head].trained else "protonet"
-    settings["frozen features"] = with_hyper_parameters(best, {"name": frozen})
+    settings[FROZEN] = with_hyper_parameters(best, {"name": yardsticks.frozen})
     return settings
 
 
@@ -145,113 +194,21 @@ def _lead(ours: Rows, theirs: Rows) -> Estimate | None:
     return None if best is None or chosen is None else paired_difference(best, chosen)
 
 
-def _precise(session: Session, settings: Mapping[str, Run], final: Final, progress: Progress) -> list[Rows]:
-    """Returns rows of all settings on as many episodes as the precision that is asked for takes, of the difference
-    between the best setting with prompts and the best without.
-
-    How many follows from how the differences spread on those so far, never from their mean (Stein, Annals of
-    Mathematical Statistics 1945), so that the interval keeps its 95 %.
-    """
-    asked = _asked(settings)
-    progress.note = f"final evaluation: {len(settings)} settings on {final.episodes} unseen episodes"
-    rows = session.solve(list(settings.values()), range(final.episodes))
-    while final.precision is not None:
-        ours, baseline = (accuracies_of(rows[list(settings).index(name)]) for name in (asked, BASELINE))
-        if ours is None or baseline is None:
-            break
-        wanted = episodes_for(paired_difference(ours, baseline), final)
-        if wanted <= len(ours):
-            break
-        progress.planned += len(settings) * (wanted - len(ours))
-        progress.note = f"final evaluation: {wanted} episodes for ± {final.precision:g} points"
-        rows = session.solve(list(settings.values()), range(wanted))
-        if len(rows[0]) < wanted:  # some were lost
-            break
-    return rows
-
-
-def episodes_for(difference: Estimate, final: Final) -> int:
-    """Returns how many episodes bring half the interval of a difference down to `final.precision`, by its spread;
-    `final.most` at most, and as many as it has where that is done or cannot be known (one episode).
-    """
-    assert final.precision is not None
-    half = 100 * difference.ci95
-    if half <= final.precision:
-        return difference.episodes
-    if not isfinite(half):
-        return min(final.most, max(2, difference.episodes))
-    return min(final.most, max(difference.episodes + 1, ceil(difference.episodes * (half / final.precision) ** 2)))
-
-
 def _asked(settings: Mapping[str, Run]) -> str:
-    """Returns the name of the setting whose difference to the baseline is the sweep's question: with prompts, where any
-    has them.
+    """Returns the name of the setting whose difference to the yardstick is the sweep's question: with prompts, where
+    any has them.
     """
     return PROMPTED if PROMPTED in settings else "best"
 
 
-def _again(session: Session, settings: Mapping[str, Run], sweep: Sweep, count: int) -> dict[str, Compared]:
-    """Compares the best setting with prompts and the baseline on the episodes of the next seed: chance does not repeat
-    itself.
+def _again(
+    session: Session, settings: Mapping[str, Run], parts: Parts, count: int, yardstick: str
+) -> dict[str, Compared]:
+    """Compares the best setting with prompts and the yardstick once more, on episodes of the other part: chance does
+    not repeat itself.
     """
-    drawn = sweep.episodes.model_copy(update={"seed": sweep.episodes.seed + 1})
-    asked = _asked(settings)
-    pair = {name: settings[name].model_copy(update={"episodes": drawn}) for name in (asked, BASELINE)}
+    named = dict.fromkeys((_asked(settings), yardstick))
+    pair = {name: settings[name].model_copy(update={"episodes": parts.other.episodes}) for name in named}
     rows = session.solve(list(pair.values()), range(count))
-    hashes = session.hashes(list(pair.values()))
-    return compare_all(pair, hashes, rows)
-
-
-def may_be_best(winner: Sequence[float], rivals: Sequence[Sequence[float]]) -> int:
-    """Counts the winner and the rivals that it does not beat with confidence, on episodes that all have done: with 95 %
-    the truly best is among them.
-
-    It would be missing only if whoever wins passed a test against it that is false, a one-sided paired t test at level
-    0.05 / rivals; there are as many such tests as rivals (as in racing.py).
-    """
-    if len(winner) < 2:
-        return 1 + len(rivals)
-    return 1 + sum(paired_p_value(winner, rival) / 2 >= SIGNIFICANCE / len(rivals) for rival in rivals)
-
-
-def _best_without_prompts(
-    search: Search, session: Session, searched: Run, record: SearchRecord
-) -> tuple[HyperParameters, int]:
-    """Returns the best setting with alpha = 0 by the search's own episodes, and how many problems that took. Candidates
-    are those that were tried, and the winner without its prompts.
-
-    Without prompts the rate is all that is left to choose, and a fair baseline has chosen it too.
-    """
-    twin: HyperParameters = {**record.winner.values, "alpha": 0.0}
-    tried = [trial.values for trial in record.trials]
-    candidates = [twin, *(values for values in tried if values.get("alpha") == 0 and values != twin)]
-    runs = [with_hyper_parameters(searched, candidate) for candidate in candidates]
-    rows = session.solve(runs, range(search.rungs[-1]))
-    means = [summary(own)["accuracy"] or 0.0 for own in rows]
-    return candidates[means.index(max(means))], sum(len(own) for own in rows)
-
-
-def compare_all(settings: Mapping[str, Run], hashes: Sequence[str], rows: Sequence[Rows]) -> dict[str, Compared]:
-    """Returns every setting beside the baseline, with p-values corrected for how many differ from it."""
-    accuracies = {name: accuracies_of(own) for name, own in zip(settings, rows, strict=True)}
-    hash_of, baseline = dict(zip(settings, hashes, strict=True)), accuracies[BASELINE]
-    p_values = {
-        hash_of[name]: paired_p_value(own, baseline)
-        for name, own in accuracies.items()
-        if hash_of[name] != hash_of[BASELINE] and own and baseline and len(own) > 1
-    }
-    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    compared = {}
-    for (name, own), own_rows in zip(accuracies.items(), rows, strict=True):
-        metrics = summary(own_rows)
-        compared[name] = Compared(
-            name=name,
-            run=settings[name],
-            config_hash=hash_of[name],
-            estimate=estimate(own) if own else None,
-            difference=paired_difference(own, baseline) if own and baseline and name != BASELINE else None,
-            localisation={key: metrics[key] for key in LOCALISATION},
-            p=p_values.get(hash_of[name]),
-            p_holm=corrected.get(hash_of[name]),
-        )
-    return compared
+    drawn = _classes(session, parts.other, rows[0])
+    return compare_all(pair, session.hashes(list(pair.values())), rows, drawn, yardstick)

@@ -35,6 +35,14 @@ def test_what_can_be_served_passes(sections):
             {"episodes": {"split": "validation", "way": 198}},
             "episodes.way must be at most 197, the classes of split validation, but got 198",
         ),
+        (
+            {"episodes": {"way": 140, "part": "other classes"}},
+            r"episodes.way must be at most 131, the classes of split novel \(other classes\), but got 140",
+        ),
+        (
+            {"dataset": {"images_per_class": 9}, "episodes": {"shot": 1, "query": 4, "part": "other pictures"}},
+            r"episodes.shot \+ episodes.query must be at most 4, which is dataset.images_per_class, but got 1 \+ 4",
+        ),
         ({"episodes": {"way": 263}}, "episodes.way must be at most 262, the classes of split novel, but got 263"),
         (
             {"dataset": {"images_per_class": 8}, "episodes": {"shot": 5, "query": 4}},

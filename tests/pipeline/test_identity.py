@@ -7,7 +7,7 @@ from pipeline.identity import Found, Inputs
 
 # Another valid value for every field that can change a result, by section.
 OTHERS = {
-    "episodes": {"split": "validation", "way": 4, "shot": 4, "query": 9, "seed": 1},
+    "episodes": {"split": "validation", "part": "first classes", "way": 4, "shot": 4, "query": 9, "seed": 1},
     "solver": {
         "name": "linear_probe",
         "head": "r2d2",

@@ -11,25 +11,26 @@ from scipy import stats
 from pipeline.config import plain_run
 from pipeline.identity import METHOD_VERSION, identity
 from sweeps.compare import differing_fields
+from sweeps.statistics.estimates import estimate, paired_difference, paired_p_value
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, WITHOUT, answered, kept, refused, with_sets
 
+STEP = 1 / 9  # 3-way, 3 queries a class
 
-def test_the_numbers_are_those_of_the_paired_t_test_on_common_episodes(compare):
+
+def test_the_numbers_are_those_of_common_episodes(compare):
     a, b = kept(WITH, OURS), kept(WITHOUT, THEIRS)
     found = json.loads(answered(compare(a, b, "--json")).splitlines()[-1])
-    judged = stats.ttest_rel(OURS, THEIRS)
-    low, high = judged.confidence_interval(0.95)
-    assert found["difference"] == pytest.approx((low + high) / 2)
-    assert found["ci95"] == pytest.approx((high - low) / 2)
-    assert found["p"] == pytest.approx(judged.pvalue)
-    low, high = stats.t.interval(0.95, 39, loc=np.mean(OURS), scale=stats.sem(OURS))
+    judged = paired_difference(OURS, THEIRS, STEP)
+    assert found["difference"] == pytest.approx(judged.mean)
+    assert found["ci95"] == pytest.approx(judged.ci95)
+    assert found["p"] == pytest.approx(paired_p_value(OURS, THEIRS, STEP))
     assert found["a"] == {
         "config_hash": a,
         "setting": "lora · lambda 1 · alpha 1 · tau 1 · P 6 · lr 0.01",
         "episodes": 40,
         "failed": 0,
         "accuracy": pytest.approx(np.mean(OURS)),
-        "ci95": pytest.approx((high - low) / 2),
+        "ci95": pytest.approx(estimate(OURS, STEP).ci95),
     }
     assert found["b"]["setting"] == "lora · no prompts · lr 0.01"
     assert (found["common"], found["common_failed"], found["verdict"]) == (40, 0, "A is better")
@@ -40,20 +41,20 @@ def test_the_numbers_are_those_of_the_paired_t_test_on_common_episodes(compare):
 def test_only_common_episodes_count(compare):
     a, b = kept(WITH, [0.0] * 10 + OURS), kept(WITHOUT, [*THEIRS, 1.0, 1.0], first=10)
     found = json.loads(answered(compare(a, b, "--json")))
-    judged = stats.ttest_rel(OURS, THEIRS)
     assert (found["a"]["episodes"], found["b"]["episodes"], found["common"]) == (50, 42, 40)
     assert found["difference"] == pytest.approx(np.mean(OURS) - np.mean(THEIRS))
-    assert found["p"] == pytest.approx(judged.pvalue)
+    assert found["p"] == pytest.approx(paired_p_value(OURS, THEIRS, STEP))
     assert found["b"]["accuracy"] == pytest.approx(np.mean(THEIRS))
 
 
 def test_the_text(compare):
     a, b = kept(WITH, [0.5, 0.75, 1.0]), kept(with_sets("prompts.tau=2", "solver.lr=0.02"), [0.5, 0.5, 0.5, 0.5])
+    equal = 100 * stats.t.ppf(0.975, 2) * STEP * 2 / 3  # as if two queries more were won and two lost
     half = 100 * stats.t.ppf(0.975, 2) * 0.25 / 3**0.5
     p = stats.ttest_1samp([0.0, 0.25, 0.5], 0).pvalue
     assert answered(compare(a, b)).splitlines() == [
         f"A: lora · lambda 1 · alpha 1 · tau 1 · P 6 · lr 0.01 ({a}): 75.0 ± {half:.1f} %, n = 3",
-        f"B: lora · lambda 1 · alpha 1 · tau 2 · P 6 · lr 0.02 ({b}): 50.0 ± 0.0 %, n = 3",
+        f"B: lora · lambda 1 · alpha 1 · tau 2 · P 6 · lr 0.02 ({b}): 50.0 ± {equal:.1f} %, n = 3",
         "Episodes, split novel, 3-way 1-shot: A has 3 (0 failed), B has 4 (0 failed), 3 in common",
         f"A - B: +25.0 ± {half:.1f} points (paired, 95 %), p = {p:.2g}: "
         "no difference can be told at this number of episodes",
@@ -67,9 +68,10 @@ def test_the_other_side_may_be_better(compare):
     assert ": B is better\n" in answered(compare(a, b))
 
 
-def test_equal_results_have_no_difference(compare):
+def test_equal_results_have_no_difference_but_are_not_certain(compare):
     found = json.loads(answered(compare(kept(WITH, OURS), kept(WITHOUT, OURS), "--json")))
-    assert (found["difference"], found["ci95"], found["p"]) == (0, 0, 1)
+    assert (found["difference"], found["p"]) == (0, 1)
+    assert found["ci95"] == pytest.approx(stats.t.ppf(0.975, 39) * STEP * 2 / 40)
     assert found["verdict"] == "no difference can be told at this number of episodes"
 
 

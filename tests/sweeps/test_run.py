@@ -64,7 +64,8 @@ def evaluated(monkeypatch):
 
     def evaluated(*accuracies, lost=(), overrides=()):
         rows = [
-            dict.fromkeys(SCHEMA.names) | {"accuracy": accuracy, "failed": accuracy is None, "seconds": 1.0}
+            dict.fromkeys(SCHEMA.names)
+            | {"accuracy": accuracy, "failed": accuracy is None, "seconds": 1.0, "queries": 100}
             for accuracy in accuracies
         ]
         session = Answered(rows, lost)

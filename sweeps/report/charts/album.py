@@ -50,7 +50,7 @@ def _of_differences(finding: Finding) -> str:
         for name, one in differing(finding).items()
         if one.difference
     )
-    return f"Differences to no prompts in points, with 95 %: {'; '.join(told_)}."
+    return f"Differences to {finding.yardstick} in points, with 95 %: {'; '.join(told_)}."
 
 
 def _of_history(finding: Finding) -> str:

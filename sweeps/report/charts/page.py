@@ -13,7 +13,7 @@ import yaml
 from sweeps.report import search_space
 from sweeps.report.charts.album import Picture
 from sweeps.report.charts.style import points
-from sweeps.report.text import COLUMNS, WITH_DIFFERENCES, cells, extent, how_sure, left_out, verdict
+from sweeps.report.text import COLUMNS, cells, extent, how_sure, left_out, verdict, with_differences
 from sweeps.schema.sweep import Sweep
 from sweeps.tracking.masking import without_secrets
 from sweeps.verdict.finding import Finding
@@ -72,7 +72,7 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
         "extent": extent(finding, sweep),
         "columns": COLUMNS,
         "compared": [cells(one) for one in finding.compared.values()],
-        "with_differences": WITH_DIFFERENCES,
+        "with_differences": with_differences(finding),
         "sure": [line.removeprefix("- ") for line in how_sure(finding, sweep)],
         "lost": left_out(finding.lost) if finding.lost else "",
         "pictures": {one.path.stem: Embedded(*_shown_size(one.path), data_of(one.path), one.alt) for one in pictures},

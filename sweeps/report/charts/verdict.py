@@ -1,4 +1,4 @@
-"""What was found, as pictures: differences to no prompts, and accuracy against its cost."""
+"""What was found, as pictures: differences to the yardstick, and accuracy against its cost."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -23,7 +23,7 @@ from sweeps.report.charts.style import (
     points,
 )
 from sweeps.statistics.estimates import p_text
-from sweeps.verdict.finding import BASELINE, Compared, Finding
+from sweeps.verdict.finding import Compared, Finding
 from sweeps.verdict.landscape import Scored, best_of
 
 ALIKE = 1.5  # highest cost over lowest that says little
@@ -43,13 +43,13 @@ def differing(finding: Finding) -> dict[str, Compared]:
     """
     shown = {name: one for name, one in finding.compared.items() if one.difference is not None}
     if finding.again is not None and finding.again.difference is not None:
-        shown[f"best, episodes of seed {finding.again.run.episodes.seed}"] = finding.again
+        shown[f"best, {finding.about.again if finding.about else 'another seed'}"] = finding.again
     return shown
 
 
 @in_style
 def differences_figure(finding: Finding) -> Any:
-    """Draws mean and 95 % of each difference to no prompts, with a line at 0. Raises ValueError where there is none."""
+    """Draws each difference to the yardstick with its 95 %, and a line at 0. Raises ValueError where there is none."""
     shown = differing(finding)
     if not shown:
         raise ValueError("compared must have a difference to be drawn but have none")
@@ -77,7 +77,7 @@ def differences_figure(finding: Finding) -> Any:
         side.set_visible(False)
     episodes = finding.best.estimate.episodes if finding.best.estimate else 0
     on = f", {episodes} unseen episodes" if episodes else ""
-    axis.set(xlabel="points of accuracy, bar: 95 %", title=f"Differences to {BASELINE}{on}, paired")
+    axis.set(xlabel="points of accuracy, bar: 95 %", title=f"Differences to {finding.yardstick}{on}, paired")
     legend_below(figure, axis)
     return figure
 

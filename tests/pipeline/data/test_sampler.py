@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Episodes
-from pipeline.data.sampler import EpisodeSampler, sampler_of
+from pipeline.data.sampler import EpisodeSampler, part_of, sampler_of
 
 # Ten classes of unequal size; the store's rows of a class need not lie side by side.
 CLASSES = {f"class {i}": np.arange(i, 10 * (6 + i), 10) for i in range(10)}
@@ -83,3 +83,37 @@ def test_classes_that_are_too_small_are_left_out_where_that_is_asked_for():
     assert not set(drawn) & {5, 6}
     with pytest.raises(ValueError, match=r"episodes\.way must be from 2 to 1, the classes there are, but got 2"):
         sampler_of({"a": np.arange(5), "small": np.arange(5, 7)}, wanted, "leave_out")
+
+
+def test_the_classes_of_an_episode_are_those_of_its_labels():
+    drawing = sampler(way=4)
+    names = [set(rows.tolist()) for rows in CLASSES.values()]
+    for index in range(20):
+        episode, drawn = drawing[index], drawing.classes_of(index)
+        for row, label in zip(episode.query, episode.query_labels, strict=True):
+            assert row in names[drawn[label]]
+
+
+@pytest.mark.parametrize("kind", ["classes", "pictures"])
+def test_halves_are_disjoint_and_make_the_whole(kind):
+    first, other = part_of(CLASSES, f"first {kind}"), part_of(CLASSES, f"other {kind}")
+    rows = [np.concatenate(list(half.values())) for half in (first, other)]
+    assert not set(rows[0]) & set(rows[1])
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.sort(np.concatenate(list(CLASSES.values()))))
+    if kind == "classes":
+        assert (len(first), len(other)) == (5, 5)
+    else:
+        assert list(first) == list(other) == list(CLASSES)
+        assert all(0 <= len(first[name]) - len(other[name]) <= 1 for name in CLASSES)
+
+
+def test_halves_do_not_depend_on_the_order_of_classes():
+    backwards = dict(reversed(list(CLASSES.items())))
+    assert set(part_of(CLASSES, "first classes")) == set(part_of(backwards, "first classes"))
+
+
+def test_episodes_of_a_part_hold_nothing_else():
+    wanted = Episodes(way=3, shot=1, query=1, part="other pictures")
+    allowed = set(np.concatenate(list(part_of(CLASSES, "other pictures").values())))
+    drawing = sampler_of(CLASSES, wanted, "refuse")
+    assert all(set(drawing[i].support) | set(drawing[i].query) <= allowed for i in range(30))

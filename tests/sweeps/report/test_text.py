@@ -1,16 +1,15 @@
 import io
-import json
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from sweeps.report.text import COLUMNS, as_json, as_markdown, as_table, print_finding, verdict
-from sweeps.report.trials import rows_of
+from sweeps.report.json_object import as_json
+from sweeps.report.text import COLUMNS, as_markdown, as_table, print_finding, verdict
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.finding import Audit
 from sweeps.verdict.landscape import Scored
-from tests.sweeps.findings import LOCATED, SWEEP, WON, finding, p_of
+from tests.sweeps.findings import SWEEP, finding
 
 AGAIN = finding().best.run.model_copy(update={"episodes": SWEEP.episodes.model_copy(update={"seed": 1})})
 FROZEN = {"alpha": 0.0, "lr": 0.01}
@@ -57,68 +56,11 @@ def test_failed_episodes_leave_no_verdict(failed):
     assert verdict(finding(**failed)).startswith("No verdict")
 
 
-def test_the_object_for_machines():
-    tracking = {"tracking_uri": "sqlite:///here", "experiment": "glyphs", "run_id": "abc"}
-    found = as_json(finding(), {**tracking, "report": "/here/report.html"})
-    assert json.loads(json.dumps(found)) == found
-    p = p_of(finding().best.difference)
-    of_best = {"accuracy": 0.723, "ci95": 0.015, "difference": 0.021, "difference_ci95": 0.009, "p": p, "p_holm": 2 * p}
-    assert found == {
-        "best": WON,
-        "final": {
-            "episodes": 200,
-            "baseline_accuracy": 0.702,
-            **of_best,
-            "again": None,
-            "compared": {
-                "best": {"config_hash": "hash of best", **of_best, **LOCATED},
-                "no prompts": {
-                    "config_hash": "hash of no prompts",
-                    "accuracy": 0.702,
-                    "ci95": 0.015,
-                    "difference": None,
-                    "difference_ci95": None,
-                    "p": None,
-                    "p_holm": None,
-                    **dict.fromkeys(LOCATED),
-                },
-            },
-        },
-        "trials": rows_of(finding().record),
-        "whole": 1,
-        "may_be_best": 1,
-        "importances": None,
-        "audit": None,
-        "episodes_spent": 1234,
-        "episodes_lost": [],
-        "mlflow": tracking,
-        "report": "/here/report.html",
-    }
-
-
-def test_what_the_winner_does_not_have_is_null():
-    assert as_json(finding(values=FROZEN), {})["best"] == {
-        "lambda": None,
-        "alpha": 0.0,
-        "tau": None,
-        "patches": None,
-        "lr": 0.01,
-    }
-    failed = as_json(finding(mean=None, gain=None), {})["final"]
-    assert (failed["episodes"], failed["accuracy"], failed["ci95"], failed["difference"]) == (0, None, None, None)
-    assert failed["baseline_accuracy"] == 0.702
-
-
-def test_the_object_for_machines_is_json_whatever_the_numbers():
-    found = as_json(finding(gain=Estimate(0.5, float("inf"), 1)), {})
-    json.dumps(found, allow_nan=False)
-
-
 def test_the_report_has_a_row_for_each_setting():
     lines = as_markdown(finding(), SWEEP).splitlines()
     assert lines[0] == verdict(finding())
     assert "16 trials, 15 stopped early; 1234 episodes in all." in lines[2]
-    assert "Final: 200 episodes of split novel, 3-way 1-shot, 3 queries a class." in lines[2]
+    assert "Final: 200 episodes of split novel, 3-way 1-shot (chance 33.3 %), 3 queries a class." in lines[2]
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert table[0] == list(COLUMNS)
     assert table[2] == [
@@ -183,12 +125,12 @@ def test_what_else_tells_whether_the_winner_is_one():
     )
     precise = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.5})})
     text = as_markdown(finding(again=again, whole=4, may_be_best=3), precise)
-    assert "- On as many episodes of another seed (1) the winner has 71.0 ± 2.0 %, +1.0 ± 0.8 points against" in text
+    assert "- On as many episodes of another seed the winner has 71.0 ± 2.0 %, +1.0 ± 0.8 points against" in text
     assert "- Asked for: its difference to ± 0.5 points; not reached by 200 episodes." in text
-    assert "- 4 trials did all of those. The truly best is one of 3 (95 %): the winner beats 1 of them" in text
+    assert "The truly best is one of 3 (95 %, whatever the differences are like): 1 of them can be ruled out." in text
     wide = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.9})})
     assert "its difference to ± 0.9 points; 200 episodes do." in as_markdown(finding(), wide)
-    assert "the winner beats none of them" in as_markdown(finding(whole=2, may_be_best=2), SWEEP)
+    assert ": none of them can be ruled out." in as_markdown(finding(whole=2, may_be_best=2), SWEEP)
 
 
 def test_the_report_tells_of_the_search_space():

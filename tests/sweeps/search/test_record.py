@@ -56,7 +56,9 @@ def test_a_trial_tells_what_its_last_report_does():
 
 def test_a_report_holds_all_metrics_of_its_rows():
     located = dict(zip(LOCALISATION, (0.4, 0.1, 0.3, None), strict=True))
-    rows = [{"accuracy": accuracy, "failed": False, "seconds": 0.5, **located} for accuracy in (0.25, 0.75)]
+    rows = [
+        {"accuracy": accuracy, "failed": False, "seconds": 0.5, "queries": 100, **located} for accuracy in (0.25, 0.75)
+    ]
     metrics = summary(rows)
     found = Report.of(metrics)
     assert (found.episodes, found.failed, found.accuracy, found.seconds_per_episode) == (2, 0, 0.5, 0.5)

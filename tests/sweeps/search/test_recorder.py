@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import cloudpickle
 import numpy as np
 import pytest
-from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import Inputs, configuration_hash, identity
 from sweeps.schema.loading import load
 from sweeps.search.recorder import Recorder
+from sweeps.statistics.estimates import paired_difference
 from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Progress
 from sweeps.tracking.outbox import Outbox
@@ -77,9 +77,9 @@ def test_later_ones_are_compared_with_the_best_on_the_same_episodes(recorder, ru
     recorder.on_trial_result(0, [one], one, reported(rung, 2.0))
     ((_, step, metrics),) = recorder.tracker.of("report")
     ours, theirs = SCORES[2.0][:step], SCORES[0.0][:step]
-    low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-    assert metrics["difference"] == pytest.approx((high + low) / 2)
-    assert metrics["difference_ci95"] == pytest.approx((high - low) / 2)
+    judged = paired_difference(ours, theirs, 1 / 9)
+    assert metrics["difference"] == pytest.approx(judged.mean)
+    assert metrics["difference_ci95"] == pytest.approx(judged.ci95)
     assert "episodes_per_second" not in metrics
 
 

@@ -7,6 +7,7 @@ from sweeps.statistics.rows import METRICS, summary
 def row(accuracy, precision=None, seconds=1.0):
     return {
         "accuracy": accuracy,
+        "queries": 10,
         "failed": accuracy is None,
         "seconds": seconds,
         "prompt_precision": precision,

@@ -2,9 +2,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from sweeps.statistics.estimates import Estimate
+from sweeps.statistics.estimates import Estimate, estimate
 from sweeps.verdict.landscape import Scored, best_of, kinds, slices
 
 BEST = Estimate(0.0, 0.0, 64)
@@ -26,8 +25,7 @@ def test_slices_hold_all_trials_evenly_in_order(count, bins):
         inside = scores[(np.array(values) >= one.low) & (np.array(values) <= one.high)]
         assert (len(inside), inside.max()) == (one.trials, one.best)
         assert one.mean.mean == pytest.approx(inside.mean())
-        half = stats.t.ppf(0.975, len(inside) - 1) * stats.sem(inside) if len(inside) > 1 else np.inf
-        assert one.mean.ci95 == pytest.approx(half)
+        assert one.mean.ci95 == pytest.approx(estimate(inside).ci95)
     assert all(one.high < other.low for one, other in pairwise(found))
 
 

@@ -42,7 +42,7 @@ def test_the_text_is_json_for_any_reader():
         raise AssertionError(constant)
 
     told = json.loads(as_text(finding(gain=ALONE)), parse_constant=refused)
-    assert told["compared"]["best"]["difference"] == {"mean": 0.5, "ci95": "inf", "episodes": 1}
+    assert told["compared"]["best"]["difference"] == {"mean": 0.5, "ci95": "inf", "episodes": 1, "skewness": 0.0}
     assert told["compared"]["best"]["run"]["prompts"]["lambda"] == 0.5
 
 

@@ -1,0 +1,96 @@
+"""What prompts have to beat: the best that is known without them, chosen on the search's own episodes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fpt.registry import SOLVERS
+from pipeline.config import HyperParameters, Run, with_hyper_parameters
+from pipeline.session import Session
+from sweeps.schema.space import Range, dimensions
+from sweeps.schema.sweep import Search
+from sweeps.search.record import SearchRecord
+from sweeps.statistics.halving import halving
+from sweeps.statistics.rows import summary
+
+MOST_RATES = 16  # more, over so few decades, are closer than a rate needs to be
+BELOW = 10.0  # times lower than the search's are the lowest rates
+
+
+@dataclass(frozen=True)
+class Yardsticks:
+    """Yardsticks are the best setting without prompts, fine-tuned like the winner, and the best classifier on frozen
+    features. Choosing them took so many `problems`.
+    """
+
+    plain: HyperParameters
+    frozen: str
+    problems: int
+
+
+def candidates(search: Search, searched: Run, record: SearchRecord) -> list[HyperParameters]:
+    """Returns settings without prompts, of which the best is one yardstick: the winner without its prompts; the
+    settings without prompts that were tried; and the winner at as many rates as the search had trials (MOST_RATES at
+    most), from a tenth of the lowest that it may try to the highest, and at 0, the head that fine-tuning starts from.
+
+    Without prompts a rate is most of what is left to choose, and it has been looked for as hard as the winner's own.
+    """
+    twin: HyperParameters = {**record.winner.values, "alpha": 0.0}
+    tried = [trial.values for trial in record.trials if trial.values.get("alpha") == 0]
+    solver = with_hyper_parameters(searched, twin).solver.name
+    rates: list[HyperParameters] = []
+    known = dimensions(search.space, solver).get("lr")
+    if known is not None and isinstance(known[1], Range):
+        lowest, highest = known[1].low / BELOW, known[1].high
+        count = min(search.trials, MOST_RATES)
+        rates = [{**twin, "lr": float(f"{rate:.3g}")} for rate in np.geomspace(lowest, highest, count)]
+    if SOLVERS[solver].trained:
+        rates.append({**twin, "epochs": 0})
+    different = {with_hyper_parameters(searched, values).model_dump_json(): values for values in (*rates, *tried, twin)}
+    return list(reversed(different.values()))  # of equals the earlier is taken: what was tried, not what was made up
+
+
+def frozen_classifiers(searched: Run) -> list[Run]:
+    """Returns a run of each classifier on frozen features."""
+    names = [name for name, solver in SOLVERS.items() if not solver.trained]
+    return [with_hyper_parameters(searched, {"name": name}) for name in names]
+
+
+def most_problems(search: Search) -> int:
+    """Counts the problems that choosing yardsticks takes, as far as is known before a search."""
+    frozen = sum(not solver.trained for solver in SOLVERS.values())
+    left, total, done = min(search.trials, MOST_RATES) + 2, 0, 0
+    for rung in search.rungs:
+        total += left * (rung - done)
+        left, done = max(1, -(-left // 2)), rung
+    return total + frozen * search.rungs[-1]
+
+
+def choose(search: Search, session: Session, searched: Run, record: SearchRecord) -> Yardsticks:
+    """Returns the yardsticks: of all candidates the better half goes on after each rung of the search; every classifier
+    on frozen features does all its episodes.
+    """
+    settings = candidates(search, searched, record)
+    plain, problems = _best(settings, searched, search.rungs, session)
+    frozen = frozen_classifiers(searched)
+    rows = session.solve(frozen, range(search.rungs[-1]))
+    means = [summary(own)["accuracy"] or 0.0 for own in rows]
+    best = frozen[means.index(max(means))].solver.name
+    return Yardsticks(plain, best, problems + sum(map(len, rows)))
+
+
+def _best(
+    settings: Sequence[HyperParameters], searched: Run, rungs: Sequence[int], session: Session
+) -> tuple[HyperParameters, int]:
+    left: Mapping[str, HyperParameters] = {f"0.{place}": values for place, values in enumerate(settings)}
+    goes_on, problems, done = halving(0.5), 0, 0
+    for place, rung in enumerate(rungs):
+        runs = [with_hyper_parameters(searched, values) for values in left.values()]
+        rows = session.solve(runs, range(rung))
+        problems += len(left) * (rung - done)
+        accuracies = {name: [row["accuracy"] for row in own] or [None] for name, own in zip(left, rows, strict=True)}
+        last = place == len(rungs) - 1
+        going = halving(1e-9)(place, accuracies) if last else goes_on(place, accuracies)
+        left, done = {name: left[name] for name in left if name in going} or left, rung
+    return next(iter(left.values())), problems

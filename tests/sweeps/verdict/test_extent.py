@@ -1,0 +1,35 @@
+"""What the final evaluation covers, on made-up accuracies."""
+
+import pytest
+
+from tests.sweeps.verdict.stand_in import EPISODES, SWEEP, StandIn, hash_of, judged
+
+
+@pytest.mark.parametrize(
+    ("classes", "first", "other", "kind"),
+    [
+        (100, "first classes", "other classes", "other classes"),
+        (59, "first pictures", "other pictures", "other pictures of the same classes"),
+    ],
+)
+def test_the_winner_is_judged_once_more_on_what_it_was_not_judged_on(classes, first, other, kind):
+    found = judged(StandIn(classes=classes))
+    assert (found.best.run.episodes.part, found.again.run.episodes.part, found.about.again) == (first, other, kind)
+    assert found.again.run.episodes.seed == found.best.run.episodes.seed + 1
+    assert hash_of(found.again.run) == found.again.config_hash != found.best.config_hash
+    assert found.again.difference.mean == pytest.approx(found.best.difference.mean)
+    once = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"again": False})})
+    assert judged(StandIn(), once).again is None
+    assert judged(StandIn(), once).best.run.episodes.part == "all"
+
+
+@pytest.mark.parametrize(("precision", "most", "episodes"), [(50.0, 40, EPISODES), (1.5, 400, None), (0.1, 40, 40)])
+def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
+    asked = {"precision": precision, "most": most, "masks": False, "again": False}
+    sweep = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update=asked)})
+    gain = judged(StandIn(), sweep).best.difference
+    if episodes is None:
+        assert 100 * gain.ci95 <= precision
+        assert EPISODES < gain.episodes <= most
+    else:
+        assert gain.episodes == episodes

@@ -1,0 +1,48 @@
+"""What prompts have to beat, on made-up accuracies."""
+
+import pytest
+
+from sweeps.report.text import verdict
+from sweeps.schema.naming import setting_name
+from sweeps.verdict.finding import BASELINE, FROZEN
+from tests.sweeps.findings import searched
+from tests.sweeps.verdict.stand_in import STEERED, StandIn, judged
+
+
+def test_the_baseline_has_chosen_its_rate_too():
+    """On validation episodes 0.01 does better than the winner's own 0.02."""
+    found = judged(StandIn())
+    assert (found.baseline.run.prompts.alpha, found.baseline.run.solver.lr) == (0.0, 0.01)
+    untried = judged(StandIn(), trials=[searched("0.0", STEERED, [0.6, 0.7])])
+    assert untried.baseline.run.prompts.alpha == 0.0
+    assert abs(untried.baseline.run.solver.lr - 0.01) < 0.01  # of four rates between 0.0002 and 0.05
+
+
+def test_a_rate_of_zero_is_a_choice_too():
+    """Where fine-tuning harms, what it starts from is the baseline, at no rate at all."""
+    found = judged(StandIn(frozen=0.03))
+    assert found.compared[BASELINE].run.solver.epochs == 0
+    assert "no prompts · not trained" in setting_name(found.compared[BASELINE].run)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "harder", "easier", "apart"), [(-0.02, BASELINE, FROZEN, 0.02), (0.03, FROZEN, BASELINE, 0.01)]
+)
+def test_the_verdict_is_against_the_harder_yardstick_and_tells_both(frozen, harder, easier, apart):
+    found = judged(StandIn(frozen=frozen))
+    assert found.yardstick == harder
+    assert found.baseline is found.compared[harder]
+    assert found.compared[FROZEN].run.solver.name == "r2d2"  # the best of all on validation episodes
+    assert found.compared[easier].difference.mean == pytest.approx(-apart)
+    assert found.other.difference.mean == pytest.approx(found.best.difference.mean + apart)
+    told = verdict(found)
+    assert (" points against no prompts (paired" in told) == (harder == BASELINE)
+    assert (" points against frozen features (r2d2) (paired" in told) == (harder == FROZEN)
+    assert told.endswith("prompts help." if frozen < 0 else "no difference can be told.")
+
+
+def test_prompts_that_only_mend_what_fine_tuning_harms_do_not_help():
+    """They gain two points over fine-tuning, which is three below the features that it starts from."""
+    found = judged(StandIn(better=0.03, frozen=0.03))
+    assert found.other.difference.mean > 0
+    assert found.outcome != "prompts help"
