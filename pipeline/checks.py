@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fpt.glyphs.characters import characters
-from pipeline.config import Episodes, Run
+from pipeline.config import Dataset, Episodes, Run
 from pipeline.data.listed import class_sizes as sizes_of
-from pipeline.data.listed import handed_over, listing_of
+from pipeline.data.listed import handed_over, listing_of, served_by_pictures
+from pipeline.data.pictures import in_parts, parts_of_classes, small_in_a_part, too_few_pictures
 from pipeline.data.sampler import part_of
 from pipeline.limits import limits_of
 
@@ -23,6 +24,7 @@ def class_sizes(run: Run) -> Mapping[str, Mapping[str, int]]:
         return {split: dict.fromkeys(characters(split), dataset.images_per_class) for split in GLYPH_SPLITS}
     if dataset.source == "packed":
         packed = handed_over(dataset).manifest["splits"]
+        _check_held_out(dataset, packed)
         kept = {split: {name: images for name, images in packed[split].items() if images} for split in sorted(packed)}
         return {split: classes for split, classes in kept.items() if classes}
     return sizes_of(listing_of(dataset))
@@ -32,21 +34,55 @@ def _named(episodes: Episodes) -> str:
     return f"split {episodes.split}" if episodes.part == "all" else f"split {episodes.split} ({episodes.part})"
 
 
+def _check_held_out(dataset: Dataset, packed: Mapping[str, Mapping[str, int]]) -> None:
+    """Raises ValueError where a packed file holds out something else than is said."""
+    held_out = "pictures" if parts_of_classes(packed) else "classes"
+    if dataset.hold_out != held_out:
+        how = "holds other pictures of the same classes" if held_out == "pictures" else "holds other classes"
+        way_on = "" if held_out == "pictures" else "; fpt data pack --hold-out pictures makes another"
+        raise ValueError(
+            f"dataset.hold_out must be {held_out} for {dataset.path}, each split of which {how}, "
+            f"but got {dataset.hold_out!r}{way_on}"
+        )
+
+
+def _way_on(run: Run, splits: Mapping[str, Mapping[str, int]], small: Mapping[str, Mapping[str, int]]) -> str:
+    """Returns how a data set that has too few classes may have enough, where that is known. `small` are the classes of
+    which some split holds too few pictures.
+    """
+    if small:
+        if run.dataset.small_classes == "refuse" or run.episodes.way > len(parts_of_classes(splits)):
+            return ""  # with the small classes too there would be too few
+        name, of_class = next(iter(small.items()))
+        return f"; class {name!r} has {in_parts(of_class)}: more pictures or a smaller episodes.query will do"
+    enough = served_by_pictures(run.dataset, splits, run.episodes.shot + run.episodes.query)
+    if enough < run.episodes.way:
+        return ""
+    return f"; with dataset.hold_out: pictures all splits hold the same {enough} classes, and other pictures of them"
+
+
 def check_run(run: Run, split_field: str = "episodes.split") -> None:
     """Raises ValueError, naming the field, for a run that its data set or backbone cannot serve."""
     splits, episodes = class_sizes(run), run.episodes
     if episodes.split not in splits:
         raise ValueError(f"{split_field} must be one of {', '.join(splits)} but got {episodes.split!r}")
-    everything = {name: np.arange(images) for name, images in splits[episodes.split].items()}
+    needed, parts = episodes.shot + episodes.query, parts_of_classes(splits)
+    small_parts = small_in_a_part(parts, needed)
+    # of a class that splits share, the part with the fewest pictures decides for all of them
+    sizes = {name: min(of_class.values()) for name, of_class in parts.items()} or splits[episodes.split]
+    everything = {name: np.arange(images) for name, images in sizes.items()}
     classes = {name: len(rows) for name, rows in part_of(everything, episodes.part).items()}
-    needed = episodes.shot + episodes.query
     small = [name for name, images in classes.items() if images < needed]
     kept = len(classes) - len(small) if run.dataset.small_classes == "leave_out" else len(classes)
     if episodes.way > kept:
+        each = " in each split" if parts else ""
         raise ValueError(
             f"episodes.way must be at most {kept}, the classes of {_named(episodes)}"
-            f"{f' with {needed} images' if kept < len(classes) else ''}, but got {episodes.way}"
+            f"{f' with {needed} images{each}' if kept < len(classes) else ''}, but got {episodes.way}"
+            f"{_way_on(run, splits, small_parts)}"
         )
+    if small_parts and kept == len(classes):
+        raise ValueError(too_few_pictures(small_parts, episodes.shot, episodes.query))
     if small and kept == len(classes):
         fewest = min(small, key=lambda name: classes[name])
         others = f" and {len(small) - 1} classes more" if len(small) > 1 else ""

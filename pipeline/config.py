@@ -38,8 +38,9 @@ class Dataset(Section):
 
     `resize` is crop for the backbone's own transform, as timm evaluates it, and squash for that of the paper's code.
     Classes without a split are divided by `shares` and `split_seed`; with `all_novel` every class is novel, whatever
-    its split, as the paper's code has it. `small_classes` says what becomes of classes with fewer than shot + query
-    images.
+    its split, as the paper's code has it. With `hold_out: pictures` the pictures of each class are divided instead, so
+    that every split holds other pictures of the same classes. `small_classes` says what becomes of classes with fewer
+    than shot + query images.
     """
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
@@ -49,6 +50,8 @@ class Dataset(Section):
     resize: Literal["crop", "squash"] = "crop"
     shares: dict[str, float] = Field(default_factory=lambda: {"validation": 0.5, "novel": 0.5})
     split_seed: Annotated[int, Field(ge=0)] = 0
+    # Sweeps and MLflow's parameters were described without it before it was there, and are still.
+    hold_out: Annotated[Literal["classes", "pictures"], Field(exclude_if=lambda held: held == "classes")] = "classes"
     all_novel: bool = False
     small_classes: Literal["refuse", "leave_out"] = "refuse"
 
@@ -58,6 +61,14 @@ class Dataset(Section):
             raise ValueError(f"source must say how to read {self.path!r} (folder, table, cub ...) but is glyphs")
         if self.source != "glyphs" and not self.path:
             raise ValueError(f"path must say where the images of source {self.source} are but is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _pictures_can_be_held_out(self) -> "Dataset":
+        if self.hold_out == "pictures" and self.source == "glyphs":
+            raise ValueError("hold_out must be classes for glyphs, of which there are hundreds, but got 'pictures'")
+        if self.hold_out == "pictures" and self.all_novel:
+            raise ValueError("all_novel must be false where hold_out is pictures, as all splits get some, but is true")
         return self
 
 

@@ -80,7 +80,7 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
 def packing_identity(dataset: Dataset) -> dict[str, Any]:
     """Returns the fields of a data set that decide which images are packed, and nothing else: not, for instance, what
     becomes of small classes, which is decided when episodes are drawn, nor how classes would be divided that are all
-    novel.
+    novel. Where classes are held out, `hold_out` is left out, as it was before pictures could be.
     """
     described: dict[str, Any] = dataset.model_dump()
     if dataset.source == "glyphs":
@@ -88,7 +88,8 @@ def packing_identity(dataset: Dataset) -> dict[str, Any]:
     elif dataset.source == "packed":
         read = {"source", "path"}  # it was packed as fpt data pack was told
     else:
-        read = {"source", "path", "resize", "all_novel", *(() if dataset.all_novel else ("shares", "split_seed"))}
+        divided = () if dataset.all_novel else ("shares", "split_seed")
+        read = {"source", "path", "resize", "hold_out", "all_novel", *divided}
     return {name: value for name, value in described.items() if name in read}
 
 

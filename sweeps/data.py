@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,18 +27,33 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as t
 Size = Annotated[int, typer.Option(min=1, help="Make images of so many pixels a side.")]
 Seed = Annotated[int, typer.Option(min=0, help="Divide classes that come without splits by this seed.")]
 AllNovel = Annotated[bool, typer.Option("--all-novel", help="Take every class as novel, whatever its split.")]
+HoldOut = Annotated[
+    str,
+    typer.Option("--hold-out", help="Give each split other classes, or other pictures of the same classes."),
+]
 CLASSES_SHOWN = 12
+FEW_CLASSES = 20  # in a split: the interval of a difference over so few classes is wide
 LONGEST_NAME = 60  # characters of a class that are shown; --json has them all
 
 
 @data.command("list")
-def list_(src: Source, kind: Kind = None, seed: Seed = 0, all_novel: AllNovel = False, as_json: AsJson = False) -> None:
+def list_(
+    src: Source,
+    kind: Kind = None,
+    seed: Seed = 0,
+    hold_out: HoldOut = "classes",
+    all_novel: AllNovel = False,
+    as_json: AsJson = False,
+) -> None:
     """List what a source holds, without opening an image: splits, classes, images.
 
     Example: fpt data list photos/
     """
     with one_sentence_for_mistakes():
-        listing, sizes = _listed(src, kind, seed, all_novel)
+        _, listing = _listed(src, kind, seed, all_novel, hold_out)
+        from pipeline.data.listed import class_sizes
+
+        sizes = class_sizes(listing)
         if as_json:
             print(json.dumps({"source": listing.source, "splits": sizes, "notes": list(listing.notes)}))
             return
@@ -60,6 +75,7 @@ def validate(
     shot: Annotated[int, typer.Option(min=1, help="Give an episode so many support images of each class.")] = 1,
     query: Annotated[int, typer.Option(min=1, help="Give an episode so many query images of each class.")] = 10,
     seed: Seed = 0,
+    hold_out: HoldOut = "classes",
     all_novel: AllNovel = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,10 +87,11 @@ def validate(
         from pipeline.data.packed import said_now_and_then
         from pipeline.data.packing.validating import validate as validated
 
-        listing, _ = _listed(src, kind, seed, all_novel)
+        dataset, listing = _listed(src, kind, seed, all_novel, hold_out)
         found = validated(listing, os.cpu_count() or 1, way, shot, query, progress=said_now_and_then("looked at"))
+        proposal = _proposal(dataset, found.summary.splits, way, shot, query)
         if as_json:
-            print(json.dumps(asdict(found)))
+            print(json.dumps({**asdict(found), "proposal": proposal}))
             return
         for problem in found.problems:
             _tell(f"{problem.kind}: {', '.join(problem.names)}: {problem.why}; {problem.action}")
@@ -84,6 +101,8 @@ def validate(
             print(f"  {split}: {len(classes)} classes, {min(classes.values())} to {max(classes.values())} images each")
         for note in listing.notes:
             _tell(f"  {note}")
+        if proposal:
+            _tell(proposal)
 
 
 @data.command()
@@ -95,6 +114,7 @@ def pack(
     resize: Annotated[str, typer.Option(help="Crop, or squash as the paper's code does.")] = "crop",
     backbone: Annotated[str | None, typer.Option(help="Take size and crop of this timm model.")] = None,
     seed: Seed = 0,
+    hold_out: HoldOut = "classes",
     all_novel: AllNovel = False,
     drop_leaks: Annotated[bool, typer.Option(help="Leave out images that two classes or splits hold.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="Start so many processes, 0 for one on each core.")] = 0,
@@ -124,7 +144,7 @@ def pack(
         from pipeline.data.packing.packing import pack_listing
         from pipeline.resizing import DEFAULT, Resize, resize_of
 
-        listing, _ = _listed(src, kind, seed, all_novel)
+        dataset, listing = _listed(src, kind, seed, all_novel, hold_out)
         wanted: Literal["crop", "squash"] = "squash" if resize == "squash" else "crop"
         seen: Resize = DEFAULT
         if backbone is not None:
@@ -138,7 +158,8 @@ def pack(
             packing = pack_listing(listing, dst, size, how, cores, said_now_and_then("packed"), drop_leaks, decoder)
         for line in summary_of(packing):
             say(f"fpt: {line}")
-        say(f"fpt: use it with --set dataset.source=packed --set dataset.path={dst}")
+        held_out = " --set dataset.hold_out=pictures" if dataset.hold_out == "pictures" else ""
+        say(f"fpt: use it with --set dataset.source=packed --set dataset.path={dst}{held_out}")
         _tell(json.dumps(asdict(packing)) if as_json else str(dst))
 
 
@@ -167,15 +188,37 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}..."
 
 
-def _listed(src: Path, kind: str | None, seed: int, all_novel: bool) -> tuple[Any, dict[str, dict[str, int]]]:
-    """Returns the listing with its splits, and how large its classes are."""
+def _proposal(dataset: Any, splits: Mapping[str, Mapping[str, int]], way: int, shot: int, query: int) -> str | None:
+    """Returns the advice to hold out pictures where splits have few classes and their pictures are enough for it, None
+    where they have not, or classes are many.
+    """
+    from pipeline.data.listed import served_by_pictures
+
+    large = [sum(images >= shot + query for images in classes.values()) for classes in splits.values()]
+    enough = served_by_pictures(dataset, splits, shot + query)
+    if min(large) >= max(FEW_CLASSES, way) or enough < way:
+        return None
+    counted = " and ".join(f"{count} in {split}" for split, count in zip(splits, large, strict=True))
+    return (
+        f"few classes are large enough ({counted}): --set dataset.hold_out=pictures searches and reports on other "
+        f"pictures of the same {enough} classes, and the answer is then for these classes"
+    )
+
+
+def _listed(src: Path, kind: str | None, seed: int, all_novel: bool, hold_out: str) -> tuple[Any, Any]:
+    """Returns the data set that is meant, and its listing with its splits."""
     from fpt.registry import check_name
     from pipeline.config import Dataset
-    from pipeline.data.listed import class_sizes, listing_of
+    from pipeline.data.listed import listing_of
     from pipeline.data.sources.catalogue import detect, listed
 
     if kind is not None:
         check_name("--source", kind, listed())
-    asked = {"source": kind or detect(src), "path": str(src), "split_seed": seed, "all_novel": all_novel}
-    listing = listing_of(Dataset.model_validate(asked))
-    return listing, class_sizes(listing)
+    if hold_out not in ("classes", "pictures"):
+        raise ValueError(f"--hold-out must be classes or pictures but got {hold_out!r}")
+    if hold_out == "pictures" and all_novel:
+        raise ValueError("--all-novel must be left out with --hold-out pictures, by which all splits get some")
+    source = kind or detect(src)
+    asked = {"source": source, "path": str(src), "split_seed": seed, "all_novel": all_novel, "hold_out": hold_out}
+    dataset = Dataset.model_validate(asked)
+    return dataset, listing_of(dataset)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,9 @@ import numpy as np
 from pipeline.config import Dataset
 from pipeline.data.packing.packing import Packing
 from pipeline.data.packing.validating import counts
-from pipeline.data.sources.catalogue import list_source
+from pipeline.data.sources.catalogue import list_source, listed
 from pipeline.data.sources.listing import Listing
-from pipeline.data.sources.splitting import with_splits
+from pipeline.data.sources.splitting import check_splits, with_division, with_splits
 from pipeline.storage.folder import Folder
 
 NAMED = 300  # characters on images that were left out; all are in the manifest
@@ -25,10 +26,16 @@ def listing_of(dataset: Dataset) -> Listing:
     """Returns every image with its split. Raises ValueError, naming the field, for what is not there or not laid out as
     its source needs it.
     """
-    listing = _listed(dataset.source, str(dataset.path))
+    listing, of_pictures = _listed(dataset.source, str(dataset.path)), dataset.hold_out == "pictures"
+    if dataset.all_novel:
+        return replace(listing, images=tuple(replace(image, split="novel") for image in listing.images))
     try:
-        if dataset.all_novel:
-            return replace(listing, images=tuple(replace(image, split="novel") for image in listing.images))
+        check_splits(listing, of_pictures)
+    except ValueError as error:
+        raise ValueError(f"dataset.hold_out: {error}") from error
+    try:
+        if of_pictures:
+            return with_division(listing, dataset.shares, dataset.split_seed)
         return with_splits(listing, dataset.shares, dataset.split_seed)
     except ValueError as error:
         raise ValueError(f"dataset.shares: {error}") from error
@@ -84,6 +91,20 @@ def handed_over(dataset: Dataset) -> HandedOver:
 def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
     """Returns the number of images of each class, by split, as they are listed."""
     return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
+
+
+def served_by_pictures(dataset: Dataset, splits: Mapping[str, Mapping[str, int]], least: int) -> int:
+    """Returns how many classes would have `least` pictures in every split if the pictures of each class were divided,
+    and not the classes themselves, which have so many pictures in their `splits`; 0 where that cannot be.
+    """
+    if dataset.all_novel or dataset.source not in listed() or dataset.hold_out == "pictures":
+        return 0
+    try:
+        division = listing_of(dataset.model_copy(update={"hold_out": "pictures"})).division
+    except ValueError:  # the source has splits, of classes
+        return 0
+    sizes = [pictures for classes in splits.values() for pictures in classes.values()]
+    return 0 if division is None else sum(min(division.sizes(size).values()) >= least for size in sizes)
 
 
 def digest_of(listing: Listing) -> str:

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from fpt.randomness import generator
+from fpt.randomness import Purpose, generator
 from pipeline.config import Episodes
+from pipeline.data.pictures import small_in_a_part, too_few_pictures
+from pipeline.data.store import SplitClasses
+
+# What an episode of a split is drawn by where splits share classes.
+_BY_SPLIT: dict[str, Purpose] = {
+    "base": "base pictures",
+    "validation": "validation pictures",
+    "novel": "novel pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,19 @@ class DrawnEpisode:
 
 class EpisodeSampler:
     """A sampler draws `way` classes, and from each of them `shot` support and `query` query images, without repetition.
+    Those of another `purpose` are other episodes.
 
     It raises ValueError for more ways than classes, and names a class that has too few images.
     """
 
     def __init__(
-        self, classes: Mapping[str, Int[np.ndarray, " images"]], way: int, shot: int, query: int, seed: int
+        self,
+        classes: Mapping[str, Int[np.ndarray, " images"]],
+        way: int,
+        shot: int,
+        query: int,
+        seed: int,
+        purpose: Purpose = "episode",
     ) -> None:
         if not 2 <= way <= len(classes):
             raise ValueError(f"episodes.way must be from 2 to {len(classes)}, the classes there are, but got {way}")
@@ -42,17 +58,17 @@ class EpisodeSampler:
                     f"but got {shot} + {query}; dataset.small_classes: leave_out draws from the other classes"
                 )
         self.rows = list(classes.values())
-        self.way, self.shot, self.query, self.seed = way, shot, query, seed
+        self.way, self.shot, self.query, self.seed, self.purpose = way, shot, query, seed, purpose
 
     def classes_of(self, index: int) -> Int[np.ndarray, " way"]:
         """Returns the classes of an episode, by their place in the mapping, in the order of its labels."""
-        return self._classes(generator(self.seed, index, "episode"))
+        return self._classes(generator(self.seed, index, self.purpose))
 
     def _classes(self, random: np.random.Generator) -> Int[np.ndarray, " way"]:
         return random.choice(len(self.rows), self.way, replace=False)
 
     def __getitem__(self, index: int) -> DrawnEpisode:
-        random = generator(self.seed, index, "episode")
+        random = generator(self.seed, index, self.purpose)
         drawn = [random.choice(self.rows[i], self.shot + self.query, replace=False) for i in self._classes(random)]
         ways = np.arange(self.way)
         return DrawnEpisode(
@@ -68,12 +84,20 @@ def sampler_of(
     classes: Mapping[str, Int[np.ndarray, " images"]], wanted: Episodes, small_classes: str
 ) -> EpisodeSampler:
     """Returns the sampler of the wanted part of a split's classes; those with too few images are left out where
-    `Dataset.small_classes` says so.
+    `Dataset.small_classes` says so. Where splits share classes, those are left out that have too few in any split, so
+    that all splits draw from the same ones.
 
     Raises ValueError as EpisodeSampler does.
     """
-    parts = part_of(classes, wanted.part)
     least = wanted.shot + wanted.query
+    if isinstance(classes, SplitClasses) and classes.parts:
+        small = small_in_a_part(classes.parts, least)
+        if small and small_classes == "refuse":
+            raise ValueError(too_few_pictures(small, wanted.shot, wanted.query))
+        large = part_of({name: rows for name, rows in classes.items() if name not in small}, wanted.part)
+        purpose = _BY_SPLIT[classes.split]
+        return EpisodeSampler(large, wanted.way, wanted.shot, wanted.query, wanted.seed, purpose)
+    parts = part_of(classes, wanted.part)
     kept = {name: rows for name, rows in parts.items() if len(rows) >= least or small_classes == "refuse"}
     return EpisodeSampler(kept, wanted.way, wanted.shot, wanted.query, wanted.seed)
 

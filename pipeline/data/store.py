@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, Int, UInt8
+
+from pipeline.data.pictures import parts_of_classes
 
 ROWS_A_BATCH = 1024
 
@@ -37,6 +39,26 @@ class PackedImages:
     uri: str
     name: str
     fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class SplitClasses(Mapping[str, Int[np.ndarray, " images"]]):
+    """The classes of a split are the rows of each, by name. Where splits share classes, `parts` tell how many images of
+    each class every split holds, by class and split; they are empty where each class lies in one split.
+    """
+
+    split: str
+    rows: Mapping[str, Int[np.ndarray, " images"]]
+    parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Int[np.ndarray, " images"]:
+        return self.rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class ImageStore:
@@ -75,7 +97,15 @@ class ImageStore:
     def splits(self) -> list[str]:
         return sorted(self._split_names)
 
-    def classes(self, split: str) -> dict[str, Int[np.ndarray, " images"]]:
+    @cached_property
+    def _parts(self) -> dict[str, dict[str, int]]:
+        """Returns the number of images of each class in each split, where splits share classes."""
+        counted = np.zeros((len(self._split_names), len(self._class_names)), int)
+        np.add.at(counted, (self._split_of, self._class_of), 1)
+        rows = [dict(zip(self._class_names, of_split, strict=True)) for of_split in counted.tolist()]
+        return parts_of_classes(dict(zip(self._split_names, rows, strict=True)))
+
+    def classes(self, split: str) -> SplitClasses:
         """Returns the rows of each class of a split, classes in the order in which they were packed.
 
         Raises ValueError for a split that the store does not have.
@@ -87,7 +117,8 @@ class ImageStore:
         unique, first = np.unique(codes, return_index=True)
         by_class = np.argsort(codes, kind="stable")
         groups = np.split(rows[by_class], np.searchsorted(codes[by_class], unique[1:]))
-        return {self._class_names[unique[place]]: groups[place] for place in np.argsort(first)}
+        named = {self._class_names[unique[place]]: groups[place] for place in np.argsort(first)}
+        return SplitClasses(split, named, self._parts)
 
     def images(self, rows: Int[np.ndarray, " images"]) -> UInt8[np.ndarray, "images height width 3"]:
         """Returns a copy of the pixels of the chosen rows."""

@@ -59,7 +59,7 @@ def about(sweep: Sweep, session: Session, parts: Parts, classes: int, date: str)
         date=date,
         part=parts.first.episodes.part,
         again=parts.kind if sweep.final.again else "",
-        same_classes=getattr(dataset, "hold_out", "classes") == "pictures",
+        same_classes=dataset.hold_out == "pictures",
     )
 
 

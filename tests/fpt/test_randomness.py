@@ -3,7 +3,7 @@ import pytest
 
 from fpt.randomness import generator
 
-PURPOSES = ("episode", "adapter", "batches", "head")
+PURPOSES = ("episode", "adapter", "batches", "head", "base pictures", "validation pictures", "novel pictures")
 
 
 def test_a_stream_is_a_pure_function_of_its_arguments():

@@ -1,7 +1,11 @@
+import json
+
 import pytest
 
 from pipeline.checks import check_run
 from pipeline.config import Run
+from pipeline.data import listed
+from tests.pipeline.data.sources.trees import grow
 
 SWIN = {"name": "swin_tiny_patch4_window7_224"}
 
@@ -85,3 +89,67 @@ def test_what_cannot_be_served_is_named(sections, message):
 def test_the_field_that_names_the_split_may_be_another():
     with pytest.raises(ValueError, match=r"search\.split must be one of"):
         check_run(made(episodes={"split": "base"}), "search.split")
+
+
+def of_folder(root, query=3, way=3, **dataset):
+    listed._listed.cache_clear()
+    return made(
+        dataset={"source": "folder", "path": str(root), **dataset},
+        episodes={"way": way, "shot": 1, "query": query},
+        prompts={"alpha": 0},
+    )
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Four classes of 8 pictures, and a fifth of 7."""
+    return grow(tmp_path / "photos", {f"{name}/{i}.jpg": "" for name in "abcde" for i in range(7 + (name != "c"))})
+
+
+def refused(run):
+    with pytest.raises(ValueError, match="must be") as told:
+        check_run(run)
+    return str(told.value)
+
+
+def test_too_few_classes_in_a_split_may_be_enough_where_pictures_are_held_out(photos):
+    said = "episodes.way must be at most 3, the classes of split novel, but got 4"
+    way_on = "; with dataset.hold_out: pictures all splits hold the same 4 classes, and other pictures of them"
+    assert refused(of_folder(photos, way=4)) == said + way_on
+    assert refused(of_folder(photos, way=4, query=4)) == said  # no class has five in each part
+    check_run(of_folder(photos, way=4, hold_out="pictures", small_classes="leave_out"))
+
+
+def test_a_class_with_too_few_pictures_in_a_part_is_named_with_all_parts(photos):
+    check_run(of_folder(photos, query=2, hold_out="pictures"))
+    assert refused(of_folder(photos, hold_out="pictures")) == (
+        "episodes.shot + episodes.query must be at most 3, as class 'c' has 3 pictures in novel and 4 pictures in "
+        "validation and episodes of each split need that many, but got 1 + 3; dataset.small_classes: leave_out draws "
+        "from the other classes, and more pictures or a smaller episodes.query will do too"
+    )
+    assert refused(of_folder(photos, way=5, hold_out="pictures", small_classes="leave_out")) == (
+        "episodes.way must be at most 4, the classes of split novel with 4 images in each split, but got 5; class 'c' "
+        "has 3 pictures in novel and 4 pictures in validation: more pictures or a smaller episodes.query will do"
+    )
+    for small_classes, most in (("refuse", "5, the classes of split novel"), ("leave_out", "4, .* in each split")):
+        with pytest.raises(ValueError, match=f"^episodes.way must be at most {most}, but got 6$"):
+            check_run(of_folder(photos, way=6, hold_out="pictures", small_classes=small_classes))
+
+
+def test_a_packed_file_holds_out_what_it_was_packed_with(tmp_path):
+    def packed(splits, **dataset):
+        grow(tmp_path, {"a.arrow": "", "a.arrow.json": json.dumps({"fingerprint": "0123", "splits": splits})})
+        return of_folder(tmp_path / "a.arrow", source="packed", **dataset)
+
+    pictures = {split: dict.fromkeys("abc", 4) for split in ("validation", "novel")}
+    classes = {"validation": dict.fromkeys("abc", 4), "novel": {**dict.fromkeys("def", 4), "a": 0}}
+    check_run(packed(pictures, hold_out="pictures"))
+    check_run(packed(classes))
+    said = refused(packed(pictures))
+    assert said.startswith("dataset.hold_out must be pictures for ")
+    assert said.endswith(", each split of which holds other pictures of the same classes, but got 'classes'")
+    said = refused(packed(classes, hold_out="pictures"))
+    assert said.startswith("dataset.hold_out must be classes for ")
+    assert said.endswith(" holds other classes, but got 'pictures'; fpt data pack --hold-out pictures makes another")
+    lacking = {**pictures, "novel": {"a": 4, "b": 4, "c": 0}}
+    assert "as class 'c' has 0 pictures in novel and 4 pictures in val" in refused(packed(lacking, hold_out="pictures"))

@@ -64,3 +64,28 @@ def test_models_are_frozen_and_take_no_unknown_field():
         made().solver.lr = 1.0
     with pytest.raises(ValidationError, match="Extra inputs"):
         made(solver={"rate": 1.0})
+
+
+def test_what_is_held_out_is_described_where_it_is_pictures_alone():
+    """So sweeps and MLflow's parameters of before are those of now."""
+    own = {"source": "folder", "path": "photos"}
+    assert "hold_out" not in made(dataset=own).model_dump()["dataset"]
+    pictures = made(dataset={**own, "hold_out": "pictures"})
+    assert pictures.model_dump(mode="json", by_alias=True)["dataset"]["hold_out"] == "pictures"
+    assert plain_run(pictures) == pictures
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"hold_out": "pictures"}, "hold_out must be classes for glyphs, of which there are hundreds, but got 'pict"),
+        (
+            {"source": "folder", "path": "photos", "hold_out": "pictures", "all_novel": True},
+            "all_novel must be false where hold_out is pictures, as all splits get some, but is true",
+        ),
+        ({"source": "folder", "path": "photos", "hold_out": "images"}, "'classes' or 'pictures'"),
+    ],
+)
+def test_pictures_that_cannot_be_held_out_are_refused(dataset, message):
+    with pytest.raises(ValidationError, match=message):
+        made(dataset=dataset)

@@ -149,7 +149,7 @@ def packed_with(source, **fields):
     ("source", "read"),
     [
         ("glyphs", {"images_per_class", "distractors"}),
-        ("folder", {"path", "resize", "shares", "split_seed", "all_novel"}),
+        ("folder", {"path", "resize", "shares", "split_seed", "hold_out", "all_novel"}),
         ("packed", {"path"}),
     ],
 )
@@ -162,7 +162,7 @@ def test_what_is_packed_hangs_on_what_packing_reads_alone(source, read):
         "split_seed": 5,
         "all_novel": True,
         "small_classes": "leave_out",
-        **({} if source == "glyphs" else {"path": "others"}),
+        **({} if source == "glyphs" else {"path": "others", "hold_out": "pictures"}),
     }
     changing = {
         field for field, other in others.items() if packed_with(source, **{field: other}) != packed_with(source)
@@ -173,3 +173,9 @@ def test_what_is_packed_hangs_on_what_packing_reads_alone(source, read):
 def test_classes_that_are_all_novel_are_not_divided():
     novel = packed_with("folder", all_novel=True)
     assert packed_with("folder", all_novel=True, shares={"novel": 1.0}, split_seed=5) == novel
+
+
+def test_what_was_packed_before_pictures_could_be_held_out_is_packed_still():
+    assert packed_with("folder") == packed_with("folder", hold_out="classes")
+    assert set(packed_with("folder")) == {"source", "path", "resize", "shares", "split_seed", "all_novel"}
+    assert packed_with("folder", hold_out="pictures") == {**packed_with("folder"), "hold_out": "pictures"}

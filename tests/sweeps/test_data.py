@@ -20,6 +20,7 @@ from pipeline.storage.folder import Folder, Home
 from sweeps import cli
 
 CLASSES, IMAGES = 6, 5
+HALVES = (("validation", 2), ("novel", 3))
 
 
 @pytest.fixture
@@ -85,12 +86,60 @@ def test_pack_writes_what_a_sweep_reads(photos, tmp_path):
     assert ImageStore(packed).fingerprint == found_there.fingerprint == found["fingerprint"]
 
 
+def test_validate_proposes_other_pictures_where_classes_are_few(photos):
+    told = ("--query", 1, "--json")
+    proposed = last_object(typed("validate", photos, *told))["proposal"]
+    assert proposed == (
+        "few classes are large enough (3 in novel and 3 in validation): --set dataset.hold_out=pictures searches and "
+        "reports on other pictures of the same 6 classes, and the answer is then for these classes"
+    )
+    assert typed("validate", photos, "--query", 1).stdout.splitlines()[-1] == proposed
+    assert last_object(typed("validate", photos, "--query", 1, "--way", 7, "--json"))["proposal"] is None
+    assert last_object(typed("validate", photos, "--query", 2, "--json"))["proposal"] is None  # two have 2 pictures
+    held_out = last_object(typed("validate", photos, *told, "--hold-out", "pictures"))
+    assert held_out["proposal"] is None
+    assert held_out["summary"]["splits"] == {split: dict.fromkeys("abcdef", n) for split, n in HALVES}
+
+
+def test_many_classes_are_proposed_nothing(tmp_path):
+    root, random = tmp_path / "photos", np.random.default_rng(0)
+    for name in range(41):
+        (root / str(name)).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(random.integers(0, 256, (33, 33, 3), dtype=np.uint8)).save(root / f"{name}/{i}.png")
+    assert last_object(typed("validate", root, "--query", 1, "--json"))["proposal"] is None
+    (root / "0" / "4.png").touch()
+    for name in (1, 2, 3):
+        for i in range(3):
+            (root / str(name) / f"{i}.png").unlink()
+    assert "the same 38 classes" in last_object(typed("validate", root, "--query", 1, "--json"))["proposal"]
+
+
+def test_pictures_that_are_held_out_are_listed_and_packed(photos, tmp_path):
+    splits = last_object(typed("list", photos, "--hold-out", "pictures", "--json"))["splits"]
+    # of two classes one picture more is listed: it will turn out to be no image, or a copy
+    assert splits == {"novel": dict.fromkeys("abcdef", 3), "validation": dict.fromkeys("abcdef", 2) | {"a": 3, "b": 3}}
+    packed = tmp_path / "photos.arrow"
+    result = typed("pack", photos, packed, "--size", 64, "--hold-out", "pictures", "--json")
+    assert last_object(result)["splits"] == {split: dict.fromkeys("abcdef", n) for split, n in HALVES}
+    assert f"--set dataset.path={packed} --set dataset.hold_out=pictures" in result.stderr
+    run = own(packed, source="packed", hold_out="pictures")
+    run = run.model_copy(update={"episodes": run.episodes.model_copy(update={"query": 1})})
+    check_run(run)
+    assert on_this_node(packed_images(run, Home(str(tmp_path / "home")))) == packed
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("list", "nowhere"), "root must be a folder or a table that is there but nowhere is not"),
         (("list", ".", "--source", "cab"), "--source must be one of folder, table, .* but got 'cab'"),
         (("pack", ".", "here.parquet"), r"DST must be a file that ends in \.arrow but got 'here.parquet'"),
+        (("list", ".", "--hold-out", "images"), "--hold-out must be classes or pictures but got 'images'"),
+        (
+            ("list", ".", "--hold-out", "pictures", "--all-novel"),
+            "--all-novel must be left out with --hold-out pictures",
+        ),
         (("pack", ".", "here.arrow", "--resize", "stretch"), "--resize must be crop or squash but got 'stretch'"),
     ],
 )

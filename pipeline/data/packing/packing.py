@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -92,10 +92,13 @@ def pack_listing(
     Images that cannot be read are left out, and so are copies of an image (all pixels the same, once decoded) in its
     own class. Masks are kept if every listed image has one. `progress` is told how many images of how many are done.
 
+    Where the listing has a division, the images that are kept get their splits by it.
+
     Raises ValueError for images without a split, where no image is left, and for the same image in two classes or
     splits, unless `drop_leaks` is set: then all its copies are left out. Raises RuntimeError where a process dies.
     """
-    if aimless := sum(image.split is None for image in listing.images):
+    division = listing.division
+    if division is None and (aimless := sum(image.split is None for image in listing.images)):
         raise ValueError(f"split must be base, validation or novel but {aimless} images of {listing.root} have none")
     masks = all(image.mask is not None or image.box is not None for image in listing.images)
     if not masks:
@@ -103,19 +106,27 @@ def pack_listing(
     schema = schema_of(size, size, masks, files=True)
     with _alone(path.with_name(f"{path.name}.parts")) as folder:
         parts = parts_of(listing, folder, size, how)
-        asked = json.dumps([listing.source, str(listing.root), drop_leaks, [part.path.name for part in parts]])
-        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        asked = [listing.source, str(listing.root), drop_leaks, [part.path.name for part in parts]]
+        asked += [astuple(division)] if division else []
+        digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
         if packed := _packed_before(path, digest):
             return packed
         clear_unfinished(folder)
         _decode(parts, schema, size, how, decoder or partial(_decode_here, processes), progress)
-        left_out = what_is_left_out(listing, *outcomes_of(parts, len(listing.images)), drop_leaks)
+        contents, reasons = outcomes_of(parts, len(listing.images))
+        left_out = what_is_left_out(listing, contents, reasons, drop_leaks)
         kept = np.ones(len(listing.images), bool)
         kept[list(left_out)] = False
         if not kept.any():
             one = left_out[0]
             raise ValueError(f"an image must be left to pack but all {len(kept)} are left out; {one.image}: {one.why}")
-        whole = join(parts, kept, schema, folder)
+        splits = None
+        if division is not None:
+            rows = np.flatnonzero(kept).tolist()
+            drawn = division.splits_of([listing.images[row].class_name for row in rows], contents[rows])
+            split_of = dict(zip(rows, drawn, strict=True))
+            splits = [split_of.get(row) for row in range(len(kept))]
+        whole = join(parts, kept, schema, folder, splits)
         packing = Packing(
             fingerprint=ImageStore(whole).fingerprint,
             source=listing.source,

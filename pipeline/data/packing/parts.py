@@ -151,13 +151,24 @@ def outcomes_of(parts: Sequence[Part], images: int) -> tuple[UInt8[np.ndarray, "
     return contents, reasons
 
 
-def join(parts: Sequence[Part], kept: Bool[np.ndarray, " images"], schema: pa.Schema, folder: Path) -> Path:
-    """Writes the rows that are kept, a batch from each part, into a file in the parts' folder, and returns its path."""
+def join(
+    parts: Sequence[Part],
+    kept: Bool[np.ndarray, " images"],
+    schema: pa.Schema,
+    folder: Path,
+    splits: Sequence[str | None] | None = None,
+) -> Path:
+    """Writes the rows that are kept, a batch from each part, into a file in the parts' folder, and returns its path.
+    `splits` of all images take the place of those that the parts hold.
+    """
     whole, first = folder / "whole", 0
     with pa.OSFile(str(whole), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
         for part in parts:
             batch = _read(part)
             rows = kept[first : first + batch.num_rows]
+            if splits is not None:
+                column = pa.array(splits[first : first + batch.num_rows], pa.string())
+                batch = batch.set_column(batch.schema.get_field_index("split"), "split", column)
             first += batch.num_rows
             batch = pa.record_batch([batch.column(name) for name in schema.names], schema=schema)
             if rows.any():

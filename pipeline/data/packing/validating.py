@@ -1,7 +1,7 @@
 """What is wrong with the images of a listing, and what becomes of them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int, UInt8
 from pipeline.data.packing.decoding import content, decode
 from pipeline.data.packing.processes import in_order, workers
 from pipeline.data.packing.reading import TRUNCATED, Unreadable
+from pipeline.data.pictures import in_parts, parts_of_classes, small_in_a_part
 from pipeline.data.sources.listing import Listed, Listing, escaped
 from pipeline.resizing import DEFAULT, Resize
 
@@ -127,8 +128,16 @@ def ids(listing: Listing) -> list[str]:
 
 
 def counts(listing: Listing, kept: Bool[np.ndarray, " images"]) -> dict[str, dict[str, int]]:
-    """Returns the number of images that are kept, by split and class, for all classes that are listed."""
+    """Returns the number of images that are kept, by split and class, for all classes that are listed. Where they are
+    still to be divided, it is the number that each split will get.
+    """
     found: dict[str, dict[str, int]] = {}
+    if division := listing.division:
+        bare = replace(listing, division=None)
+        for name, images in counts(bare, kept)["no split"].items():
+            for split, size in division.sizes(images).items():
+                found.setdefault(split, {})[name] = size
+        return found
     for image, one in zip(listing.images, kept.tolist(), strict=True):
         classes = found.setdefault(image.split or "no split", {})
         classes[image.class_name] = classes.get(image.class_name, 0) + one
@@ -194,6 +203,8 @@ def _copies(images: Sequence[Listed], names: tuple[str, ...]) -> Problem:
 
 
 def _too_few(splits: Mapping[str, Mapping[str, int]], way: int, shot: int, query: int) -> list[Problem]:
+    if parts := parts_of_classes(splits):
+        return _too_few_in_parts(parts, way, shot, query)
     problems = []
     for split, classes in splits.items():
         small = {name: images for name, images in classes.items() if images < shot + query}
@@ -203,6 +214,19 @@ def _too_few(splits: Mapping[str, Mapping[str, int]], way: int, shot: int, query
         if (large := len(classes) - len(small)) < way:
             why = f"has {large} of the {way} classes (way) that an episode needs, without small ones"
             problems.append(Problem("small split", (split,), why, "no episodes are drawn from it"))
+    return problems
+
+
+def _too_few_in_parts(parts: Mapping[str, Mapping[str, int]], way: int, shot: int, query: int) -> list[Problem]:
+    small = small_in_a_part(parts, shot + query)
+    problems = []
+    for name, of_class in small.items():
+        why = f"has {in_parts(of_class)}, of which an episode needs {shot} + {query} (shot + query) in each"
+        problems.append(Problem("small class", (name,), why, "refused, or left out of episodes"))
+    if (large := len(parts) - len(small)) < way:
+        names = tuple(next(iter(parts.values())))
+        why = f"have {large} of the {way} classes (way) that an episode needs, without small ones"
+        problems.append(Problem("small splits", names, why, "no episodes are drawn from them"))
     return problems
 
 

@@ -27,7 +27,7 @@ def folder(root: Path) -> Listing:
     to it.
 
     Links are followed inside of root only, each folder once for a class. Raises ValueError where there are no images in
-    class folders, or where two splits share a class.
+    class folders.
     """
     tree = Tree(root)
     top = tree.folders(root)

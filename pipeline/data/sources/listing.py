@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.data.pictures import Division
+
 # What a split of classes is called here, whatever a source calls it.
 SPLITS = {
     "base": "base",
@@ -59,39 +61,36 @@ class Listed:
 class Listing:
     """A listing holds all images of a source, classes in a fixed order and images in a fixed order within each,
     whatever the file system says. `root` is the folder (or file) that was read; `notes` tell what was passed over, a
-    sentence each.
+    sentence each. Images get their splits by `division`, where there is one, once they are decoded.
     """
 
     source: str
     root: Path
     images: tuple[Listed, ...]
     notes: tuple[str, ...] = ()
+    division: Division | None = None
 
 
 def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[str] = ()) -> Listing:
     """Returns the listing of these images, by class and then by path; an image that a class holds twice is listed once.
     Names of classes, and notes, are escaped.
 
-    Raises ValueError where there is no image, a class lies in two splits, or an image has two classes.
+    Raises ValueError where there is no image, or an image has two classes or two splits.
     """
     kept: dict[Path, Listed] = {}
     twice: list[str] = []
-    splits: dict[str, str | None] = {}
     notes = [escaped(note) for note in notes]
     images = [replace(image, class_name=escaped(image.class_name)) for image in images]
     for image in sorted(images, key=lambda one: (one.class_name, one.path.as_posix())):
-        split = splits.setdefault(image.class_name, image.split)
-        if split != image.split:
-            both = " and in ".join(sorted(one or "none" for one in (split, image.split)))
-            raise ValueError(
-                f"class '{image.class_name}' of {root} must lie in one split but lies in {both}: splits share no class"
-            )
         other = kept.setdefault(image.path, image)
         if other.class_name != image.class_name:
             raise ValueError(
                 f"image {escaped(str(image.path))} must have one class but has '{other.class_name}' and "
                 f"'{image.class_name}'"
             )
+        if other.split != image.split:
+            both = " and in ".join(sorted(one or "none" for one in (other.split, image.split)))
+            raise ValueError(f"image {escaped(str(image.path))} must lie in one split but lies in {both}")
         if other is not image:
             twice.append(str(image.path))
     if not kept:
@@ -99,7 +98,7 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
         raise ValueError(f"root must hold images as {source} lays them out but {root} has none{reasons}")
     if twice:
         notes.append(escaped(f"Images listed more than once, kept once: {some_of(twice)}."))
-    if alike := _alike(splits):
+    if alike := _alike(dict.fromkeys(image.class_name for image in kept.values())):
         notes.append(f"Classes whose names differ only in case or in Unicode form, kept apart: {some_of(alike)}.")
     return Listing(source, root, tuple(kept.values()), tuple(notes))
 

@@ -1,11 +1,12 @@
-"""Splits for classes that come without a split."""
+"""Splits for classes, or for the pictures of each class, that come without a split."""
 
 import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.data.sources.listing import SPLITS, Listing
+from pipeline.data.pictures import Division
+from pipeline.data.sources.listing import SPLITS, Listing, escaped
 
 SHARES: Mapping[str, float] = {"base": 0.5, "validation": 0.25, "novel": 0.25}
 CLASSES_AT_LEAST = 2  # an episode with one class has nothing to tell apart
@@ -39,12 +40,55 @@ def with_splits(listing: Listing, shares: Mapping[str, float] = SHARES, seed: in
     return replace(listing, images=images, notes=(*listing.notes, f"Classes split by seed {seed}: {said}."))
 
 
+def with_division(listing: Listing, shares: Mapping[str, float] = SHARES, seed: int = 0) -> Listing:
+    """Returns the listing with the division by which the pictures of each class get their splits, or as it is where
+    they have them already. Raises ValueError for shares that are not shares.
+    """
+    if any(image.split is not None for image in listing.images):
+        return listing
+    wanted = _wanted(shares)
+    said = ", ".join(f"{share:g} {split}" for split, share in wanted.items())
+    note = f"Pictures of each class split by seed {seed}: {said}."
+    return replace(listing, notes=(*listing.notes, note), division=Division(tuple(wanted.items()), seed))
+
+
+def check_splits(listing: Listing, of_pictures: bool) -> None:
+    """Raises ValueError where a class lies in two splits, or, for splits that are `of_pictures`, where none does, and
+    where some pictures have a split and some do not.
+    """
+    splits: dict[str, dict[str | None, str]] = {}
+    for image in listing.images:
+        splits.setdefault(image.class_name, {}).setdefault(image.split, escaped(str(image.path)))
+    if not of_pictures:
+        for name, found in splits.items():
+            if len(found) > 1:
+                both = " and in ".join(sorted(split or "none" for split in found))
+                way_on = "" if None in found else ", unless hold_out is pictures, which takes them as they are"
+                raise ValueError(
+                    f"class '{name}' of {listing.root} must lie in one split but lies in {both}: splits share no class"
+                    f"{way_on}"
+                )
+        return
+    without = next((found[None] for found in splits.values() if None in found), None)
+    given = next((path for found in splits.values() for split, path in found.items() if split is not None), None)
+    if given and without:
+        raise ValueError(
+            f"pictures of {listing.root} must all have a split, or none, but {given} has one and {without} has none"
+        )
+    if given and all(len(found) == 1 for found in splits.values()):
+        raise ValueError(
+            f"splits of {listing.root} must share classes for hold_out to be pictures but each class lies in one; "
+            "hold_out: classes takes them as they are"
+        )
+
+
 def _digest(seed: int, name: str) -> bytes:
     # one name has several encodings, and which of them a file system gives depends on where the folder was
     return hashlib.sha256(f"{seed}\0{unicodedata.normalize('NFC', name)}".encode()).digest()
 
 
-def _sizes(classes: int, shares: Mapping[str, float]) -> dict[str, int]:
+def _wanted(shares: Mapping[str, float]) -> dict[str, float]:
+    """Returns the shares that are not 0, base first. Raises ValueError for shares that are not shares."""
     known = tuple(dict.fromkeys(SPLITS.values()))
     for split, share in shares.items():
         if split not in known:
@@ -53,12 +97,16 @@ def _sizes(classes: int, shares: Mapping[str, float]) -> dict[str, int]:
             raise ValueError(f"share of {split} must be 0 to 1 but got {share}")
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise ValueError(f"shares must sum to 1 but sum to {sum(shares.values()):g}")
-    wanted = [split for split in known if shares.get(split)]
+    return {split: shares[split] for split in known if shares.get(split)}
+
+
+def _sizes(classes: int, shares: Mapping[str, float]) -> dict[str, int]:
+    wanted = list(_wanted(shares))
     needed = CLASSES_AT_LEAST * len(wanted)
     if classes < needed:
         raise ValueError(
             f"classes must be at least {needed} for the splits {', '.join(wanted)} but are {classes}: give them other "
-            "shares, or splits of their own"
+            "shares, or splits of their own, or divide the pictures of each class by dataset.hold_out: pictures"
         )
     sizes, cut, upto = {}, 0, 0.0
     for i, split in enumerate(wanted):

@@ -13,9 +13,18 @@ import pytest
 from pipeline.checks import check_run
 from pipeline.config import Dataset, Run
 from pipeline.data import listed
-from pipeline.data.listed import HandedOver, class_sizes, digest_of, handed_over, listing_of, summary_of
+from pipeline.data.listed import (
+    HandedOver,
+    class_sizes,
+    digest_of,
+    handed_over,
+    listing_of,
+    served_by_pictures,
+    summary_of,
+)
 from pipeline.data.packing.packing import Packing
 from pipeline.data.packing.validating import LeftOut
+from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.sources.splitting import with_splits
 from tests.pipeline.data.sources.trees import grow
@@ -60,6 +69,38 @@ def test_splits_of_ones_own_are_kept_unless_all_are_novel(tmp_path):
     root = grow(tmp_path / "photos", files)
     assert splits_of(listing_of(own(root))) == {"a": "base", "b": "validation", "c": "novel"}
     assert splits_of(listing_of(own(root, all_novel=True))) == dict.fromkeys("abc", "novel")
+
+
+def test_pictures_are_divided_where_they_are_held_out(photos):
+    found = listing_of(own(photos, hold_out="pictures", shares={"novel": 0.5, "base": 0.5}, split_seed=4))
+    assert splits_of(found) == dict.fromkeys("abcdef")
+    assert found.division == Division((("base", 0.5), ("novel", 0.5)), 4)
+    assert class_sizes(found) == {split: dict.fromkeys("abcdef", 1) for split in ("base", "novel")}
+    assert listing_of(own(photos)).division is None
+
+
+def test_a_class_in_two_splits_is_listed_where_pictures_are_held_out_or_all_are_novel(tmp_path):
+    root = grow(tmp_path / "photos", {f"{split}/{name}/1.jpg": "" for split in ("val", "test") for name in "ab"})
+    found = listing_of(own(root, hold_out="pictures"))
+    assert (found.division, class_sizes(found)) == (
+        None,
+        {split: {"a": 1, "b": 1} for split in ("novel", "validation")},
+    )
+    assert class_sizes(listing_of(own(root, all_novel=True))) == {"novel": {"a": 2, "b": 2}}
+    said = "dataset.hold_out: class 'a' of .* must lie in one split but lies in novel and in validation: splits share "
+    with pytest.raises(ValueError, match=f"^{said}"):
+        listing_of(own(root))
+
+
+def test_classes_that_divided_pictures_serve_are_counted(photos, tmp_path):
+    splits = {"validation": {"a": 2, "b": 3}, "novel": {"c": 4, "d": 5}}
+    assert [served_by_pictures(own(photos), splits, least) for least in (1, 2, 3)] == [4, 2, 0]
+    assert served_by_pictures(own(photos, shares={"base": 0.75, "novel": 0.25}), splits, 1) == 3
+    assert served_by_pictures(own(photos, hold_out="pictures"), splits, 1) == 0
+    assert served_by_pictures(own(photos, all_novel=True), splits, 1) == 0
+    assert served_by_pictures(Dataset(), splits, 1) == served_by_pictures(own("a.arrow", "packed"), splits, 1) == 0
+    root = grow(tmp_path / "own", {"val/a/1.jpg": "", "test/b/1.jpg": ""})
+    assert served_by_pictures(own(root), splits, 1) == 0
 
 
 def test_a_home_folder_may_be_named_by_a_tilde(photos, monkeypatch):

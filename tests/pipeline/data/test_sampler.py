@@ -3,6 +3,7 @@ import pytest
 
 from pipeline.config import Episodes
 from pipeline.data.sampler import EpisodeSampler, part_of, sampler_of
+from pipeline.data.store import SplitClasses
 
 # Ten classes of unequal size; the store's rows of a class need not lie side by side.
 CLASSES = {f"class {i}": np.arange(i, 10 * (6 + i), 10) for i in range(10)}
@@ -117,3 +118,38 @@ def test_episodes_of_a_part_hold_nothing_else():
     allowed = set(np.concatenate(list(part_of(CLASSES, "other pictures").values())))
     drawing = sampler_of(CLASSES, wanted, "refuse")
     assert all(set(drawing[i].support) | set(drawing[i].query) <= allowed for i in range(30))
+
+
+def shared(split, small=9):
+    """Rows of a split that holds other images of the same ten classes than the other split does."""
+    rows = {f"class {i}": np.arange(20 * i, 20 * i + 10) + 10 * (split == "novel") for i in range(10)}
+    parts = {name: {"novel": 10, "validation": 10 if i else small} for i, name in enumerate(rows)}
+    return SplitClasses(split, rows, parts)
+
+
+def test_splits_that_share_classes_draw_them_each_in_its_own_way():
+    """Were they drawn alike, the first episodes of the report would have the classes that were searched on."""
+    wanted = Episodes(way=4, shot=2, query=3, seed=0)
+    search, report = (sampler_of(shared(split), wanted, "refuse") for split in ("validation", "novel"))
+    alike = sum(
+        np.array_equal(search[index].support // 20, report[index].support // 20)  # ten classes in order: 1 of 5,040
+        for index in range(500)
+    )
+    assert alike < 4
+    again = sampler_of(shared("novel"), wanted, "refuse")
+    assert all(same(report[index], again[index]) for index in range(50))
+    apart = SplitClasses("novel", shared("novel").rows)
+    alone = EpisodeSampler(dict(apart), 4, 2, 3, 0)
+    assert all(same(sampler_of(apart, wanted, "refuse")[index], alone[index]) for index in range(50))
+
+
+def test_a_class_that_is_small_in_another_split_is_left_out_of_this_one_too():
+    wanted = Episodes(way=9, shot=2, query=8, seed=0)
+    with pytest.raises(
+        ValueError, match="at most 9, as class 'class 0' has 10 pictures in novel and 9 pictures in val"
+    ):
+        sampler_of(shared("novel"), wanted, "refuse")
+    sampler = sampler_of(shared("novel"), wanted, "leave_out")
+    assert {int(row) // 20 for index in range(30) for row in sampler[index].support} == set(range(1, 10))
+    with pytest.raises(ValueError, match="way must be from 2 to 9, the classes there are, but got 10"):
+        sampler_of(shared("novel"), Episodes(way=10, shot=2, query=8), "leave_out")

@@ -58,6 +58,19 @@ def test_classes_come_in_the_order_in_which_they_were_packed(tmp_path: Path):
     assert {name: rows.tolist() for name, rows in store.classes("novel").items()} == {"apple": [6], "date": [7]}
 
 
+def test_parts_are_told_where_splits_share_a_class(tmp_path: Path):
+    image = np.zeros((2, 2, 3), np.uint8)
+    places = [("base", "a"), ("novel", "b"), ("base", "a"), ("novel", "a"), ("novel", "c")]
+    shared = ImageStore(pack([Sample(*place, image) for place in places], tmp_path / "shared.arrow"))
+    for split in shared.splits:
+        found = shared.classes(split)
+        assert found.split == split
+        parts = {"a": {"base": 2, "novel": 1}, "b": {"base": 0, "novel": 1}, "c": {"base": 0, "novel": 1}}
+        assert found.parts == parts
+    apart = ImageStore(pack([Sample(*place, image) for place in places[:3]], tmp_path / "apart.arrow"))
+    assert apart.classes("base").parts == {}
+
+
 def test_unknown_split_is_named_with_those_there_are(tmp_path: Path):
     store = ImageStore(pack(drawn(4), tmp_path / "some.arrow"))
     with pytest.raises(ValueError, match=r"split must be one of novel, validation but got 'base'"):

@@ -138,7 +138,13 @@ def test_a_field_that_packing_does_not_read_tells_no_data_sets_apart(compare, ph
     assert hashes(compare(other, b, "--json")) == (a, b)
 
 
-READ = {"resize": "squash", "shares": {"novel": 1.0}, "split_seed": 5, "all_novel": True}
+READ = {
+    "resize": "squash",
+    "shares": {"novel": 1.0},
+    "split_seed": 5,
+    "hold_out": "pictures",
+    "all_novel": True,
+}
 
 
 @pytest.mark.parametrize("field", READ)

@@ -33,3 +33,10 @@ def test_a_sweep_is_told_from_another_by_what_can_change_its_course():
     ]
     changed += [identity(**{name: "others"}) for name in ("dataset_fingerprint", "backbone_fingerprint", "precision")]
     assert len({same, *changed}) == 1 + len(changed)
+
+
+def test_a_sweep_of_before_pictures_could_be_held_out_is_the_same_sweep():
+    assert sweep_identity(tiny(), INPUTS) == sweep_identity(tiny("dataset.hold_out=classes"), INPUTS)
+    own = ("dataset={source: folder, path: photos}",)
+    pictures = sweep_identity(tiny(*own, "dataset.hold_out=pictures"), INPUTS)
+    assert pictures != sweep_identity(tiny(*own), INPUTS)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.data.packing.decoding import decode
 from pipeline.data.packing.packing import LeftOut, pack_listing
+from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack
 from pipeline.resizing import Crop, Squash
@@ -252,6 +253,16 @@ def test_what_was_killed_goes_on_where_it_was(many, undisturbed, tmp_path, momen
     assert seen[0] == len(whole) * ROWS_A_BATCH
     assert bytes_of(path) == bytes_of(undisturbed)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.arrow", "a.arrow.json"]
+
+
+def test_another_division_is_packed_anew(tmp_path):
+    listing, path = drawn(tmp_path / "images", 6, places=[(None, "heron"), (None, "teal")]), tmp_path / "a.arrow"
+    halves = [replace(listing, division=Division((("base", 0.5), ("novel", 0.5)), seed)) for seed in range(2)]
+    first = pack_listing(halves[0], path, SIZE)
+    assert pack_listing(halves[0], path, SIZE) == first
+    assert pack_listing(halves[1], path, SIZE).digest != first.digest
+    with pytest.raises(ValueError, match=r"must be base, validation or novel but 6 images of .* have none"):
+        pack_listing(listing, path, SIZE)
 
 
 def test_parts_of_other_files_are_not_taken_up(many, tmp_path):

@@ -189,6 +189,15 @@ def test_the_rows_that_are_kept_are_joined_to_a_store(listing, tmp_path, masks):
     }
 
 
+def test_rows_are_joined_with_the_splits_that_are_given_for_all_images(listing, tmp_path):
+    made, schema = written(listing, tmp_path)
+    splits = [None if row in (3, 5) else "base" if row % 2 else "novel" for row in range(IMAGES)]
+    store = ImageStore(join(made, np.array([split is not None for split in splits]), schema, tmp_path, splits))
+    found = {split: sorted(np.concatenate(list(store.classes(split).values())).tolist()) for split in store.splits}
+    kept = [split for split in splits if split is not None]
+    assert found == {split: [i for i, one in enumerate(kept) if one == split] for split in ("base", "novel")}
+
+
 def test_a_part_is_written_again_to_the_same_bytes_and_leaves_nothing_beside_it(listing, tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.packing.validating import Problem, Summary, same_content, validate
+from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ImageStore
 from pipeline.resizing import Squash
@@ -43,6 +44,7 @@ def faulty(tmp_path) -> Listing:
 
 
 NEEDS = "that an episode needs"
+OF_WHICH = "of which an episode needs 1 + 1 (shot + query) in each"
 LEFT = "refused, or left out of episodes"
 LEAK = "must be removed, or left out by fpt data pack --drop-leaks"
 
@@ -153,3 +155,25 @@ def test_same_content_is_that_of_the_obvious_way():
             groups.setdefault(contents[row].tobytes(), []).append(row)
     found = [group.tolist() for group in same_content(contents, unreadable)]
     assert found == [group for group in groups.values() if len(group) > 1]
+
+
+def test_pictures_that_are_still_to_be_divided_are_counted_as_packing_divides_them(tmp_path):
+    listing = drawn(tmp_path / "images", {("novel", "heron"): 7, ("novel", "teal"): 9, ("novel", "gull"): 3})
+    unsplit = tuple(replace(image, split=None) for image in listing.images)
+    divided = replace(listing, images=unsplit, division=Division((("validation", 0.5), ("novel", 0.5)), 0))
+    copy(tmp_path / "images", "heron/0.png", "heron/1.png")
+    (tmp_path / "images/teal/0.png").write_bytes(b"")
+    found = validate(divided, 1, way=3, shot=1, query=1, size=32, how=Squash())
+    packing = pack_listing(divided, tmp_path / "a.arrow", 32, Squash())
+    expected = {"validation": {"gull": 2, "heron": 3, "teal": 4}, "novel": {"gull": 1, "heron": 3, "teal": 4}}
+    assert found.summary.splits == packing.splits == expected
+    store = ImageStore(tmp_path / "a.arrow")
+    assert {split: {name: len(rows) for name, rows in store.classes(split).items()} for split in store.splits} == (
+        expected
+    )
+    assert [one.kind for one in found.problems] == ["unreadable", "duplicate", "small class", "small splits"]
+    small, splits = found.problems[2:]
+    why = f"has 1 pictures in novel and 2 pictures in validation, {OF_WHICH}"
+    assert small == Problem("small class", ("gull",), why, LEFT)
+    why = f"have 2 of the 3 classes (way) {NEEDS}, without small ones"
+    assert splits == Problem("small splits", ("novel", "validation"), why, "no episodes are drawn from them")

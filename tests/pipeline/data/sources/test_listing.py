@@ -50,12 +50,17 @@ def test_an_image_that_a_class_holds_twice_is_listed_once():
     )
 
 
-def test_a_class_in_two_splits_is_refused():
+def test_an_image_in_two_splits_is_refused():
     for splits, both in {("novel", "base"): "base and in novel", ("base", None): "base and in none"}.items():
-        parts = [Listed(ROOT / f"{i}.jpg", "crow", split) for i, split in enumerate(splits)]
-        said = f"class 'crow' of birds must lie in one split but lies in {both}: splits share no class"
-        with pytest.raises(ValueError, match=f"^{said}$"):
-            assemble("folder", ROOT, parts)
+        twice = [Listed(ROOT / "1.jpg", "crow", split) for split in splits]
+        said = rf"^image birds/1\.jpg must lie in one split but lies in {both}$"
+        with pytest.raises(ValueError, match=said):
+            assemble("folder", ROOT, twice)
+
+
+def test_a_class_in_two_splits_is_listed_as_it_is():
+    parts = [Listed(ROOT / f"{i}.jpg", "crow", split) for i, split in enumerate(("novel", "base"))]
+    assert assemble("folder", ROOT, parts).images == tuple(parts)
 
 
 def test_an_image_of_two_classes_is_refused():

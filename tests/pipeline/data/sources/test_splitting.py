@@ -1,10 +1,13 @@
 import hashlib
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Listed, Listing
-from pipeline.data.sources.splitting import with_splits
+from pipeline.data.sources.splitting import check_splits, with_division, with_splits
 
 
 def listing(splits, images=1):
@@ -101,3 +104,61 @@ def test_some_with_a_split_and_some_without():
 def test_shares_that_cannot_be(count, shares, says):
     with pytest.raises(ValueError, match=says):
         with_splits(unsplit(count), shares)
+
+
+def test_a_division_is_by_the_shares_that_are_not_0_base_first_and_is_noted():
+    before = unsplit(2, images=3)
+    after = with_division(before, {"novel": 0.75, "validation": 0.0, "base": 0.25}, 7)
+    note = "Pictures of each class split by seed 7: 0.25 base, 0.75 novel."
+    assert after == replace(before, notes=(note,), division=Division((("base", 0.25), ("novel", 0.75)), 7))
+    with pytest.raises(ValueError, match="shares must sum to 1"):
+        with_division(before, {"novel": 0.5})
+
+
+def both(*splits):
+    """Two classes with an image in each of these splits."""
+    made = [Listed(Path(f"{name}/{i}.jpg"), name, split) for name in "ab" for i, split in enumerate(splits)]
+    return Listing("folder", Path("root"), tuple(made))
+
+
+def test_pictures_that_have_splits_are_not_divided():
+    assert with_division(both("base", "novel")) == both("base", "novel")
+
+
+def test_splits_that_fit_what_is_held_out_pass():
+    for of_pictures in (False, True):
+        check_splits(unsplit(5, 2), of_pictures)
+    check_splits(listing({"a": "base", "b": "novel", "c": None}), of_pictures=False)  # with_splits refuses them
+    check_splits(both("base", "novel"), of_pictures=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "of_pictures", "says"),
+    [
+        (
+            both("novel", "base"),
+            False,
+            "class 'a' of root must lie in one split but lies in base and in novel: splits share no class, unless "
+            "hold_out is pictures, which takes them as they are",
+        ),
+        (
+            both("base", None),
+            False,
+            "class 'a' of root must lie in one split but lies in base and in none: splits share no class",
+        ),
+        (
+            both("base", None),
+            True,
+            "pictures of root must all have a split, or none, but a/0.jpg has one and a/1.jpg has none",
+        ),
+        (
+            listing({"a": "base", "b": "novel"}),
+            True,
+            "splits of root must share classes for hold_out to be pictures but each class lies in one; hold_out: "
+            "classes takes them as they are",
+        ),
+    ],
+)
+def test_splits_that_do_not_fit_what_is_held_out(found, of_pictures, says):
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        check_splits(found, of_pictures)
