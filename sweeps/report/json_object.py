@@ -34,6 +34,7 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
         "trials": rows_of(finding.record),
         "whole": finding.whole,
         "may_be_best": finding.may_be_best,
+        "best_if_symmetric": finding.best_if_symmetric,
         "importances": None if finding.importances is None else dict(finding.importances),
         "audit": None if finding.audit is None else _audit_as_json(finding.audit),
         "episodes_spent": finding.spent,

@@ -85,8 +85,7 @@ def cells(compared: Compared) -> tuple[str, ...]:
 def as_table(finding: Finding) -> Table:
     """Returns the table for a terminal, under 100 columns wide: it leaves hyper-parameters out."""
     table = Table(
-        title=f"{judged_episodes(finding)} episodes that no trial saw; difference: paired, to {yardstick(finding)}; "
-        "p: corrected (Holm)",
+        title=f"{judged_episodes(finding)} unseen episodes; differences to {yardstick(finding)}, paired; p after Holm",
         title_justify="left",
     )
     for column in COLUMNS[:-1]:
@@ -184,10 +183,9 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
         "higher than on fresh ones if it was lucky there, which is why those decide."
     )
     if finding.whole > 1:
-        beaten = finding.whole - finding.may_be_best
         lines.append(
-            f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %, "
-            f"whatever the differences are like): {beaten or 'none'} of them can be ruled out."
+            f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %), "
+            f"whatever their differences are like; one of {finding.best_if_symmetric} if those are symmetric."
         )
     if finding.audit is not None:
         lines.append(_audited(finding.audit))

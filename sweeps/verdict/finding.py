@@ -85,8 +85,9 @@ class Finding:
     prompts and the best on frozen features; `other` is the difference to the other of them of the best setting with
     prompts. `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by
     name: they are left out for all settings. `again` is the best with prompts against the yardstick on other episodes.
-    Of the trials that did all validation episodes the truly best is among so many (`may_be_best`), with 95 %. `tried`
-    are all trials that have a score, `validation` is the winner's.
+    Of the trials that did all validation episodes the truly best is among so many (`may_be_best`), with 95 %, and among
+    so many (`best_if_symmetric`) if differences are symmetric. `tried` are all trials that have a score, `validation`
+    is the winner's.
     """
 
     record: SearchRecord
@@ -97,6 +98,7 @@ class Finding:
     lost: tuple[str, ...] = ()
     again: Compared | None = None
     may_be_best: int = 1
+    best_if_symmetric: int = 1
     tried: tuple[Scored, ...] = ()
     audit: Audit | None = None
     yardstick: str = BASELINE

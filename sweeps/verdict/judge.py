@@ -13,9 +13,10 @@ from pipeline.session import Session
 from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.record import SearchRecord, Trial
-from sweeps.statistics.estimates import Estimate, estimate, paired_difference
+from sweeps.statistics.estimates import SIGNIFICANCE, Estimate, estimate, paired_difference
 from sweeps.statistics.racing import in_the_race
 from sweeps.statistics.rows import accuracies_of, summary
+from sweeps.statistics.t_racing import in_the_race_if_symmetric
 from sweeps.terminal.progress import Progress
 from sweeps.verdict.comparing import compare_all, harder
 from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
@@ -93,7 +94,8 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
         again=again[asked] if again else None,
-        may_be_best=len(in_the_race(whole, search.trials, search.delta)),
+        may_be_best=len(in_the_race(whole, search.trials, SIGNIFICANCE)),
+        best_if_symmetric=len(in_the_race_if_symmetric(whole, SIGNIFICANCE)),
         tried=tuple(
             _scored(trial, on_validation[trial.name], on_validation[winner.name], sweep.episodes.step)
             for trial in scored

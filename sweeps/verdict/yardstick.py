@@ -15,6 +15,7 @@ from sweeps.statistics.halving import halving
 from sweeps.statistics.rows import summary
 
 MOST_RATES = 16  # more, over so few decades, are closer than a rate needs to be
+SINGLE = 1e-9  # share of candidates that is left in the end: one
 BELOW = 10.0  # times lower than the search's are the lowest rates
 
 
@@ -84,13 +85,15 @@ def _best(
     settings: Sequence[HyperParameters], searched: Run, rungs: Sequence[int], session: Session
 ) -> tuple[HyperParameters, int]:
     left: Mapping[str, HyperParameters] = {f"0.{place}": values for place, values in enumerate(settings)}
-    goes_on, problems, done = halving(0.5), 0, 0
+    accuracies: dict[str, list[float | None]] = {name: [] for name in left}
+    problems, done = 0, 0
     for place, rung in enumerate(rungs):
         runs = [with_hyper_parameters(searched, values) for values in left.values()]
-        rows = session.solve(runs, range(rung))
-        problems += len(left) * (rung - done)
-        accuracies = {name: [row["accuracy"] for row in own] or [None] for name, own in zip(left, rows, strict=True)}
-        last = place == len(rungs) - 1
-        going = halving(1e-9)(place, accuracies) if last else goes_on(place, accuracies)
-        left, done = {name: left[name] for name in left if name in going} or left, rung
+        rows = session.solve(runs, range(done, rung))
+        problems += sum(map(len, rows))
+        accuracies = {
+            name: [*accuracies[name], *(row["accuracy"] for row in own)] for name, own in zip(left, rows, strict=True)
+        }
+        goes_on = halving(0.5 if place < len(rungs) - 1 else SINGLE)(place, accuracies)
+        left, done = {name: left[name] for name in left if name in goes_on} or left, rung
     return next(iter(left.values())), problems
