@@ -22,7 +22,7 @@ ALPHA = 1.0
 TAU = 1.0
 PATCHES = 6  # of a prompt
 LAYERS = 1  # steered, from the top
-ROWS = "patches"
+ROWS = None  # whose attention is steered: the variant's own
 HEADS = "mean"
 
 SEED = 0

@@ -20,7 +20,7 @@ from fpt.problems.solving import solve as solve_problems
 from fpt.prompts.columnar import PositionPrompts
 from fpt.prompts.pyramids import PyramidPrompts
 from fpt.prompts.strategy import strategy_of
-from fpt.registry import ESTIMATED, SOLVERS, check_name
+from fpt.registry import ESTIMATED, SOLVERS, check_name, rows_of
 from fpt.solvers import Training
 
 
@@ -133,6 +133,7 @@ def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, An
         {name: value for name, value in hyper_parameters.items() if name in known}
         for known in (of_training, of_setting)
     )
+    training["rows"] = rows_of(others.get("variant", defaults.VARIANT), training.get("rows", defaults.ROWS))
     return Setting(solver, Training(way=way, **training), seed=seed, **others)
 
 

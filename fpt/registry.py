@@ -165,6 +165,16 @@ MASKS = "masks"
 VARIANTS = (*ESTIMATED, MASKS)
 ORDERS = ("paper", "rollout")  # of the product of layers
 ROWS = ("patches", "all", "class")  # whose attention is steered
+OWN_ROWS = {"official": "all"}  # of the variants whose rows are not the patches
 STEERED_HEADS = ("mean", "each")  # of attention
+
+
+def rows_of(variant: str, rows: str | None) -> str:
+    """Returns the rows that are steered; where `rows` is None, the variant's own: patches in the paper, all tokens in
+    its released code.
+    """
+    return OWN_ROWS.get(variant, "patches") if rows is None else rows
+
+
 # What weights and tokens are kept in, by torch's name; heads, adapters, maps and optimisers are float32 always.
 PRECISIONS = {"float32": "float32", "tf32": "float32", "bfloat16": "bfloat16"}

@@ -111,7 +111,8 @@ class Prompts(Section):
     matters.
 
     `alpha` of the variants `paper` and `scaled` is about `patches` times that of `official`, the released code's.
-    `order` is that of the product of layers, null for the variant's own order.
+    `order` is that of the product of layers, `rows` are the tokens whose attention is steered; null stands for the
+    variant's own: `official` steers all tokens, the others patches.
     """
 
     variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
@@ -121,7 +122,7 @@ class Prompts(Section):
     tau: Rate = defaults.TAU
     patches: Positive = defaults.PATCHES
     layers: Positive = defaults.LAYERS
-    rows: Annotated[str, one_of(ROWS)] = defaults.ROWS
+    rows: Annotated[str, one_of(ROWS)] | None = defaults.ROWS
     heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from fpt.registry import SOLVERS
+from fpt.registry import SOLVERS, rows_of
 from pipeline.config import Dataset, Run
 
 # Raise it when the method changes results: rows of another version are never reused.
@@ -59,6 +59,8 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
         solver["version"] = known.version
     steered = known.steered and run.prompts.alpha > 0
     prompts = run.prompts.model_dump(by_alias=True) if steered else None
+    if prompts:
+        prompts["rows"] = rows_of(run.prompts.variant, run.prompts.rows)
     if prompts and run.prompts.variant == "masks":
         prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
     return {

@@ -14,6 +14,7 @@ from torch import Tensor
 from fpt import defaults
 from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
+from fpt.registry import rows_of
 
 IMAGES_A_PASS = 32  # without gradients: more do not fit a processor's caches
 
@@ -62,7 +63,7 @@ class Training:
     tokens: int = defaults.TOKENS
     deep: bool = defaults.DEEP
     layers: int = defaults.LAYERS
-    rows: str = defaults.ROWS
+    rows: str = rows_of(defaults.VARIANT, defaults.ROWS)
     heads: str = defaults.HEADS
 
 

@@ -16,7 +16,7 @@ from fpt.problems.frozen import Frozen, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting
 from fpt.problems.solving import solve
 from fpt.prompts.localisation import key_patches
-from fpt.registry import SOLVERS
+from fpt.registry import SOLVERS, rows_of
 from fpt.solvers import Training
 from pipeline.config import Episodes, Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
@@ -158,7 +158,7 @@ def setting(run: Run) -> Setting:
             tokens=solver.tokens,
             deep=solver.deep,
             layers=prompts.layers,
-            rows=prompts.rows,
+            rows=rows_of(prompts.variant, prompts.rows),
             heads=prompts.heads,
         ),
         variant=prompts.variant,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import ceil, isfinite
 
-from fpt.registry import SOLVERS
+from fpt.registry import SOLVERS, rows_of
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
@@ -124,7 +124,8 @@ def _compared_settings(
     if lost is not None:
         settings[PROMPTED] = prompted
     if sweep.final.masks and takes_prompts(prompted):
-        settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks"})
+        rows = rows_of(prompted.prompts.variant, prompted.prompts.rows)  # the same attention, led to the truth
+        settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks", "rows": rows})
     head = best.solver.head  # what fine-tuning starts from is the yardstick for it
     frozen = head if head in SOLVERS and not SOLVERS[head].trained else "protonet"
     settings["frozen features"] = with_hyper_parameters(best, {"name": frozen})

@@ -100,6 +100,18 @@ def test_results_hang_on_seed_and_index(small):
     assert not torch.equal(base, indexed)
 
 
+@pytest.mark.parametrize(("variant", "own"), [("paper", "patches"), ("scaled", "patches"), ("official", "all")])
+def test_a_variant_steers_its_own_rows_where_none_are_named(variant, own, small):
+    options = {"solver": "lora", "seed": 0, "epochs": 2, "lr": 1e-2, "patches": 2, "alpha": 5.0, "variant": variant}
+    left_out, none, patches, every = (
+        fpt.solve(small, [episode(0, shot=2)], **options, **rows)[0].logits
+        for rows in ({}, {"rows": None}, {"rows": "patches"}, {"rows": "all"})
+    )
+    assert torch.equal(left_out, none)
+    assert torch.equal(left_out, patches) == (own == "patches")
+    assert torch.equal(left_out, every) == (own == "all")
+
+
 def test_scores_that_are_not_finite_are_no_accuracy(small):
     (record,) = fpt.solve(small, [episode(0)], solver="linear_probe", seed=0, lr=float("inf"), epochs=3)
     assert record.accuracy is None
