@@ -80,7 +80,12 @@ def check_name(field: str, name: object, names: Collection[str]) -> None:
 
 OF_A_HEAD = frozenset({"head", "temperature", "head_multiplier", "lr", "epochs", "batch"})
 OF_BLOCKS = OF_A_HEAD | {"blocks"}
-OF_SOLVERS = OF_BLOCKS | {"rank", "tokens", "deep"}  # all fields of a configuration's section `solver` but its name
+OF_SOLVERS = OF_BLOCKS | {
+    "rank",
+    "tokens",
+    "deep",
+    "embeddings",
+}  # all fields of a configuration's section `solver` but its name
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,10 @@ SOLVERS = Registry(
         "r2d2": _without_training("r2d2"),
         "metaoptnet": _without_training("metaoptnet"),
         "linear_probe": SolverEntry("fpt.solvers.linear_probe:linear_probe", True, True, False, OF_A_HEAD),
-        "full": _steered("full"),
+        "full": _steered("full", "embeddings"),
         "vpt": _steered("vpt", "tokens", "deep"),
         "lora": _steered("lora", "rank"),
-        "ssf": _steered("ssf"),
+        "ssf": _steered("ssf", "embeddings"),
     },
     _of_package,
 )

@@ -90,7 +90,8 @@ class Episodes(Section):
 
 class Solver(Section):
     """A solver trains as these fields say. `batch` 0 takes the whole support set in every step; `blocks` is how many of
-    the last blocks are adapted.
+    the last blocks are adapted. With `embeddings`, which takes all blocks, SSF and full fine-tuning adapt what comes
+    before them too.
     """
 
     name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
@@ -104,6 +105,12 @@ class Solver(Section):
     rank: Positive = defaults.RANK  # LoRA's
     tokens: Positive = defaults.TOKENS  # VPT's: in every adapted block if `deep`, else in the first
     deep: bool = defaults.DEEP
+    embeddings: bool = defaults.EMBEDDINGS
+
+    @property
+    def adapted(self) -> int:
+        """Returns how much of the backbone is adapted, from the top: blocks, and the embeddings as one more."""
+        return self.blocks + self.embeddings
 
 
 class Prompts(Section):
@@ -156,6 +163,14 @@ class Run(Section):
     solver: Solver = Solver()
     prompts: Prompts = Prompts()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _solver_adapts_embeddings(self) -> "Run":
+        if self.solver.embeddings and "embeddings" not in SOLVERS[self.solver.name].fields:
+            raise ValueError(
+                f"solver.embeddings must be false for {self.solver.name}, which does not adapt them, but is true"
+            )
+        return self
 
     @model_validator(mode="after")
     def _steered_layers_are_adapted(self) -> "Run":

@@ -55,6 +55,8 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
     episodes = run.episodes.model_dump(exclude={"count"})
     known = SOLVERS[run.solver.name]
     solver = {key: value for key, value in run.solver.model_dump().items() if key == "name" or key in known.fields}
+    if not run.solver.embeddings:  # hashes are those of the time before there was a choice
+        solver.pop("embeddings", None)
     if known.version is not None:  # of a package of its own, which METHOD_VERSION does not count
         solver["version"] = known.version
     steered = known.steered and run.prompts.alpha > 0

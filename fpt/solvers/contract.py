@@ -62,9 +62,15 @@ class Training:
     rank: int = defaults.RANK
     tokens: int = defaults.TOKENS
     deep: bool = defaults.DEEP
+    embeddings: bool = defaults.EMBEDDINGS
     layers: int = defaults.LAYERS
     rows: str = rows_of(defaults.VARIANT, defaults.ROWS)
     heads: str = defaults.HEADS
+
+    @property
+    def adapted(self) -> int:
+        """Returns how much of the backbone is adapted, from the top: blocks, and the embeddings as one more."""
+        return self.blocks + self.embeddings
 
 
 @dataclass(frozen=True)

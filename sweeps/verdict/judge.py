@@ -128,7 +128,7 @@ def _compared_settings(
         settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks", "rows": rows})
     head = best.solver.head  # what fine-tuning starts from is the yardstick for it
     frozen = head if head in SOLVERS and not SOLVERS[head].trained else "protonet"
-    settings["frozen features"] = with_hyper_parameters(best, {"name": frozen})
+    settings["frozen features"] = with_hyper_parameters(best, {"name": frozen, "embeddings": False})
     return settings
 
 

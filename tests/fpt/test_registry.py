@@ -86,7 +86,7 @@ def test_every_solver_is_where_it_should_be_and_reads_what_it_says(name):
     assert len(signature(function).parameters) == 3
     assert bool(known.fields) == known.trained
     code = Path(str(import_module(function.__module__).__file__)).read_text()
-    for field in ("rank", "tokens", "deep"):
+    for field in ("rank", "tokens", "deep", "embeddings"):
         assert (f".{field}" in code) == (field in known.fields), field
 
 
