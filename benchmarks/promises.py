@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.special import stdtrit
 
 from sweeps.schema.sweep import Final
+from sweeps.statistics.betting import log_capital
 from sweeps.statistics.classes import class_p_value
 from sweeps.statistics.estimates import estimate, paired_p_value
-from sweeps.statistics.racing import racing
-from sweeps.statistics.t_racing import t_racing
+from sweeps.statistics.t_racing import LEAST_SPREAD
 from sweeps.verdict.extent import episodes_for
 
 RUNGS = (16, 24, 32, 48, 64, 100)
@@ -74,21 +75,20 @@ KINDS = {
 
 
 def dropped(kind: Kind, trials: int, sweeps: int, seed: int) -> tuple[float, float]:
-    """Returns how often the best, all of whose rivals are of a kind, is dropped by the race of bets and by that of t
-    tests, in one generation of all trials.
+    """Returns how often the best, all of whose rivals are of a kind and stay to the end (the worst case), is dropped by
+    the race of bets and by that of t tests, in one generation of all trials.
     """
-    rules = racing(trials, DELTA), t_racing(trials, len(RUNGS) - 1, DELTA)
-    lost = np.zeros(2)
+    lost, level = np.zeros(2), DELTA / ((trials - 1) * (len(RUNGS) - 1))
     for sweep in range(sweeps):
         ahead = kind.ahead(np.random.default_rng((seed, sweep)), trials - 1, RUNGS[-1])
-        accuracies = 0.5 + np.vstack([np.zeros(RUNGS[-1]), ahead])
-        for place, rule in enumerate(rules):
-            going = {str(i) for i in range(trials)}
-            for rung, end in enumerate(RUNGS[:-1], start=1):
-                going = rule(rung, {name: accuracies[int(name), :end].tolist() for name in sorted(going)})
-                if "0" not in going:
-                    lost[place] += 1
-                    break
+        by_bets = by_t = False
+        for end in RUNGS[:-1]:
+            seen = ahead[:, :end]
+            by_bets |= bool(np.exp(log_capital(seen)).sum() >= (trials - 1) / DELTA)
+            spread = seen.std(axis=1, ddof=1)
+            bar = -stdtrit(end - 1, level) / np.sqrt(end)
+            by_t |= bool(np.any((spread > LEAST_SPREAD) & (seen.mean(axis=1) > bar * spread)))
+        lost += [by_bets, by_t]
     return float(lost[0] / sweeps), float(lost[1] / sweeps)
 
 
@@ -143,7 +143,7 @@ def tables(sweeps: int, seed: int) -> list[str]:
     """Returns the Markdown tables."""
     lines = ["| the best is dropped (bets / t tests), % | 8 trials | 32 | 256 |", "|---|---|---|---|"]
     for name, kind in KINDS.items():
-        shares = [dropped(kind, trials, sweeps if trials < 100 else sweeps // 4, seed) for trials in (8, 32, 256)]
+        shares = [dropped(kind, trials, sweeps, seed) for trials in (8, 32, 256)]
         lines.append(f"| {name} | " + " | ".join(f"{100 * bets:.1f} / {100 * t:.1f}" for bets, t in shares) + " |")
         print(lines[-1], flush=True)
     lines += [

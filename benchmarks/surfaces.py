@@ -1,8 +1,8 @@
 """Response surfaces for the search's benchmark: many settings, spread evenly over a space, on the same episodes.
 
-`python -m benchmarks.surfaces [NAME ...] [--home FOLDER]` makes those that `benchmarks/surfaces/` lacks, some ten minutes
-each on two cores. A surface is a Parquet file with a row for each setting: its values (JSON) and its accuracy on each of
-16 validation episodes. It goes on where it stopped, as its rows are in the home's ledger.
+`python -m benchmarks.surfaces [NAME ...] [--home FOLDER]` makes those that `benchmarks/surfaces/` lacks, some ten
+minutes each on two cores. A surface is a Parquet file with a row for each setting: values (JSON) and its accuracy on
+each of 16 validation episodes. It goes on where it stopped, as its rows are in the home's ledger.
 """
 
 import argparse

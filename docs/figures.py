@@ -47,7 +47,7 @@ def main() -> None:
     frozen, chosen = FrozenImages(backbone, store, run.compute.cache_megabytes), setting(run)
 
     def tensors(index: int) -> EpisodeBatch:
-        return episode_tensors(backbone, store, frozen, [sampler[index]], chosen.training.blocks)
+        return episode_tensors(backbone, store, frozen, [sampler[index]], chosen.training.adapted)
 
     draw_method(backbone, tensors(0), chosen, HERE / "method.png")
     draw_lambda(backbone, [tensors(index) for index in range(EPISODES)], chosen, HERE / "lambda.png")

@@ -72,16 +72,16 @@ def random_pixels(backbone: Backbone, shape: Shape, count: int) -> tuple[Tensor,
 
 def frozen_episodes(backbone: Backbone, shape: Shape, support: Tensor, query: Tensor, setting: Setting) -> EpisodeBatch:
     """Returns episodes of these images, after the frozen pass."""
-    blocks, solver = setting.training.blocks, setting.solver
+    adapted, solver = setting.training.adapted, setting.solver
     labels = torch.arange(shape.way, device=backbone.device).repeat(len(support), 1)
 
     with phase("load"):
         return EpisodeBatch(
             indices=list(range(len(support))),
             support_images=support,
-            support=freeze_episodes(backbone, support, blocks),
+            support=freeze_episodes(backbone, support, adapted),
             labels=labels.repeat_interleave(shape.shot, 1),
-            query=freeze_episodes(backbone, query, blocks, whole=reads_frozen_queries(solver, masks=False)),
+            query=freeze_episodes(backbone, query, adapted, whole=reads_frozen_queries(solver, masks=False)),
             query_labels=labels.repeat_interleave(shape.query, 1),
         )
 

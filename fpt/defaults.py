@@ -14,6 +14,7 @@ BLOCKS = 1  # adapted, from the top
 RANK = 4  # of LoRA's updates
 TOKENS = 10  # that VPT adds, to every adapted block if DEEP, else to the first
 DEEP = True
+EMBEDDINGS = False  # whether SSF and full fine-tuning adapt what comes before the blocks too
 
 VARIANT = "scaled"
 ORDER = None  # of the product of layers: the variant's own
@@ -22,7 +23,7 @@ ALPHA = 1.0
 TAU = 1.0
 PATCHES = 6  # of a prompt
 LAYERS = 1  # steered, from the top
-ROWS = "patches"
+ROWS = None  # whose attention is steered: the variant's own
 HEADS = "mean"
 
 SEED = 0

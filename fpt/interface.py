@@ -15,12 +15,12 @@ from fpt import defaults
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
-from fpt.problems.problem import EpisodeBatch, Setting
+from fpt.problems.problem import EpisodeBatch, Setting, check_adapted
 from fpt.problems.solving import solve as solve_problems
 from fpt.prompts.columnar import PositionPrompts
 from fpt.prompts.pyramids import PyramidPrompts
 from fpt.prompts.strategy import strategy_of
-from fpt.registry import ESTIMATED, SOLVERS, check_name
+from fpt.registry import ESTIMATED, SOLVERS, check_name, rows_of
 from fpt.solvers import Training
 
 
@@ -86,8 +86,9 @@ def solve(
     """Solves episodes, those of one shape in stacks of `stack`. Returns a record of each, in their order.
 
     Hyper-parameters: lam, alpha, tau, patches, variant, order; lr, epochs, batch, blocks, head, temperature,
-    head_multiplier, rank, tokens, deep; layers, rows, heads. What is left out is as in fpt/defaults.py, and a solver
-    ignores what it has no use for. Raises ValueError for an unknown one, an unknown solver, or labels that are not 0 to
+    head_multiplier, rank, tokens, deep, embeddings; layers, rows, heads. What is left out is as in fpt/defaults.py
+    (`order` and `rows` are the variant's own there), and a solver ignores what it has no use for, but for `embeddings`.
+    Raises ValueError for an unknown one, an unknown solver, what cannot be adapted, or labels that are not 0 to
     way - 1.
     """
     records: dict[int, Record] = {}
@@ -98,6 +99,7 @@ def solve(
             chosen = members[first : first + stack]
             together = [episodes[i] for i in chosen]
             setting = _setting(solver, _way(together), seed, hyper_parameters)
+            check_adapted(setting, backbone)
             held = _stacked(backbone, together, setting)
             for place, outcome in zip(chosen, solve_problems(backbone, held, [setting], stack)[0], strict=True):
                 predictions = outcome.logits.argmax(-1)
@@ -133,6 +135,7 @@ def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, An
         {name: value for name, value in hyper_parameters.items() if name in known}
         for known in (of_training, of_setting)
     )
+    training["rows"] = rows_of(others.get("variant", defaults.VARIANT), training.get("rows", defaults.ROWS))
     return Setting(solver, Training(way=way, **training), seed=seed, **others)
 
 
@@ -147,10 +150,10 @@ def _stacked(backbone: Backbone, episodes: Sequence[Episode], setting: Setting) 
     return EpisodeBatch(
         indices=[episode.index for episode in episodes],
         support_images=support,
-        support=freeze_episodes(backbone, support, setting.training.blocks),
+        support=freeze_episodes(backbone, support, setting.training.adapted),
         labels=labels,
         query=freeze_episodes(
-            backbone, query, setting.training.blocks, reads_frozen_queries(setting.solver, masks=False)
+            backbone, query, setting.training.adapted, reads_frozen_queries(setting.solver, masks=False)
         ),
         query_labels=query_labels,
     )

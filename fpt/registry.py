@@ -80,7 +80,12 @@ def check_name(field: str, name: object, names: Collection[str]) -> None:
 
 OF_A_HEAD = frozenset({"head", "temperature", "head_multiplier", "lr", "epochs", "batch"})
 OF_BLOCKS = OF_A_HEAD | {"blocks"}
-OF_SOLVERS = OF_BLOCKS | {"rank", "tokens", "deep"}  # all fields of a configuration's section `solver` but its name
+OF_SOLVERS = OF_BLOCKS | {
+    "rank",
+    "tokens",
+    "deep",
+    "embeddings",
+}  # all fields of a configuration's section `solver` but its name
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,10 @@ SOLVERS = Registry(
         "r2d2": _without_training("r2d2"),
         "metaoptnet": _without_training("metaoptnet"),
         "linear_probe": SolverEntry("fpt.solvers.linear_probe:linear_probe", True, True, False, OF_A_HEAD),
-        "full": _steered("full"),
+        "full": _steered("full", "embeddings"),
         "vpt": _steered("vpt", "tokens", "deep"),
         "lora": _steered("lora", "rank"),
-        "ssf": _steered("ssf"),
+        "ssf": _steered("ssf", "embeddings"),
     },
     _of_package,
 )
@@ -165,6 +170,16 @@ MASKS = "masks"
 VARIANTS = (*ESTIMATED, MASKS)
 ORDERS = ("paper", "rollout")  # of the product of layers
 ROWS = ("patches", "all", "class")  # whose attention is steered
+OWN_ROWS = {"official": "all"}  # of the variants whose rows are not the patches
 STEERED_HEADS = ("mean", "each")  # of attention
+
+
+def rows_of(variant: str, rows: str | None) -> str:
+    """Returns the rows that are steered; where `rows` is None, the variant's own: patches in the paper, all tokens in
+    its released code.
+    """
+    return OWN_ROWS.get(variant, "patches") if rows is None else rows
+
+
 # What weights and tokens are kept in, by torch's name; heads, adapters, maps and optimisers are float32 always.
 PRECISIONS = {"float32": "float32", "tf32": "float32", "bfloat16": "bfloat16"}

@@ -103,5 +103,10 @@ def check_run(run: Run, split_field: str = "episodes.split") -> None:
             f"solver.blocks must be at most {limits.depth}, the blocks of {run.backbone.name}, "
             f"but got {run.solver.blocks}"
         )
+    if run.solver.embeddings and run.solver.blocks < limits.depth:
+        raise ValueError(
+            f"solver.blocks must be {limits.depth}, all blocks of {run.backbone.name}, where solver.embeddings is "
+            f"true, but got {run.solver.blocks}"
+        )
     if run.prompts.alpha > 0 and run.prompts.rows == "class" and not limits.has_class_token:
         raise ValueError(f"prompts.rows must be patches or all, as {run.backbone.name} has no [CLS], but got 'class'")

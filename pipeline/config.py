@@ -108,7 +108,8 @@ class Episodes(Section):
 
 class Solver(Section):
     """A solver trains as these fields say. `batch` 0 takes the whole support set in every step; `blocks` is how many of
-    the last blocks are adapted.
+    the last blocks are adapted. With `embeddings`, which takes all blocks, SSF and full fine-tuning adapt what comes
+    before them too.
     """
 
     name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
@@ -122,6 +123,12 @@ class Solver(Section):
     rank: Positive = defaults.RANK  # LoRA's
     tokens: Positive = defaults.TOKENS  # VPT's: in every adapted block if `deep`, else in the first
     deep: bool = defaults.DEEP
+    embeddings: bool = defaults.EMBEDDINGS
+
+    @property
+    def adapted(self) -> int:
+        """Returns how much of the backbone is adapted, from the top: blocks, and the embeddings as one more."""
+        return self.blocks + self.embeddings
 
 
 class Prompts(Section):
@@ -129,7 +136,8 @@ class Prompts(Section):
     matters.
 
     `alpha` of the variants `paper` and `scaled` is about `patches` times that of `official`, the released code's.
-    `order` is that of the product of layers, null for the variant's own order.
+    `order` is that of the product of layers, `rows` are the tokens whose attention is steered; null stands for the
+    variant's own: `official` steers all tokens, the others patches.
     """
 
     variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
@@ -139,7 +147,7 @@ class Prompts(Section):
     tau: Rate = defaults.TAU
     patches: Positive = defaults.PATCHES
     layers: Positive = defaults.LAYERS
-    rows: Annotated[str, one_of(ROWS)] = defaults.ROWS
+    rows: Annotated[str, one_of(ROWS)] | None = defaults.ROWS
     heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
 
 
@@ -173,6 +181,14 @@ class Run(Section):
     solver: Solver = Solver()
     prompts: Prompts = Prompts()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _solver_adapts_embeddings(self) -> "Run":
+        if self.solver.embeddings and "embeddings" not in SOLVERS[self.solver.name].fields:
+            raise ValueError(
+                f"solver.embeddings must be false for {self.solver.name}, which does not adapt them, but is true"
+            )
+        return self
 
     @model_validator(mode="after")
     def _steered_layers_are_adapted(self) -> "Run":

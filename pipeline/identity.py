@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from fpt.registry import SOLVERS
+from fpt.registry import SOLVERS, rows_of
 from pipeline.config import Dataset, Run
 
 # Raise it when the method changes results: rows of another version are never reused.
@@ -56,10 +56,14 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
     episodes = run.episodes.model_dump(exclude={"count", *part})
     known = SOLVERS[run.solver.name]
     solver = {key: value for key, value in run.solver.model_dump().items() if key == "name" or key in known.fields}
+    if not run.solver.embeddings:  # hashes are those of the time before there was a choice
+        solver.pop("embeddings", None)
     if known.version is not None:  # of a package of its own, which METHOD_VERSION does not count
         solver["version"] = known.version
     steered = known.steered and run.prompts.alpha > 0
     prompts = run.prompts.model_dump(by_alias=True) if steered else None
+    if prompts:
+        prompts["rows"] = rows_of(run.prompts.variant, run.prompts.rows)
     if prompts and run.prompts.variant == "masks":
         prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
     return {

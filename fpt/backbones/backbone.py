@@ -19,6 +19,7 @@ from fpt.backbones.structure import Layer, attention_layers, per_image_modules, 
 from fpt.backbones.weights import Matched
 
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {"linear": (nn.Linear,), "norm": (nn.LayerNorm, RmsNorm)}
+EMBEDDINGS = -1  # where images enter, to be made tokens of: below block 0
 FINAL_NORMS = ("norm", "fc_norm")  # timm's names for what comes after the blocks
 Images = UInt8[Tensor, "batch height width 3"] | Float[Tensor, "batch 3 height width"]
 
@@ -137,9 +138,11 @@ class Backbone:
         return pixels.permute(0, 3, 1, 2)
 
     def lower(self, images: Images, start: int) -> Float[Tensor, "batch ..."]:
-        """Returns what enters block `start` (0-based); for a model that cannot be cut there, its input."""
+        """Returns what enters block `start` (0-based); for a model that cannot be cut there, its input. Below block 0,
+        at EMBEDDINGS, that is what the model itself takes: normalised images.
+        """
         inputs = self.normalise(images)
-        return inputs if self.cut(start) == "nowhere" else self._reach(inputs, start).tokens
+        return inputs if start == EMBEDDINGS or self.cut(start) == "nowhere" else self._reach(inputs, start).tokens
 
     def upper(
         self, tokens: Float[Tensor, "batch ..."], start: int, watched: int = 0, class_row_only: bool = False
@@ -148,9 +151,14 @@ class Backbone:
 
         With `class_row_only` the caller promises to read only [CLS] rows of the top layer's attention.
         """
-        cut = self.cut(start)
+        cut = self.cut(max(start, 0))
+        if cut == "between blocks" and start == EMBEDDINGS:
+            first = self._reach(tokens, 0)
+            return self._run_blocks(first.tokens, 0, first.extra, watched, class_row_only)
         if cut == "between blocks":
-            return self._run_blocks(tokens, start, watched, class_row_only)
+            return self._run_blocks(tokens, start, self._extra(start), watched, class_row_only)
+        if start == EMBEDDINGS:
+            cut = "nowhere"
         with ExitStack() as stack:
             if cut == "in passing":
                 stack.enter_context(_entered_at(self.blocks, start, tokens))
@@ -226,10 +234,15 @@ class Backbone:
             handle.remove()
         raise AssertionError("the blocks were found by running the model")
 
-    def _run_blocks(self, tokens: Tensor, start: int, watched: int, class_row_only: bool) -> Passed:
+    def _extra(self, start: int) -> dict[str, Any]:
+        """Returns what a block is called with beside tokens, which does not depend on images."""
         if start not in self._extras:
             self._extras[start] = self._reach(self._noise[:1], start).extra
-        extra = self._extras[start]
+        return self._extras[start]
+
+    def _run_blocks(
+        self, tokens: Tensor, start: int, extra: dict[str, Any], watched: int, class_row_only: bool
+    ) -> Passed:
         calls: list[AttentionCall] = []
         for index in range(start, self.depth - 1):
             tokens = self._watch(index, calls, watched, tokens, extra)

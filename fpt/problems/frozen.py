@@ -67,7 +67,9 @@ def reads_frozen_queries(solver: str, masks: bool) -> bool:
 
 @torch.no_grad()
 def freeze(backbone: Backbone, images: Images, blocks: int, whole: bool = True) -> Frozen:
-    """Runs images through the frozen backbone, once: up to the last `blocks` blocks, or through them too (`whole`)."""
+    """Runs images through the frozen backbone, once: up to the last `blocks` blocks, or through them too (`whole`). One
+    more than there are stands for the embeddings too, which take images themselves (EMBEDDINGS).
+    """
     start = backbone.depth - blocks
     tokens = backbone.lower(images, start)
     if not whole:

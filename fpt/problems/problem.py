@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from fpt import defaults
+from fpt.backbones.backbone import Backbone
 from fpt.problems.frozen import Frozen
 from fpt.registry import SOLVERS
 from fpt.solvers.contract import Training
@@ -45,6 +46,25 @@ class Setting:
     def steered(self) -> bool:
         """Tells whether its problems take prompts."""
         return SOLVERS[self.solver].steered and self.alpha > 0
+
+
+def check_adapted(setting: Setting, backbone: Backbone) -> None:
+    """Raises ValueError for blocks that the backbone does not have, and for embeddings that its solver does not take,
+    or that are to be adapted under blocks that are not.
+    """
+    training, depth = setting.training, backbone.depth
+    if not 1 <= training.blocks <= depth:
+        raise ValueError(f"blocks must be from 1 to {depth}, the blocks of the backbone, but got {training.blocks}")
+    if not training.embeddings:
+        return
+    if "embeddings" not in SOLVERS[setting.solver].fields:
+        raise ValueError(
+            f"embeddings must be false for solver {setting.solver}, which does not adapt them, but is true"
+        )
+    if training.blocks < depth:
+        raise ValueError(
+            f"blocks must be {depth}, all of the backbone's, where embeddings are adapted, but got {training.blocks}"
+        )
 
 
 @dataclass(frozen=True)

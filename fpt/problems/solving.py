@@ -14,7 +14,7 @@ from fpt.backbones.memory import held_by, out_of_memory
 from fpt.phases import phase
 from fpt.problems.evidence import Gathered, Prompted, prompts_of_all
 from fpt.problems.frozen import reads_frozen_queries
-from fpt.problems.problem import EpisodeBatch, Outcome, Setting
+from fpt.problems.problem import EpisodeBatch, Outcome, Setting, check_adapted
 from fpt.prompts.localisation import attention_on_key, chance, precision
 from fpt.registry import HEADS, MASKS, SOLVERS, VARIANTS, check_name
 from fpt.solvers import solver_named
@@ -41,7 +41,7 @@ def solve(
     Raises ValueError for an unknown solver, head or variant, or masks that the data does not have.
     """
     for setting in settings:
-        _check(setting, episodes)
+        _check(backbone, setting, episodes)
     with phase("prompts"):
         prompts = prompts_of_all(backbone, episodes, settings, gathered)
     count = len(episodes.indices)
@@ -76,10 +76,11 @@ def fitting_stack(episodes: EpisodeBatch, training: Training) -> int:
     return max(1, min(MOST_PROBLEMS_ON_GPU if on_gpu else MOST_PROBLEMS_ON_CPU, held_by(tokens.device) // 4 // each))
 
 
-def _check(setting: Setting, episodes: EpisodeBatch) -> None:
+def _check(backbone: Backbone, setting: Setting, episodes: EpisodeBatch) -> None:
     check_name("solver", setting.solver, SOLVERS)
     check_name("head", setting.training.head, HEADS)
     check_name("variant", setting.variant, VARIANTS)
+    check_adapted(setting, backbone)
     masks = episodes.query_key is not None
     assert episodes.query.seen is not None or not reads_frozen_queries(setting.solver, masks), "queries were not frozen"
     if setting.variant == MASKS and episodes.support_key is None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fpt import defaults
 from fpt.backbones.attention import AttentionCall
-from fpt.registry import ROWS, STEERED_HEADS, check_name
+from fpt.registry import ROWS, STEERED_HEADS, check_name, rows_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def focus_loss(
 
     `logits` are those of the attention to the patches, as the model used them; `target` is `PositionPrompts.target`:
     for `paper` it sums to 1 over the patches, for `official` to P, so that alpha_paper is about P alpha_official.
+    Whose rows they are is the caller's choice: the paper has those of patches, its released code those of all tokens.
     Raises ValueError for a tau that is not positive.
     """
     if tau <= 0:
@@ -65,7 +66,7 @@ def concentration(
     targets: Sequence[Float[Tensor, "images ..."]],
     tau: Float[Tensor, " images"],
     prefixes: Sequence[int],
-    rows: str = defaults.ROWS,
+    rows: str = rows_of(defaults.VARIANT, defaults.ROWS),
     heads: str = defaults.HEADS,
 ) -> Float[Tensor, " images"]:
     """Returns R of each image, summed over `calls`, each with its own target (images x windows x patches for a

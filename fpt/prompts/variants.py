@@ -2,11 +2,13 @@
 
 Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, NeurIPS 2023.
 
-- `paper`: its equations; they deviate as printed in the sign rule of G and in keeping every fused map non-negative;
+- `paper`: its equations;
 - `scaled`: the same with G over the sum of its absolute values;
 - `official`: what the released code does (FORT): minimum over heads, centred gradient of the mean score, the lowest
-  90 % of each fused row dropped, product L ... 1, targets weighted by importance that sum to P (to 1 in the others,
-  so that alpha_paper is about P alpha_official). At lambda 1 it is what its scripts ran.
+  90 % of each fused row dropped, product L ... 1, targets weighted by importance that sum to P (to 1 in the others).
+
+Each has rows of its own, too, whose attention is steered (fpt.registry.rows_of). docs/method.md lists what differs from
+equations and code.
 """
 
 from collections.abc import Callable

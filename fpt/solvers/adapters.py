@@ -135,8 +135,10 @@ def _refuse_unused(updates: Sequence[_LowRankUpdate], cause: RuntimeError | None
 
 
 def scale_and_shift_start(modules: Sequence[nn.Module], stack: int, like: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Returns scales of 1 and shifts of 0, each stack x width, for the output of each linear layer or norm."""
-    widths = [len(cast(Tensor, module.weight)) for module in modules]  # linear: outputs x inputs; norm: width
+    """Returns scales of 1 and shifts of 0, each stack x width, for the output of each linear layer, convolution or
+    norm.
+    """
+    widths = [len(cast(Tensor, module.weight)) for module in modules]  # outputs come first; norm: width
     return [(torch.ones(stack, width).to(like), torch.zeros(stack, width).to(like)) for width in widths]
 
 
@@ -160,10 +162,15 @@ class _ScaleAndShift:
     def __init__(self, scale_SD: Tensor, shift_SD: Tensor) -> None:
         self.scale_SD, self.shift_SD = scale_SD, shift_SD
 
-    def __call__(self, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        if isinstance(module, nn.Conv2d):  # images x dim x height x width
+            return self._changed(output.movedim(1, -1)).movedim(-1, 1)
+        return self._changed(output)
+
+    def _changed(self, output: Tensor) -> Tensor:
         rows = output.reshape(len(self.scale_SD), -1, output.shape[-1])
         scale, shift = self.scale_SD.to(rows.dtype), self.shift_SD.to(rows.dtype)
-        return torch.addcmul(shift[:, None], rows, scale[:, None]).view_as(output)
+        return torch.addcmul(shift[:, None], rows, scale[:, None]).view(output.shape)
 
     def merged(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         return weight * self.scale_SD[..., None], torch.addcmul(self.shift_SD, bias, self.scale_SD)

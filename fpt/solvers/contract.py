@@ -14,6 +14,7 @@ from torch import Tensor
 from fpt import defaults
 from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
+from fpt.registry import rows_of
 
 IMAGES_A_PASS = 32  # without gradients: more do not fit a processor's caches
 
@@ -61,9 +62,15 @@ class Training:
     rank: int = defaults.RANK
     tokens: int = defaults.TOKENS
     deep: bool = defaults.DEEP
+    embeddings: bool = defaults.EMBEDDINGS
     layers: int = defaults.LAYERS
-    rows: str = defaults.ROWS
+    rows: str = rows_of(defaults.VARIANT, defaults.ROWS)
     heads: str = defaults.HEADS
+
+    @property
+    def adapted(self) -> int:
+        """Returns how much of the backbone is adapted, from the top: blocks, and the embeddings as one more."""
+        return self.blocks + self.embeddings
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def fine_tune(
     before the patches; `unmoved` are modules whose input depends on nothing but the images of a step. Nothing else gets
     a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
     """
-    start = backbone.depth - training.blocks
+    start = backbone.depth - training.adapted
     with phase("head"):
         head = starting_head(stack, training)
     leaves = [leaf.requires_grad_() for leaf in (*adapter, *head)]
@@ -98,7 +98,7 @@ def losses(
     """Returns the mean over a mini-batch of cross-entropy - alpha R for each problem; without `targets` that of
     cross-entropy alone.
     """
-    start = backbone.depth - training.blocks
+    start = backbone.depth - training.adapted
     size, images = labels.shape
     if training.rows == "class" and not backbone.has_class_token and targets:
         raise ValueError("rows must be patches or all for a backbone without a [CLS] token but got 'class'")

@@ -1,4 +1,4 @@
-"""Fine-tunes every weight of the adapted blocks, and the head, steered by position prompts."""
+"""Fine-tunes every weight of what is adapted, and the head, steered by position prompts."""
 
 # S problems, B support images
 
@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone
+from fpt.backbones.embeddings import embedding_parameters
 from fpt.heads.closed_form import Head
 from fpt.solvers.contract import Solution, Stack, Training, mini_batches, part, take
 from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
@@ -22,12 +23,17 @@ CPU_BUDGET_BYTES = 4 * 2**30
 
 
 def full(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Fine-tunes the last `blocks` blocks and the norm above them by AdamW.
+    """Fine-tunes the last `blocks` blocks and the norm above them by AdamW; with `embeddings`, which takes all blocks,
+    patch embedding, position embedding and [CLS] token too (and what merges the patches of a pyramid), as the paper's
+    released code does.
 
     It solves as many problems at once as there is memory for weights of their own (down to one after the other): each
     problem's result is the same.
     """
-    weights = {name: weight.detach() for name, weight in backbone.parameters_of_blocks(training.blocks).items()}
+    trained = backbone.parameters_of_blocks(training.blocks)
+    if training.embeddings:
+        trained |= embedding_parameters(backbone)
+    weights = {name: weight.detach() for name, weight in trained.items()}
     each = COPIES_OF_WEIGHTS * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
     free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET_BYTES
     together = max(1, free // each)
@@ -62,7 +68,7 @@ def _together(backbone: Backbone, stack: Stack, training: Training, weights: dic
         batch = (take(stack.support_tokens, chosen), take(stack.labels, chosen), targets, stack.alpha, stack.tau)
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule
             optimiser.step(gradients(leaves, *batch))
-    start = backbone.depth - training.blocks
+    start = backbone.depth - training.adapted
     solved = []
     for problem in range(stack.size):
         own = [leaf[problem] for leaf in leaves]

@@ -254,7 +254,7 @@ class Dispatcher:
                 self.reused += len(inside) - len(lacking)
                 missing = tuple(e for e in lacking if (config_hash, e) not in self.in_flight)
                 if missing:
-                    together.setdefault((drawn, run.solver.blocks, missing), {})[config_hash] = run
+                    together.setdefault((drawn, run.solver.adapted, missing), {})[config_hash] = run
             for (drawn, _, missing), members in together.items():
                 names, most = sorted(members), self.run.compute.settings or len(members)
                 for first in range(0, len(names), most):

@@ -16,7 +16,7 @@ from fpt.problems.frozen import Frozen, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting
 from fpt.problems.solving import solve
 from fpt.prompts.localisation import key_patches
-from fpt.registry import SOLVERS
+from fpt.registry import SOLVERS, rows_of
 from fpt.solvers import Training
 from pipeline.config import Episodes, Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
@@ -65,11 +65,11 @@ class Worker:
         """Returns the rows of an order, which are in the ledger already; its stacks are halved `smaller` times."""
         started = time.monotonic()
         hashes, runs = list(order.configurations), list(order.configurations.values())
-        blocks = max(run.solver.blocks for run in runs)
-        if any(run.solver.blocks != blocks for run in runs):
+        adapted = max(run.solver.adapted for run in runs)
+        if any(run.solver.adapted != adapted for run in runs):
             raise ValueError("configurations of one order must adapt the same blocks")
         whole = any(reads_frozen_queries(run.solver.name, self.store.has_masks) for run in runs)
-        episodes = self._tensors(runs[0].episodes, order.episodes, blocks, whole)
+        episodes = self._tensors(runs[0].episodes, order.episodes, adapted, whole)
         gathered = self.evidence.of(runs[0].episodes, order.episodes)
         outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered, smaller)
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
@@ -82,13 +82,13 @@ class Worker:
         self.ledger.write(order.name, rows)
         return rows
 
-    def _tensors(self, wanted: Episodes, indices: tuple[int, ...], blocks: int, whole: bool) -> EpisodeBatch:
+    def _tensors(self, wanted: Episodes, indices: tuple[int, ...], adapted: int, whole: bool) -> EpisodeBatch:
         sampler = self.samplers.get(wanted)
         if sampler is None:
             sampler = sampler_of(self.store.classes(wanted.split), wanted, self.small_classes)
             self.samplers[wanted] = sampler
         drawn = [sampler[index] for index in indices]
-        return episode_tensors(self.backbone, self.store, self.frozen, drawn, blocks, whole)
+        return episode_tensors(self.backbone, self.store, self.frozen, drawn, adapted, whole)
 
 
 def device_name(device: torch.device) -> str:
@@ -111,7 +111,7 @@ def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
 
 
 def episode_tensors(
-    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], blocks: int, whole: bool = True
+    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], adapted: int, whole: bool = True
 ) -> EpisodeBatch:
     """Returns images, frozen features, labels and masks of some episodes, stacked. If `whole`, queries have features
     too.
@@ -120,7 +120,7 @@ def episode_tensors(
     query = np.stack([episode.query for episode in episodes])
 
     def stacked(rows: np.ndarray, whole: bool) -> Frozen:
-        return frozen(rows.ravel(), blocks, whole).change(lambda part: part.unflatten(0, rows.shape))
+        return frozen(rows.ravel(), adapted, whole).change(lambda part: part.unflatten(0, rows.shape))
 
     def key(rows: np.ndarray) -> torch.Tensor | None:
         masks = None if backbone.pyramid else store.masks(rows.ravel())
@@ -157,8 +157,9 @@ def setting(run: Run) -> Setting:
             rank=solver.rank,
             tokens=solver.tokens,
             deep=solver.deep,
+            embeddings=solver.embeddings,
             layers=prompts.layers,
-            rows=prompts.rows,
+            rows=rows_of(prompts.variant, prompts.rows),
             heads=prompts.heads,
         ),
         variant=prompts.variant,

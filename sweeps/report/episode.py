@@ -82,7 +82,7 @@ def solved_episode(run: Run, store_path: Path, index: int) -> SolvedEpisode:
     classes = store.classes(wanted.split)
     drawn = sampler_of(classes, wanted, run.dataset.small_classes)[index]
     frozen = FrozenImages(backbone, store, run.compute.cache_megabytes)
-    episodes = episode_tensors(backbone, store, frozen, [drawn], chosen.training.blocks)
+    episodes = episode_tensors(backbone, store, frozen, [drawn], chosen.training.adapted)
     prompts = prompts_of_all(backbone, episodes, [chosen])
     # Asked about its own support images too, the fine-tuned model shows where it looks in them.
     asked = replace(episodes, query=joined([episodes.query, episodes.support], lambda both: torch.cat(both, 1)))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from jaxtyping import Int
 
+from fpt.registry import rows_of
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
@@ -124,7 +125,7 @@ def _episodes(
     """
     if sweep.final.precision is None:
         return sweep.final.episodes
-    settings: list[HyperParameters] = [asked.values, yardsticks.plain, {"name": yardsticks.frozen}]
+    settings: list[HyperParameters] = [asked.values, yardsticks.plain, yardsticks.frozen]
     runs = [with_hyper_parameters(searched, values) for values in settings]
     rows = session.solve(runs, range(min(asked.episodes, search.rungs[-1])))
     own, *others = (accuracies_of(one) for one in rows)
@@ -177,8 +178,9 @@ def _compared_settings(
     if lost is not None:
         settings[PROMPTED] = prompted
     if sweep.final.masks and takes_prompts(prompted):
-        settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks"})
-    settings[FROZEN] = with_hyper_parameters(best, {"name": yardsticks.frozen})
+        rows = rows_of(prompted.prompts.variant, prompted.prompts.rows)  # the same attention, led to the truth
+        settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks", "rows": rows})
+    settings[FROZEN] = with_hyper_parameters(best, yardsticks.frozen)
     return settings
 
 

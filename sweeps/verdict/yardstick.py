@@ -26,7 +26,7 @@ class Yardsticks:
     """
 
     plain: HyperParameters
-    frozen: str
+    frozen: HyperParameters
     problems: int
 
 
@@ -52,10 +52,9 @@ def candidates(search: Search, searched: Run, record: SearchRecord) -> list[Hype
     return list(reversed(different.values()))  # of equals the earlier is taken: what was tried, not what was made up
 
 
-def frozen_classifiers(searched: Run) -> list[Run]:
-    """Returns a run of each classifier on frozen features."""
-    names = [name for name, solver in SOLVERS.items() if not solver.trained]
-    return [with_hyper_parameters(searched, {"name": name}) for name in names]
+def frozen_classifiers() -> list[HyperParameters]:
+    """Returns the settings of all classifiers on frozen features."""
+    return [{"name": name, "embeddings": False} for name, solver in SOLVERS.items() if not solver.trained]
 
 
 def most_problems(search: Search) -> int:
@@ -74,11 +73,10 @@ def choose(search: Search, session: Session, searched: Run, record: SearchRecord
     """
     settings = candidates(search, searched, record)
     plain, problems = _best(settings, searched, search.rungs, session)
-    frozen = frozen_classifiers(searched)
-    rows = session.solve(frozen, range(search.rungs[-1]))
+    frozen = frozen_classifiers()
+    rows = session.solve([with_hyper_parameters(searched, one) for one in frozen], range(search.rungs[-1]))
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
-    best = frozen[means.index(max(means))].solver.name
-    return Yardsticks(plain, best, problems + sum(map(len, rows)))
+    return Yardsticks(plain, frozen[means.index(max(means))], problems + sum(map(len, rows)))
 
 
 def _best(

@@ -100,6 +100,18 @@ def test_results_hang_on_seed_and_index(small):
     assert not torch.equal(base, indexed)
 
 
+@pytest.mark.parametrize(("variant", "own"), [("paper", "patches"), ("scaled", "patches"), ("official", "all")])
+def test_a_variant_steers_its_own_rows_where_none_are_named(variant, own, small):
+    options = {"solver": "lora", "seed": 0, "epochs": 2, "lr": 1e-2, "patches": 2, "alpha": 5.0, "variant": variant}
+    left_out, none, patches, every = (
+        fpt.solve(small, [episode(0, shot=2)], **options, **rows)[0].logits
+        for rows in ({}, {"rows": None}, {"rows": "patches"}, {"rows": "all"})
+    )
+    assert torch.equal(left_out, none)
+    assert torch.equal(left_out, patches) == (own == "patches")
+    assert torch.equal(left_out, every) == (own == "all")
+
+
 def test_scores_that_are_not_finite_are_no_accuracy(small):
     (record,) = fpt.solve(small, [episode(0)], solver="linear_probe", seed=0, lr=float("inf"), epochs=3)
     assert record.accuracy is None
@@ -115,6 +127,10 @@ def test_scores_that_are_not_finite_are_no_accuracy(small):
         ({"head": "tail"}, "head must be one of .* but got 'tail'"),
         ({"lamda": 1.0}, "hyper-parameters must be among alpha, .*lam, .* but got 'lamda'"),
         ({"lambda_": 1.0}, "hyper-parameters must be among .* but got 'lambda_'"),
+        ({"rows": "columns"}, "rows must be one of patches, all, class but got 'columns'"),
+        ({"blocks": 99}, "blocks must be from 1 to .*, the blocks of the backbone, but got 99"),
+        ({"embeddings": True}, "embeddings must be false for solver lora, which does not adapt them, but is true"),
+        ({"embeddings": True, "solver": "ssf"}, "blocks must be .*, all of the backbone's, where embeddings are"),
         ({"variant": "masks"}, "variant must not be masks for data without masks"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -10,7 +10,7 @@ import pytest
 from fpt import defaults, registry
 from fpt.heads.closed_form import named_head
 from fpt.prompts.variants import Variant, variant_named
-from fpt.registry import ESTIMATED, HEADS, OF_SOLVERS, SOLVERS, Registry, SolverEntry, check_name, load
+from fpt.registry import ESTIMATED, HEADS, OF_SOLVERS, SOLVERS, Registry, SolverEntry, check_name, load, rows_of
 from fpt.solvers import solver_named
 
 OURS = SolverEntry("json:dumps", trained=True, frozen_features=True, steered=False, fields=frozenset({"lr"}))
@@ -86,7 +86,7 @@ def test_every_solver_is_where_it_should_be_and_reads_what_it_says(name):
     assert len(signature(function).parameters) == 3
     assert bool(known.fields) == known.trained
     code = Path(str(import_module(function.__module__).__file__)).read_text()
-    for field in ("rank", "tokens", "deep"):
+    for field in ("rank", "tokens", "deep", "embeddings"):
         assert (f".{field}" in code) == (field in known.fields), field
 
 
@@ -96,7 +96,20 @@ def test_heads_and_variants_are_where_they_should_be():
     assert signature(named_head).parameters["name"].annotation is str
 
 
+def test_the_released_code_steers_all_rows_and_the_paper_those_of_patches():
+    assert {name: rows_of(name, None) for name in registry.VARIANTS} == {
+        "paper": "patches",
+        "scaled": "patches",
+        "official": "all",
+        "masks": "patches",
+    }
+    assert all(rows_of(variant, rows) == rows for variant in registry.VARIANTS for rows in registry.ROWS)
+
+
 def test_defaults_are_names_that_there_are():
     assert (defaults.SOLVER in SOLVERS, defaults.HEAD in HEADS, defaults.VARIANT in ESTIMATED) == (True, True, True)
-    assert (defaults.ROWS in registry.ROWS, defaults.HEADS in registry.STEERED_HEADS) == (True, True)
+    assert (rows_of(defaults.VARIANT, defaults.ROWS) in registry.ROWS, defaults.HEADS in registry.STEERED_HEADS) == (
+        True,
+        True,
+    )
     assert all(hasattr(defaults, field.upper()) for field in OF_SOLVERS)

@@ -22,6 +22,8 @@ def made(**sections):
         {"episodes": {"way": 262, "shot": 20, "query": 10}},
         {"prompts": {"patches": 64}},
         {"solver": {"blocks": 6}, "prompts": {"layers": 6}},
+        {"solver": {"name": "ssf", "blocks": 6, "embeddings": True}},
+        {"backbone": SWIN, "solver": {"name": "full", "blocks": 12, "embeddings": True}},
         {"backbone": SWIN, "prompts": {"rows": "all", "patches": 49}},
         {"backbone": SWIN, "prompts": {"rows": "class", "patches": 50, "alpha": 0}},
     ],
@@ -73,6 +75,10 @@ def test_what_can_be_served_passes(sections):
         (
             {"backbone": SWIN, "prompts": {"rows": "class"}},
             "prompts.rows must be patches or all, as swin_tiny_patch4_window7_224 has no .CLS., but got 'class'",
+        ),
+        (
+            {"solver": {"name": "full", "blocks": 5, "embeddings": True}},
+            "solver.blocks must be 6, all blocks of vit_micro_glyphs, where solver.embeddings is true, but got 5",
         ),
         (
             {"backbone": SWIN, "prompts": {"patches": 50}},

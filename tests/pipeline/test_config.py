@@ -38,6 +38,8 @@ def test_hyper_parameters_go_where_they_belong():
         ({"layers": 3}, "layers must be at most 2, which is solver.blocks, but got 3"),
         ({"blocks": 1, "layers": 2}, "layers must be at most 1"),
         ({"lr": "fast"}, "number"),
+        ({"embeddings": True}, "solver.embeddings must be false for lora, which does not adapt them, but is true"),
+        ({"embeddings": True, "name": "r2d2"}, "solver.embeddings must be false for r2d2, which does not adapt them"),
     ],
 )
 def test_hyper_parameters_are_checked(values, message):

@@ -107,6 +107,14 @@ def test_configurations_that_adapt_other_blocks_go_apart(made, run):
     assert all(len(order.configurations) == 1 for order in staff.orders)
 
 
+def test_configurations_that_adapt_embeddings_go_apart(made, run):
+    plain = with_hyper_parameters(run, {"name": "ssf", "blocks": 6})
+    whole = with_hyper_parameters(plain, {"embeddings": True})
+    dispatcher, staff = made()
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, [plain, whole], range(4)))
+    assert all(len(order.configurations) == 1 for order in staff.orders)
+
+
 def test_configurations_of_other_episodes_go_apart(made, run):
     harder = run.model_copy(update={"episodes": run.episodes.model_copy(update={"way": 4})})
     dispatcher, staff = made()

@@ -41,7 +41,7 @@ def alone(worker, run, episode):
     wanted = run.episodes
     sampler = EpisodeSampler(worker.store.classes(wanted.split), wanted.way, wanted.shot, wanted.query, wanted.seed)
     frozen = FrozenImages(worker.backbone, worker.store, 64)
-    tensors = episode_tensors(worker.backbone, worker.store, frozen, [sampler[episode]], run.solver.blocks)
+    tensors = episode_tensors(worker.backbone, worker.store, frozen, [sampler[episode]], run.solver.adapted)
     ((outcome,),) = solve(worker.backbone, tensors, [setting(run)], 1)
     return outcome
 
@@ -106,10 +106,31 @@ def test_a_problem_that_diverges_fails_alone(worker, run):
 
 
 def test_one_order_adapts_the_same_blocks(worker, run):
-    runs = {"one": run, "two": with_hyper_parameters(run, {"blocks": 2})}
-    with pytest.raises(ValueError, match="must adapt the same blocks"):
-        worker.solve(WorkOrder("order", runs, (0,)), 1)
+    whole = with_hyper_parameters(run, {"name": "ssf", "blocks": 6})
+    others = with_hyper_parameters(run, {"blocks": 2}), with_hyper_parameters(whole, {"embeddings": True})
+    for one, other in zip((run, whole), others, strict=True):
+        with pytest.raises(ValueError, match="must adapt the same blocks"):
+            worker.solve(WorkOrder("order", {"one": one, "two": other}, (0,)), 1)
     assert worker.ledger.read().num_rows == 0
+
+
+@pytest.mark.parametrize("solver", ["ssf", "full"])
+def test_embeddings_are_adapted_where_a_configuration_says_so(worker, run, solver):
+    values = {"name": solver, "blocks": 6, "lr": {"ssf": 1e-2, "full": 1e-4}[solver]}
+    plain, whole = (with_hyper_parameters(run, {**values, "embeddings": chosen}) for chosen in (False, True))
+    (row,) = worker.solve(WorkOrder("order", {"whole": whole}, (3,)), 1)
+    expected, without = alone(worker, whole, 3), alone(worker, plain, 3)
+    assert row["attention_on_key_after"] == pytest.approx(expected.attention_on_key_after, rel=1e-4)
+    assert tuple(row["class_hits"]) == expected.hits
+    assert (expected.logits - without.logits).abs().max() > 1e-4 * without.logits.abs().max()
+
+
+@pytest.mark.parametrize(("variant", "rows"), [("official", "all"), ("scaled", "patches"), ("masks", "patches")])
+def test_a_variant_brings_its_own_rows_and_a_named_one_wins(run, variant, rows):
+    tried = with_hyper_parameters(run, {"variant": variant})
+    assert setting(tried).training.rows == rows
+    assert setting(with_hyper_parameters(tried, {"rows": "class"})).training.rows == "class"
+    assert setting(with_hyper_parameters(tried, {"variant": "official"})).training.rows == "all"
 
 
 def test_images_of_another_side_are_refused(run, tmp_path):

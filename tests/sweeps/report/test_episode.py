@@ -73,9 +73,16 @@ def row_of(run, store_path, home, index=EPISODE):
     return row
 
 
-@pytest.mark.parametrize("solver", ["lora", "vpt", "ssf", "full"])
-def test_figures_are_those_of_the_ledger(run, store_path, tmp_path, solver):
-    chosen = with_hyper_parameters(run, {"name": solver})
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"name": solver} for solver in ("lora", "vpt", "ssf", "full")),
+        {"name": "ssf", "blocks": 6, "embeddings": True},
+    ],
+    ids=repr,
+)
+def test_figures_are_those_of_the_ledger(run, store_path, tmp_path, values):
+    chosen = with_hyper_parameters(run, values)
     row = row_of(chosen, store_path, tmp_path / "ledger")
     told = as_json(solved_episode(chosen, store_path, EPISODE), tmp_path / "it.png")
     for name in ("attention_on_key_before", "attention_on_key_after", "prompt_precision"):

@@ -61,6 +61,20 @@ def test_what_is_compared():
     assert found.baseline.localisation["prompt_precision"] is None
 
 
+@pytest.mark.parametrize(("variant", "rows"), [("official", "all"), ("scaled", "patches")])
+def test_true_masks_lead_the_attention_that_the_winners_prompts_led(variant, rows):
+    prompts = SWEEP.prompts.model_copy(update={"variant": variant, "rows": None})
+    found = judged(StandIn(), SWEEP.model_copy(update={"prompts": prompts}))
+    assert found.compared["true masks"].run.prompts.rows == rows
+
+
+def test_frozen_features_have_no_embeddings_to_adapt():
+    solver = SWEEP.solver.model_copy(update={"name": "ssf", "blocks": 6, "embeddings": True})
+    found = judged(StandIn(), SWEEP.model_copy(update={"solver": solver}))
+    assert found.best.run.solver.embeddings
+    assert not found.compared["frozen features"].run.solver.embeddings
+
+
 def test_true_masks_are_left_out_where_they_mean_nothing():
     without = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"masks": False})})
     assert "true masks" not in judged(StandIn(), without).compared
