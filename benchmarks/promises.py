@@ -68,7 +68,7 @@ KINDS = {
         steps((0.0, 0.04), (0.6, 0.4)), lambda rng, size: -0.2 * (rng.random(size) < 0.08), step=1 / 25
     ),
     "rivals lose 40 points in 3 %, shared": Kind(lambda rng, size: rng.normal(0, 0.01, size), rarely(0.03, -0.4, 0.0)),
-    "the same, the best 0.5 ahead, each its own": Kind(rarely(0.03, -0.4, 0.0, -0.005), mean=-0.005),
+    "the same, the best 0.5 ahead, each its own": Kind(rarely(0.03, -0.4, 0.003, -0.005), mean=-0.005),
     "the best gains 50 points in 2 %": Kind(lambda rng, size: rng.normal(0, 0.01, size), rarely(0.02, -0.5, 0.0)),
     "sparse steps of 1/15, +0.2": Kind(steps((0.0, -1 / 15), (0.97, 0.03)), mean=-0.002, step=1 / 15),
 }

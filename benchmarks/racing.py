@@ -22,7 +22,8 @@ from scipy.special import stdtrit
 from benchmarks.stopping import DELTA, EPISODES, RACING, RUNGS, SETTINGS, STOPPING, Accuracies, wilcoxon
 from pipeline.storage.ledger import Ledger
 from sweeps.statistics.estimates import paired_difference
-from sweeps.statistics.racing import LEAST_SPREAD, control_variate
+from sweeps.statistics.racing import control_variate
+from sweeps.statistics.t_racing import LEAST_SPREAD
 
 AS_GOOD = 0.002  # as the best, for most purposes
 WILCOXON_SHARE = 5  # one sweep in so many: its tests are slow

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.statistics.halving import halving
 from sweeps.statistics.racing import racing
+from sweeps.statistics.t_racing import t_racing
 
 Accuracies = Float[ndarray, "settings episodes"]
 
@@ -116,23 +117,28 @@ def _trial(state: TrialState, values: dict[int, float]) -> FrozenTrial:
 
 
 def _race(trials: int) -> Any:
-    return racing(trials, len(RUNGS) - 1, DELTA)
+    return t_racing(trials, len(RUNGS) - 1, DELTA)
 
 
 def _race_of_all(begun: int) -> Any:
     return _race(SETTINGS)
 
 
+def _bet_on_all(begun: int) -> Any:
+    return racing(SETTINGS, DELTA)
+
+
 def _halve(begun: int) -> Any:
     return halving(0.5)
 
 
-RACING = "racing, generations of 8"
+RACING = "race of t tests, generations of 8"
 STOPPING: dict[str, Stopping] = {
     "no stopping": no_stopping,
     RACING: partial(in_generations, _race_of_all, RUNGS, GENERATION, True),
-    "racing, generations of 8, `trials` those begun": partial(in_generations, _race, RUNGS, GENERATION, True),
-    "racing, all 32 at once": partial(in_generations, _race, RUNGS, SETTINGS, True),
+    "race of bets, generations of 8": partial(in_generations, _bet_on_all, RUNGS, GENERATION, True),
+    "race of t tests, generations of 8, `trials` those begun": partial(in_generations, _race, RUNGS, GENERATION, True),
+    "race of t tests, all 32 at once": partial(in_generations, _race, RUNGS, SETTINGS, True),
     "halving, generations of 8": partial(in_generations, _halve, HALVING_RUNGS, GENERATION, False),
     "halving, all 32 at once": partial(in_generations, _halve, HALVING_RUNGS, SETTINGS, False),
     "ASHA, eta 2": partial(asha, 2),
