@@ -47,7 +47,7 @@ def _prompted(finding: Finding) -> str:
 def _against(finding: Finding, compared: Compared) -> str:
     """Says the difference to the harder yardstick, how sure it is, and the difference to the other."""
     sure = "" if compared.p_holm is None else f", p {p_text(compared.p_holm)}"
-    over = f" over {finding.about.classes} classes" if finding.about is not None and finding.few_classes else ""
+    over = f" over {beyond(finding.about)}" if finding.about is not None and finding.few_classes else ""
     told = f"{_points(compared.difference)} points against {yardstick(finding)} (paired, 95 %{over}{sure})"
     if finding.other is not None and finding.other.difference is not None:
         easier = BASELINE if finding.yardstick == FROZEN else "the best frozen features"
@@ -122,7 +122,9 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
 
 def with_differences(finding: Finding) -> str:
     """Says what the differences and p-values of the table are."""
-    over = "classes and episodes, as classes are few" if finding.few_classes else "episodes"
+    over = "episodes"
+    if finding.about is not None and finding.few_classes:
+        over = f"{'pictures' if finding.about.same_classes else 'classes'} and episodes, as there are few"
     return (
         f"Differences are paired, to {yardstick(finding)}, the harder of the two yardsticks: the best without prompts, "
         "whose rate was searched as hard as the winner's, and the best classifier on frozen features. Intervals are "
@@ -139,6 +141,11 @@ def extent(finding: Finding, sweep: Sweep) -> str:
         f"{episodes.way}-way {episodes.shot}-shot (chance {100 / episodes.way:.3g} %), "
         f"{episodes.query} queries a class."
     )
+
+
+def beyond(held: About) -> str:
+    """Says what an interval is over, where episodes alone would not do."""
+    return f"{held.pictures} pictures" if held.same_classes else f"{held.classes} classes"
 
 
 def about(held: About | None) -> str:
@@ -198,9 +205,10 @@ def _intervals(asked: Compared, finding: Finding) -> list[str]:
     if episodes is None or classes is None or limits is None or finding.about is None:
         return []
     low, high = (f"{100 * end:+.1f}" for end in limits)
+    kind = "other pictures of these classes" if finding.about.same_classes else "classes of their kind"
     lines = [
         f"- The difference is {_points(episodes)} on these classes and pictures (over episodes), and "
-        f"{_points(classes)} for classes of their kind (over {finding.about.classes} classes). Whatever the "
+        f"{_points(classes)} for {kind} (over {beyond(finding.about)}). Whatever the "
         f"distribution over episodes, it lies between {low} and {high} (95 %, by betting)."
     ]
     if episodes.skewed:

@@ -11,6 +11,7 @@ from pipeline.storage.ledger import Row
 from sweeps.statistics.betting import bounds
 from sweeps.statistics.classes import FEW, class_p_value, over_classes
 from sweeps.statistics.estimates import Estimate, estimate, holm, paired_difference, paired_p_value
+from sweeps.statistics.pictures import over_pictures, picture_p_value
 from sweeps.statistics.rows import LOCALISATION, accuracies_of, summary
 from sweeps.verdict.finding import BASELINE, FROZEN, Compared
 
@@ -18,19 +19,46 @@ Rows = Sequence[Row]  # of a setting, by episode
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """This is what episodes were drawn of: the `classes` of each, in the order of its labels, and the pictures of each
+    class in its support and its queries. With `same_classes` a verdict is about these classes, and other pictures.
+    """
+
+    classes: Int[np.ndarray, "episodes way"]
+    support: Int[np.ndarray, "episodes way shot"]
+    query: Int[np.ndarray, "episodes way query"]
+    same_classes: bool = False
+
+    @property
+    def few(self) -> bool:
+        """Returns whether more episodes tell too little, for there are few classes, or few pictures of these ones."""
+        return self.same_classes or len(np.unique(self.classes)) < FEW
+
+    def over(self, values: Float[np.ndarray, "episodes way"], over_episodes: Estimate) -> Estimate:
+        """Returns an estimate over what else there might have been: other classes, or other pictures of these."""
+        if self.same_classes:
+            return over_pictures(values, self.classes, (self.support, self.query), over_episodes)
+        return over_classes(values, self.classes, over_episodes)
+
+    def p_value(self, differences: Float[np.ndarray, "episodes way"], over: Estimate, over_episodes: float) -> float:
+        """Returns the p-value that belongs to `over`."""
+        if self.same_classes:
+            return picture_p_value(over, over_episodes)
+        return class_p_value(differences, self.classes, over_episodes)
+
+
+@dataclass(frozen=True)
 class Difference:
-    """A difference on the same episodes: over episodes, over classes too, and the p-value of each."""
+    """A difference on the same episodes: over episodes, over classes or pictures too, and the p-value of each."""
 
     episodes: Estimate
-    classes: Estimate
+    beyond: Estimate
     p_episodes: float | None
-    p_classes: float | None
+    p_beyond: float | None
 
     @staticmethod
-    def of(ours: Rows, theirs: Rows, drawn: Int[np.ndarray, "episodes way"]) -> "Difference | None":
-        """Returns the difference of two settings, None where an episode of either failed. `drawn` are the classes of
-        each episode, in the order of its labels.
-        """
+    def of(ours: Rows, theirs: Rows, drawn: Drawn) -> "Difference | None":
+        """Returns the difference of two settings, None where an episode of either failed."""
         own, other = accuracies_of(ours), accuracies_of(theirs)
         if not own or not other:
             return None
@@ -39,8 +67,8 @@ class Difference:
         apart = by_class(ours) - by_class(theirs)
         several = len(own) > 1
         p = paired_p_value(own, other, step) if several else None
-        p_classes = None if p is None else class_p_value(apart, drawn, p)
-        return Difference(judged, over_classes(apart, drawn, judged), p, p_classes)
+        beyond = drawn.over(apart, judged)
+        return Difference(judged, beyond, p, None if p is None else drawn.p_value(apart, beyond, p))
 
 
 def by_class(rows: Rows) -> Float[np.ndarray, "episodes way"]:
@@ -62,30 +90,30 @@ def compare_all(
     settings: Mapping[str, Run],
     hashes: Sequence[str],
     rows: Sequence[Rows],
-    drawn: Int[np.ndarray, "episodes way"],
+    drawn: Drawn,
     yardstick: str,
 ) -> dict[str, Compared]:
     """Returns every setting beside the yardstick, with p-values corrected for how many differ from it. Below FEW
-    classes, what is told is the interval over classes, and its p-value.
+    classes, what is told is the interval over classes, or over pictures, and its p-value.
     """
     hash_of, rows_of = dict(zip(settings, hashes, strict=True)), dict(zip(settings, rows, strict=True))
-    few = len(np.unique(drawn)) < FEW
+    few = drawn.few
     compared, p_values = dict[str, Compared](), dict[str, float]()
     for name, own in rows_of.items():
         accuracies, metrics = accuracies_of(own), summary(own)
         judged = estimate(accuracies, 1 / own[0]["queries"]) if accuracies else None
         apart = None if name == yardstick else Difference.of(own, rows_of[yardstick], drawn)
-        p = None if apart is None else apart.p_classes if few else apart.p_episodes
+        p = None if apart is None else apart.p_beyond if few else apart.p_episodes
         if p is not None and hash_of[name] != hash_of[yardstick]:
             p_values[hash_of[name]] = p
         compared[name] = Compared(
             name=name,
             run=settings[name],
             config_hash=hash_of[name],
-            estimate=over_classes(by_class(own), drawn, judged) if few and judged else judged,
-            difference=None if apart is None else apart.classes if few else apart.episodes,
+            estimate=drawn.over(by_class(own), judged) if few and judged else judged,
+            difference=None if apart is None else apart.beyond if few else apart.episodes,
             over_episodes=None if apart is None else apart.episodes,
-            over_classes=None if apart is None else apart.classes,
+            over_classes=None if apart is None else apart.beyond,
             bounds=None if apart is None else bounds(_differences(own, rows_of[yardstick])),
             localisation={key: metrics[key] for key in LOCALISATION},
             p=p_values.get(hash_of[name]),

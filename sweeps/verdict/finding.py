@@ -24,8 +24,9 @@ def takes_prompts(run: Run) -> bool:
 class Compared:
     """A setting is compared on the final episodes. `estimate` is None where an episode failed; `difference` is to the
     yardstick, `p` its two-sided paired p-value, `p_holm` the same corrected for how many settings were compared with
-    it. These are over classes where those are few, and else over episodes; `over_episodes` and `over_classes` are the
-    difference in both ways, `bounds` where it lies (95 %) whatever the distribution over episodes.
+    it. These are over classes where those are few (over pictures, where classes are the same as in the search), and
+    else over episodes; `over_episodes` and `over_classes` are the difference in both ways, `bounds` where it lies
+    (95 %) whatever the distribution over episodes.
     """
 
     name: str
@@ -124,8 +125,8 @@ class Finding:
 
     @property
     def few_classes(self) -> bool:
-        """Returns whether intervals are over classes."""
-        return self.about is not None and self.about.classes < FEW
+        """Returns whether intervals are over classes, or over pictures of the same classes."""
+        return self.about is not None and (self.about.same_classes or self.about.classes < FEW)
 
     @property
     def values(self) -> HyperParameters:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
-from jaxtyping import Int
 
 from fpt.registry import rows_of
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
@@ -19,7 +18,7 @@ from sweeps.statistics.racing import in_the_race
 from sweeps.statistics.rows import accuracies_of, summary
 from sweeps.statistics.t_racing import in_the_race_if_symmetric
 from sweeps.terminal.progress import Progress
-from sweeps.verdict.comparing import compare_all, harder
+from sweeps.verdict.comparing import Drawn, compare_all, harder
 from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
 from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, Audit, Compared, Finding, takes_prompts
 from sweeps.verdict.landscape import Scored
@@ -75,7 +74,7 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
     rows = dict(zip(settings, session.solve(list(settings.values()), range(count)), strict=True))
     hashes = session.hashes([*settings.values(), *tried.values()])
     yardstick, asked = harder(rows), _asked(settings)
-    drawn = _classes(session, reported, rows["best"])
+    drawn = _drawn(session, reported, rows["best"])
     compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
     other = BASELINE if yardstick == FROZEN else FROZEN
     pair = {name: settings[name] for name in (asked, other)}
@@ -104,7 +103,7 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
         audit=audit,
         yardstick=yardstick,
         other=beside[asked],
-        about=about(sweep, session, parts, len(np.unique(drawn)), datetime.now(UTC).date().isoformat()),
+        about=about(sweep, session, parts, len(np.unique(drawn.classes)), datetime.now(UTC).date().isoformat()),
     )
 
 
@@ -112,9 +111,15 @@ def _solved(compared: Mapping[str, Compared]) -> int:
     return sum(one.estimate.episodes for one in compared.values() if one.estimate is not None)
 
 
-def _classes(session: Session, run: Run, rows: Sequence[Row]) -> Int[np.ndarray, "episodes way"]:
-    sampler = session.sampler(run)
-    return np.stack([sampler.classes_of(row["episode"]) for row in rows])
+def _drawn(session: Session, run: Run, rows: Sequence[Row]) -> Drawn:
+    sampler, way = session.sampler(run), run.episodes.way
+    episodes = [sampler[row["episode"]] for row in rows]
+    return Drawn(
+        np.stack([sampler.classes_of(row["episode"]) for row in rows]),
+        np.stack([episode.support.reshape(way, -1) for episode in episodes]),
+        np.stack([episode.query.reshape(way, -1) for episode in episodes]),
+        run.dataset.hold_out == "pictures",
+    )
 
 
 def _episodes(
@@ -214,5 +219,5 @@ def _again(
     named = dict.fromkeys((_asked(settings), yardstick))
     pair = {name: settings[name].model_copy(update={"episodes": parts.other.episodes}) for name in named}
     rows = session.solve(list(pair.values()), range(count))
-    drawn = _classes(session, parts.other, rows[0])
+    drawn = _drawn(session, parts.other, rows[0])
     return compare_all(pair, session.hashes(list(pair.values())), rows, drawn, yardstick)

@@ -9,7 +9,7 @@ from scipy import stats
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.statistics.estimates import estimate
 from sweeps.statistics.rows import LOCALISATION
-from sweeps.verdict.comparing import compare_all
+from sweeps.verdict.comparing import Drawn, compare_all
 from sweeps.verdict.extent import episodes_for
 from sweeps.verdict.finding import BASELINE
 from tests.sweeps.findings import SWEEP, WON
@@ -64,7 +64,7 @@ def test_noise_has_no_winner(gap):
     settings = {"best": WON, **others}
     runs = {name: with_hyper_parameters(plain_run(SWEEP), values) for name, values in settings.items()}
     located = dict.fromkeys(LOCALISATION)
-    drawn = np.arange(200).reshape(100, 2)
+    drawn = Drawn(np.arange(200).reshape(100, 2), *np.zeros((2, 100, 2, 1), int))
     for _ in range(400):
         scores = rng.normal(0.6, 0.05, 100) + rng.normal(0, 0.02, (3, 100)) + gap * np.array([[1], [0], [0]])
         rows = [
