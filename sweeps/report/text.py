@@ -194,6 +194,13 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
             f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %), "
             f"whatever their differences are like; one of {finding.best_if_symmetric} if those are symmetric."
         )
+    if sweep.search is not None and sweep.search.stop == "t_racing" and finding.tried:
+        skewed = sum(trial.difference.skewed for trial in finding.tried)
+        lines.append(
+            "- Trials raced by t tests, which keep the best (95 %) if differences are symmetric: of "
+            f"{len(finding.tried)} differences to the winner {skewed or 'none'} {'is' if skewed == 1 else 'are'} "
+            f"skewed{'; search.stop: racing holds then too' if skewed else ''}."
+        )
     if finding.audit is not None:
         lines.append(_audited(finding.audit))
     return lines
@@ -207,14 +214,15 @@ def _intervals(asked: Compared, finding: Finding) -> list[str]:
     low, high = (f"{100 * end:+.1f}" for end in limits)
     kind = "other pictures of these classes" if finding.about.same_classes else "classes of their kind"
     lines = [
-        f"- The difference is {_points(episodes)} on these classes and pictures (over episodes), and "
+        f"- The difference is {_points(episodes)} on these classes and pictures (over episodes, skewness "
+        f"{episodes.skewness:+.1f}), and "
         f"{_points(classes)} for {kind} (over {beyond(finding.about)}). Whatever the "
         f"distribution over episodes, it lies between {low} and {high} (95 %, by betting)."
     ]
     if episodes.skewed:
         lines.append(
-            f"- **Skewed**: a few episodes decide the difference (skewness {episodes.skewness:+.1f}), so its interval "
-            "over episodes is approximate; the limits by betting are not."
+            "- **Skewed**: a few episodes decide the difference, so its interval over episodes is approximate; the "
+            "limits by betting are not."
         )
     return lines
 

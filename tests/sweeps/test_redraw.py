@@ -17,7 +17,8 @@ from sweeps import cli
 from sweeps.redraw import redraw
 from sweeps.report.files import write_report
 from sweeps.report.first_episode import first_episode
-from sweeps.report.text import as_json, verdict
+from sweeps.report.json_object import as_json
+from sweeps.report.text import verdict
 from tests.sweeps.findings import SWEEP, WON, finding
 from tests.sweeps.ledgers import answered, refused
 from tests.sweeps.report.charts.trials import few

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from mlflow import MlflowClient
-from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.storage.ledger import Ledger
 from sweeps.schema.loading import load
+from sweeps.statistics.estimates import paired_difference
 from sweeps.sweep import run_sweep
 from sweeps.terminal.times import PARTS
 from tests.pipeline.processes import descendants, kill_one
@@ -25,10 +25,23 @@ from tests.sweeps.ledgers import answered
 from tests.sweeps.tiny import CONFIG, TINY
 from tests.sweeps.whole import FPT, ended, files, queried, rows, runs, started
 
-SAID = ("best", "final", "trials", "whole", "may_be_best", "importances", "audit", "episodes_spent", "episodes_lost")
+SAID = (
+    "best",
+    "final",
+    "trials",
+    "whole",
+    "may_be_best",
+    "best_if_symmetric",
+    "about",
+    "importances",
+    "audit",
+    "episodes_spent",
+    "episodes_lost",
+)
+LIMITS = ("over_episodes", "over_classes", "bounds")
 JUDGED = ("accuracy", "ci95", "difference", "difference_ci95", "p", "p_holm")
-FINAL = ("episodes", *JUDGED, "baseline_accuracy", "again", "compared")
-COMPARED = ("config_hash", *JUDGED)
+FINAL = ("episodes", *JUDGED, *LIMITS, "yardstick", "other_yardstick", "baseline_accuracy", "again", "compared")
+COMPARED = ("config_hash", *JUDGED, *LIMITS)
 LOCATED = ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after")
 
 pytestmark = [
@@ -59,15 +72,15 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
         own = accuracies[compared["config_hash"]]
         assert sorted(own) == [0, 1, 2, 3, 4, 5]
         assert compared["accuracy"] == pytest.approx(np.mean(list(own.values())))
-    best, baseline = (said["final"]["compared"][name] for name in ("best", "no prompts"))
+    best, baseline = (said["final"]["compared"][name] for name in ("best", said["final"]["yardstick"]))
     assert (said["final"]["accuracy"], said["final"]["ci95"]) == (best["accuracy"], best["ci95"])
     assert said["final"]["baseline_accuracy"] == baseline["accuracy"]
     defaults = said["final"]["compared"]["paper defaults"]
     ours, theirs = ([accuracies[one["config_hash"]][i] for i in range(6)] for one in (defaults, baseline))
     assert defaults["difference"] == pytest.approx(np.mean(np.subtract(ours, theirs)))
-    if defaults["difference_ci95"] > 0:
-        low, high = stats.ttest_rel(ours, theirs).confidence_interval(0.95)
-        assert defaults["difference_ci95"] == pytest.approx((high - low) / 2)
+    judged = paired_difference(ours, theirs, 1 / 9)
+    assert defaults["over_episodes"] == pytest.approx([judged.mean, judged.ci95])
+    assert defaults["difference_ci95"] >= judged.ci95  # of 18 classes at most, so it is over classes
 
     # Every configuration is described; every trial did the first rung, half of each generation the second.
     described = {path.stem: json.loads(path.read_text()) for path in (home / "ledger" / "configurations").iterdir()}
@@ -281,7 +294,7 @@ def test_mlflow_tells_a_sweep_as_its_users_expect(undisturbed):
 def test_the_winner_is_found_again_by_the_file_that_the_sweep_wrote(compare, undisturbed):
     home, said = undisturbed
     (best,) = home.glob("sweeps/*/best.yaml")
-    won, baseline = (said["final"]["compared"][name] for name in ("best", "no prompts"))
+    won, baseline = (said["final"]["compared"][name] for name in ("best", said["final"]["yardstick"]))
     found = json.loads(answered(compare(str(best), baseline["config_hash"], f"--home={home}", "--json")))
     assert (found["a"]["config_hash"], found["a"]["accuracy"]) == (won["config_hash"], won["accuracy"])
     assert (found["common"], found["difference"]) == (6, pytest.approx(won["difference"]))

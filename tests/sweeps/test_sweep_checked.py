@@ -18,11 +18,13 @@ def tiny(*overrides):
 
 def test_planned_problems_by_hand():
     larger = tiny("search.trials=16", "search.generation=8", "search.rungs=[16, 32, 64]", "final.episodes=200")
-    # two generations of (8 x 16 + 4 x 16 + 2 x 32); the twin; best, baseline, frozen, one named, masks; two again
-    assert planned_problems(larger, larger.search) == 2 * (128 + 64 + 64) + 64 + (5 + 2) * 200
+    # two generations of (8 x 16 + 4 x 16 + 2 x 32); 16 rates, none and the twin, halved; six frozen classifiers;
+    # best, baseline, frozen, one named, masks; two again
+    yardsticks = 18 * 16 + 9 * 16 + 5 * 32 + 6 * 64
+    assert planned_problems(larger, larger.search) == 2 * (128 + 64 + 64) + yardsticks + (5 + 2) * 200
     odd = tiny("search.trials=5", "search.generation=3", "search.keep=0.3", "final.masks=false", "final.again=false")
-    # (3 x 2 + 1 x 2) + (2 x 2 + 1 x 2); twin; best, baseline, frozen, one named
-    assert planned_problems(odd, odd.search) == 8 + 6 + 4 + 4 * 6
+    # (3 x 2 + 1 x 2) + (2 x 2 + 1 x 2); five rates, none and the twin; frozen; best, baseline, frozen, one named
+    assert planned_problems(odd, odd.search) == 8 + 6 + (7 * 2 + 4 * 2) + 6 * 4 + 4 * 6
 
 
 @pytest.mark.parametrize(
@@ -64,12 +66,14 @@ def blocks_up_to(high):
 
 
 def test_a_search_stops_trials_as_it_is_told():
-    better = {"0.0": [0.9, 0.8, 0.9, 0.7], "0.1": [0.8, 0.8, 0.8, 0.7], "0.2": [0.1, 0.0, 0.2, 0.1]}
+    better = {"0.0": [0.9, 0.8, 0.9, 0.7] * 2, "0.1": [0.8, 0.8, 0.8, 0.7] * 2, "0.2": [0.1, 0.0, 0.2, 0.1] * 2}
     assert stopping_rule(tiny().search)(1, better) == {"0.0", "0.1"}
     race = tiny("search.stop=racing", "search.delta=0.2").search
-    assert stopping_rule(race)(1, better, [0.9, 0.9, 0.9, 0.8]) == {"0.0", "0.1"}
+    assert stopping_rule(race)(1, better, [0.9, 0.9, 0.9, 0.8] * 2) == {"0.0", "0.1"}
     assert stopping_rule(race)(1, {"0.2": better["0.2"]}, better["0.0"]) == set()
-    assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + 4 + (5 + 2) * 6
+    t_race = tiny("search.stop=t_racing", "search.delta=0.2").search
+    assert stopping_rule(t_race)(1, better) == {"0.0"}  # a tenth ahead in every other episode
+    assert planned_problems(tiny("search.stop=racing"), race) == 4 * 4 + (6 * 2 + 3 * 2) + 6 * 4 + (5 + 2) * 6
 
 
 def test_a_description_begins_with_the_verdict_and_what_its_files_are():

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import METHOD_VERSION, configuration_hash, identity
 from sweeps.schema.identity import NOT_OF_A_SWEEP
+from sweeps.statistics.estimates import paired_p_value
 from sweeps.tracking.fields import parameters_of_sweep
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, answered, kept, refused, with_sets
@@ -64,7 +64,7 @@ def test_a_trial_stands_for_the_episodes_it_was_searched_on(typed, store):
         run = with_hyper_parameters(plain_run(WITH, "validation"), values)
         assert found[side]["config_hash"] == configuration_hash(identity(run, FOUND))
     assert found["common"] == 40
-    assert found["p"] == pytest.approx(stats.ttest_rel(OURS, THEIRS).pvalue)
+    assert found["p"] == pytest.approx(paired_p_value(OURS, THEIRS, WITH.episodes.step))
 
 
 def test_a_trial_may_be_beside_a_hash_and_on_another_split(typed, store):

@@ -7,7 +7,7 @@ from rich.console import Console
 from sweeps.report.json_object import as_json
 from sweeps.report.text import COLUMNS, as_markdown, as_table, print_finding, verdict
 from sweeps.statistics.estimates import Estimate
-from sweeps.verdict.finding import Audit
+from sweeps.verdict.finding import About, Audit
 from sweeps.verdict.landscape import Scored
 from tests.sweeps.findings import SWEEP, finding
 
@@ -130,6 +130,42 @@ def test_what_else_tells_whether_the_winner_is_one():
     assert "The truly best is one of 3 (95 %), whatever their differences are like; one of 1 if" in text
     wide = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.9})})
     assert "its difference to ± 0.9 points; 200 episodes do." in as_markdown(finding(), wide)
+
+
+def test_what_is_not_symmetric_is_told_where_that_matters():
+    """Of the final difference always; of trials where they raced by t tests."""
+    about = About("photos", 40, 800, "vit", "2026-01-02")
+    for skewness, few in ((0.3, False), (8.0, True)):
+        gain = Estimate(0.021, 0.009, 200, skewness)
+        best = replace(
+            finding().best, over_episodes=gain, over_classes=Estimate(0.021, 0.012, 200), bounds=(-0.01, 0.05)
+        )
+        tried = (Scored({"lr": 0.1}, 0.5, gain),)
+        found = replace(finding(tried=tried, about=about), compared={**finding().compared, "best": best})
+        told = as_markdown(found, SWEEP)
+        assert f"+2.1 ± 0.9 on these classes and pictures (over episodes, skewness {skewness:+.1f})" in told
+        assert "and +2.1 ± 1.2 for classes of their kind (over 40 classes)" in told
+        assert "it lies between -1.0 and +5.0 (95 %, by betting)" in told
+        assert ("- **Skewed**" in told) == few
+        raced = SWEEP.model_copy(update={"search": SWEEP.search.model_copy(update={"stop": "t_racing"})})
+        assert ("1 is skewed; search.stop: racing holds then too" in as_markdown(found, raced)) == few
+        assert "raced by t tests" not in told
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        (About("photos", 40, 800, "vit", "2026-01-02"), "it holds for classes of their kind."),
+        (About("photos", 12, 240, "vit", "2026-01-02"), "whether it holds for other classes, so few cannot tell."),
+        (About("photos", 8, 96, "vit", "2026-01-02", same_classes=True), "it holds for these classes."),
+    ],
+)
+def test_a_verdict_says_what_it_is_about(about, said):
+    told = as_markdown(finding(about=about), SWEEP)
+    assert f"photos, vit, judged 2026-01-02 on {about.classes} classes, {about.pictures} pictures: {said}" in told
+    few = about.classes < 30
+    over = f"{about.pictures} pictures" if about.same_classes else f"{about.classes} classes"
+    assert (f"(paired, 95 % over {over}, p" in told) == few
 
 
 def test_the_report_tells_of_the_search_space():
