@@ -40,7 +40,7 @@ SAID = (
 )
 LIMITS = ("over_episodes", "over_classes", "bounds")
 JUDGED = ("accuracy", "ci95", "difference", "difference_ci95", "p", "p_holm")
-FINAL = ("episodes", *JUDGED, *LIMITS, "yardstick", "other_yardstick", "baseline_accuracy", "again", "compared")
+FINAL = ("episodes", *JUDGED, "yardstick", "other_yardstick", "baseline_accuracy", "again", "compared")
 COMPARED = ("config_hash", *JUDGED, *LIMITS)
 LOCATED = ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after")
 
