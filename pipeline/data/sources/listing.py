@@ -18,6 +18,9 @@ SPLITS = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "novel": "novel",
     "test": "novel",
     "testing": "novel",
@@ -46,7 +49,7 @@ class Listed:
     source has none; in a listing, `class_name` is escaped.
 
     `mask` is an image file of the same size that shows where the key entity is: at its values `mask_values`, or
-    wherever it is not 0 if there are none.
+    wherever it is not 0 if there are none. Of 16 bits that a pixel of it may have, it uses `depth`.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Listed:
     box: Box | None = None
     mask: Path | None = None
     mask_values: tuple[int, ...] = ()
+    depth: int = 16
 
 
 @dataclass(frozen=True)
