@@ -77,7 +77,7 @@ def test_a_class_with_too_few_images_is_named():
 def test_classes_that_are_too_small_are_left_out_where_that_is_asked_for():
     wanted = Episodes(way=2, shot=1, query=2, seed=0)
     classes = {"a": np.arange(5), "small": np.arange(5, 7), "b": np.arange(7, 10)}
-    with pytest.raises(ValueError, match=r"the images of class 'small', but got 1 \+ 2; dataset\.small_classes"):
+    with pytest.raises(ValueError, match=r"the images of class 'small', but got 1 \+ 2; --set dataset\.small_classes"):
         sampler_of(classes, wanted, "refuse")
     sampler = sampler_of(classes, wanted, "leave_out")
     drawn = np.concatenate([sampler[index].support for index in range(20)])
