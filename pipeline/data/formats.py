@@ -2,8 +2,10 @@
 
 import os
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 
+import PIL
 from PIL import Image, features
 
 # Others of Pillow's run programs (EPS), or are no photographs. What needs a library that Pillow may lack names it.
@@ -36,6 +38,13 @@ def formats() -> tuple[str, ...]:
         register_heif_opener()
         known.append(HEIF)
     return tuple(name for name in known if name in Image.OPEN)
+
+
+@cache
+def decoders() -> str:
+    """Returns what decodes here, with versions: where it differs, so may what is decoded."""
+    installed = f" with pillow-heif {version('pillow-heif')}" if HEIF in formats() else ""
+    return f"{PIL.__version__}{installed}"
 
 
 @cache

@@ -2,6 +2,7 @@ import sys
 from types import ModuleType
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -26,11 +27,12 @@ SAVED = {
 @pytest.fixture
 def asked_again():
     """The lists are made once for a process; here they are made again, before and after."""
-    formats.formats.cache_clear()
-    formats.suffixes.cache_clear()
+    lists = (formats.formats, formats.suffixes, formats.decoders)
+    for one in lists:
+        one.cache_clear()
     yield
-    formats.formats.cache_clear()
-    formats.suffixes.cache_clear()
+    for one in lists:
+        one.cache_clear()
 
 
 def test_what_is_decoded_is_walked(tmp_path):
@@ -55,6 +57,7 @@ def test_what_pillow_here_does_not_decode_is_not_walked(monkeypatch, asked_again
     assert "AVIF" not in formats.formats()
     assert not formats.is_image("a.avif")
     assert formats.is_image("a.jpg")
+    assert formats.decoders() == PIL.__version__
 
 
 def test_heic_without_its_decoder_is_told_with_the_way_to_it(tmp_path, monkeypatch, asked_again):
@@ -81,6 +84,8 @@ def test_heic_is_read_where_its_decoder_is(tmp_path, monkeypatch, asked_again):
     decoder.register_heif_opener = register
     monkeypatch.setitem(sys.modules, "pillow_heif", decoder)
     monkeypatch.setattr(formats, "find_spec", lambda name: True)
+    monkeypatch.setattr(formats, "version", lambda name: "1.8")
     assert formats.formats()[-1] == "HEIF"
+    assert formats.decoders() == f"{PIL.__version__} with pillow-heif 1.8"
     assert formats.is_image("a.HEIC")
     assert not formats.needs_heif("a.HEIC")
