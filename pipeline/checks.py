@@ -7,7 +7,7 @@ from pipeline.config import Dataset, Episodes, Run
 from pipeline.data.listed import class_sizes as sizes_of
 from pipeline.data.listed import handed_over, listing_of
 from pipeline.data.pictures import parts_of_classes, small_in_a_part, too_few_pictures
-from pipeline.fitting import Splits, drawn_from, fits, most_images, set_aside, ways_on
+from pipeline.fitting import Splits, drawn_from, most_images, set_aside, way_from, ways_on
 from pipeline.limits import limits_of
 
 GLYPH_SPLITS = ("validation", "novel")
@@ -50,9 +50,8 @@ def check_episodes(run: Run, splits: Splits, split_field: str = "episodes.split"
     """
     episodes = run.episodes
     if episodes.split not in splits:
-        other = run.model_copy(update={"episodes": episodes.model_copy(update={"split": "base"})})
-        from_base = split_field == "search.split" and "base" in splits and fits(other, splits)
-        way_on = "; --set search.split=base will do" if from_base else ""
+        from_base = split_field == "search.split" and "base" in splits
+        way_on = way_from("base", run, splits) if from_base else ""
         raise ValueError(f"{split_field} must be one of {', '.join(splits)} but got {episodes.split!r}{way_on}")
     if said := _misfit(run, splits):
         raise ValueError(said if run.dataset.source == "glyphs" else f"{said}{ways_on(run, splits)}")

@@ -63,9 +63,20 @@ def ways_on(run: Run, splits: Splits) -> str:
     for changes in _changes(run, splits):
         if len(ways) < WAYS_NAMED and not any(set(changes) >= set(other) for other in ways):
             ways.append(changes)
-    if not ways:
-        return ""
-    return f"; {', or '.join(' '.join(f'--set {name}={value}' for name, value in way.items()) for way in ways)} will do"
+    return f"; {', or '.join(_typed(changes) for changes in ways)} will do" if ways else ""
+
+
+def way_from(split: str, run: Run, splits: Splits) -> str:
+    """Returns the changes, as they are typed, with which a sweep searches on another split; nothing where none is
+    known.
+    """
+    other = _changed(run, {"episodes.split": split})
+    changes = {} if fits(other, splits) else next(_changes(other, splits), None)
+    return "" if changes is None else f"; {_typed({'search.split': split, **changes})} will do"
+
+
+def _typed(changes: Mapping[str, Any]) -> str:
+    return " ".join(f"--set {name}={value}" for name, value in changes.items())
 
 
 def _changes(run: Run, splits: Splits) -> Iterator[dict[str, Any]]:

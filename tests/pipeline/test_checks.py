@@ -97,6 +97,18 @@ def test_the_field_that_names_the_split_may_be_another():
         check_run(made(episodes={"split": "base"}), "search.split")
 
 
+def test_a_sweep_may_search_on_base_where_there_is_no_validation(tmp_path):
+    """train/ and test/ alone; what it says is typed."""
+    files = {f"{split}/{split}{i}/{j}.jpg": "" for split in ("train", "test") for i in range(3) for j in range(6)}
+    root = grow(tmp_path / "photos", files)
+    for way, also in ((3, ""), (5, " --set episodes.way=3")):
+        run = of_folder(root, way=way)
+        run = run.model_copy(update={"episodes": run.episodes.model_copy(update={"split": "validation"})})
+        said = f"^search.split must be one of base, novel but got 'validation'; --set search.split=base{also} will do$"
+        with pytest.raises(ValueError, match=said):
+            check_run(run, "search.split")
+
+
 def of_folder(root, query=3, way=3, **dataset):
     listed._listed.cache_clear()
     return made(

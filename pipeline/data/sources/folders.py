@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from pipeline.data.formats import GET_HEIF, is_image, needs_heif
-from pipeline.data.sources.listing import SPLITS, Listed, Listing, assemble, some_of
+from pipeline.data.sources.listing import SPLITS, Listed, Listing, assemble, some_of, split_called
 
 # What archives, file servers and systems leave behind; the hidden ones are passed over anyway.
 LEFTOVERS = frozenset({"__macosx", "__pycache__", "@eadir", "#recycle", "lost+found", "$recycle.bin"})
@@ -31,9 +31,10 @@ NOTES = {
 
 
 def folder(root: Path, classes: str = "top", follow_links: bool = False) -> Listing:
-    """Lists a folder of class folders. Where folders right below it are named like splits (keys of SPLITS), they hold
-    the class folders. All images in and below a class folder belong to that class, which is called what its folder is
-    called; where `classes` is leaf, every folder that holds images is a class, called by its path.
+    """Lists a folder of class folders. Where folders right below it are named like splits (keys of SPLITS, or
+    training_set and the like), they hold the class folders. All images in and below a class folder belong to that
+    class, which is called what its folder is called; where `classes` is leaf, every folder that holds images is a
+    class, called by its path.
 
     Links are followed inside of root only, and out of it with `follow_links`; each folder once for a class. Raises
     ValueError where there are no images in class folders, and where some folders are splits and others are not.
@@ -48,7 +49,7 @@ def folder(root: Path, classes: str = "top", follow_links: bool = False) -> List
             "images as a class"
         )
     found: list[Listed] = []
-    parts: list[tuple[str | None, Path]] = [(SPLITS[one.name.lower()], one) for one in splits]
+    parts: list[tuple[str | None, Path]] = [(split_called(one.name), one) for one in splits]
     for split, above in parts or [(None, root)]:
         for outer in tree.folders(above) if split else top:
             for path in tree.images(outer):
@@ -66,11 +67,11 @@ def _splits(tree: "Tree", top: list[Path]) -> list[Path]:
     A folder is surely a split where it has a split's name and holds folders alone, or stands beside another of another
     split. Raises ValueError where folders with images stand beside it.
     """
-    named = [one for one in top if one.name.lower() in SPLITS]
+    named = [one for one in top if split_called(one.name)]
     if len(named) == len(top):
         return named
     sure = [one for one in named if tree.holds_folders_alone(one)]
-    if not sure and len({SPLITS[one.name.lower()] for one in named}) < 2:
+    if not sure and len({split_called(one.name) for one in named}) < 2:
         return []
     beside = [one for one in top if one not in named]
     odd = [one for one in beside if Tree(one, tree.follow_links).images(one)]

@@ -26,6 +26,9 @@ SPLITS = {
     "testing": "novel",
 }
 
+# What people add to a split's name when they call a folder by it: training_set, test-images, val2017.
+ADDED = re.compile(r"[ _-]?(set|split|data|images|imgs|\d{4})$")
+
 # What would break a line, or cannot be written as UTF-8: file systems allow any byte but 0 and the slash in a name,
 # and those that are no UTF-8 reach us as lone surrogates.
 ODD = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -105,6 +108,12 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
     if alike := _alike(dict.fromkeys(image.class_name for image in kept.values())):
         notes.append(f"Classes whose names differ only in case or in Unicode form, kept apart: {some_of(alike)}.")
     return Listing(source, root, tuple(kept.values()), tuple(notes))
+
+
+def split_called(name: str) -> str | None:
+    """Returns the split that a folder is called by, None for a name that is no split's."""
+    plain = name.strip().lower()
+    return SPLITS.get(plain) or SPLITS.get(ADDED.sub("", plain))
 
 
 def escaped(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.sources.folders import folder
+from pipeline.data.sources.listing import split_called
 from tests.pipeline.data.sources.trees import FOLDER, grow, note, told
 
 
@@ -57,6 +58,13 @@ def test_a_folder_beside_splits_is_named(tmp_path: Path, files, said):
     subprocess.run(command, shell=True, check=True)  # what it says to do will do
     if "train/a/1.jpg" in files and len(files) < 5:  # else there are more of them, or no class folder
         assert {split for split, _, _ in told(folder(root))} <= {"base", "validation", "novel"}
+
+
+def test_splits_as_people_call_them(tmp_path: Path):
+    files = {f"{name}/{i}/1.jpg": "" for i, name in enumerate(("training_set", "val2017", "Test-Images", "eval data"))}
+    found = {path.partition("/")[0]: split for split, _, path in told(folder(grow(tmp_path, files)))}
+    assert found == {"training_set": "base", "val2017": "validation", "Test-Images": "novel", "eval data": "validation"}
+    assert [split_called(name) for name in ("dataset", "set", "2017", "trainers", "tests")] == [None] * 5
 
 
 def test_classes_may_be_called_like_one_split(tmp_path: Path):
