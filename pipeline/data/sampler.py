@@ -50,6 +50,11 @@ class EpisodeSampler:
         seed: int,
         purpose: Purpose = "episode",
     ) -> None:
+        if len(classes) < 2:
+            raise ValueError(
+                f"episodes.shot + episodes.query must be as many images as 2 classes have but {len(classes)} have "
+                f"{shot} + {query}; fpt data validate says which were left out, and what will do"
+            )
         if not 2 <= way <= len(classes):
             raise ValueError(f"episodes.way must be from 2 to {len(classes)}, the classes there are, but got {way}")
         for name, rows in classes.items():

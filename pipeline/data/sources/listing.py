@@ -97,7 +97,7 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
             )
         if other.split != image.split:
             both = " and in ".join(sorted(one or "none" for one in (other.split, image.split)))
-            raise ValueError(f"image {escaped(str(image.path))} must lie in one split but lies in {both}")
+            raise ValueError(f"image {escaped(str(image.path))} must lie in one split but lies in {both}: list it once")
         if other is not image:
             twice.append(str(image.path))
     if not kept:

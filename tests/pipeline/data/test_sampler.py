@@ -82,7 +82,7 @@ def test_classes_that_are_too_small_are_left_out_where_that_is_asked_for():
     sampler = sampler_of(classes, wanted, "leave_out")
     drawn = np.concatenate([sampler[index].support for index in range(20)])
     assert not set(drawn) & {5, 6}
-    with pytest.raises(ValueError, match=r"episodes\.way must be from 2 to 1, the classes there are, but got 2"):
+    with pytest.raises(ValueError, match=r"as many images as 2 classes have but 1 have 1 \+ "):
         sampler_of({"a": np.arange(5), "small": np.arange(5, 7)}, wanted, "leave_out")
 
 
