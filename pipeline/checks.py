@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from fpt.glyphs.characters import characters
 from pipeline.config import Dataset, Episodes, Run
 from pipeline.data.listed import class_sizes as sizes_of
-from pipeline.data.listed import handed_over, listing_of, served_by_pictures
-from pipeline.data.pictures import in_parts, parts_of_classes, small_in_a_part, too_few_pictures
-from pipeline.data.sampler import part_of
+from pipeline.data.listed import handed_over, listing_of
+from pipeline.data.pictures import parts_of_classes, small_in_a_part, too_few_pictures
+from pipeline.fitting import Splits, drawn_from, most_images, set_aside, way_from, ways_on
 from pipeline.limits import limits_of
 
 GLYPH_SPLITS = ("validation", "novel")
@@ -46,52 +44,51 @@ def _check_held_out(dataset: Dataset, packed: Mapping[str, Mapping[str, int]]) -
         )
 
 
-def _way_on(run: Run, splits: Mapping[str, Mapping[str, int]], small: Mapping[str, Mapping[str, int]]) -> str:
-    """Returns how a data set that has too few classes may have enough, where that is known. `small` are the classes of
-    which some split holds too few pictures.
+def check_episodes(run: Run, splits: Splits, split_field: str = "episodes.split") -> None:
+    """Raises ValueError, naming the field that is to blame and what will do, for episodes that cannot be drawn from
+    what the splits hold.
     """
+    episodes = run.episodes
+    if episodes.split not in splits:
+        from_base = split_field == "search.split" and "base" in splits
+        way_on = way_from("base", run, splits) if from_base else ""
+        raise ValueError(f"{split_field} must be one of {', '.join(splits)} but got {episodes.split!r}{way_on}")
+    if said := _misfit(run, splits):
+        raise ValueError(said if run.dataset.source == "glyphs" else f"{said}{ways_on(run, splits)}")
+
+
+def _misfit(run: Run, splits: Splits) -> str | None:
+    """Returns why episodes cannot be drawn, None where they can be."""
+    episodes = run.episodes
+    way, shot, query, where = episodes.way, episodes.shot, episodes.query, _named(episodes)
+    parts, classes = parts_of_classes(splits), drawn_from(splits, episodes)
+    small = [name for name, images in classes.items() if images < shot + query]
+    if way > len(classes):
+        aside = "" if run.dataset.source == "glyphs" else set_aside(splits, episodes)
+        if len(classes) < 2:
+            return f"dataset.path must give {where} 2 classes at least but gives it {len(classes)}{aside}"
+        return f"episodes.way must be at most {len(classes)}, the classes of {where}{aside}, but got {way}"
+    if run.dataset.small_classes == "leave_out":
+        if way <= len(classes) - len(small):
+            return None
+        most, each = most_images(splits, episodes), " in each split" if parts else ""
+        why = f"as {way} classes of {where} have {most} images and more{each}"
+        if most > shot:
+            return f"episodes.query must be at most {most - shot} beside {shot} for support, {why}, but got {query}"
+        return f"episodes.shot + episodes.query must be at most {most}, {why}, but got {shot} + {query}"
+    if small_parts := small_in_a_part(parts, shot + query):
+        return too_few_pictures(small_parts, shot, query)
     if small:
-        if run.dataset.small_classes == "refuse" or run.episodes.way > len(parts_of_classes(splits)):
-            return ""  # with the small classes too there would be too few
-        name, of_class = next(iter(small.items()))
-        return f"; class {name!r} has {in_parts(of_class)}: more pictures or a smaller episodes.query will do"
-    enough = served_by_pictures(run.dataset, splits, run.episodes.shot + run.episodes.query)
-    if enough < run.episodes.way:
-        return ""
-    return f"; with dataset.hold_out: pictures all splits hold the same {enough} classes, and other pictures of them"
+        fewest = min(small, key=lambda name: classes[name])
+        others = f" and {len(small) - 1} classes more" if len(small) > 1 else ""
+        said = "which is dataset.images_per_class" if run.dataset.source == "glyphs" else f"as {fewest!r}{others} show"
+        return f"episodes.shot + episodes.query must be at most {classes[fewest]}, {said}, but got {shot} + {query}"
+    return None
 
 
 def check_run(run: Run, split_field: str = "episodes.split") -> None:
     """Raises ValueError, naming the field, for a run that its data set or backbone cannot serve."""
-    splits, episodes = class_sizes(run), run.episodes
-    if episodes.split not in splits:
-        raise ValueError(f"{split_field} must be one of {', '.join(splits)} but got {episodes.split!r}")
-    needed, parts = episodes.shot + episodes.query, parts_of_classes(splits)
-    small_parts = small_in_a_part(parts, needed)
-    # of a class that splits share, the part with the fewest pictures decides for all of them
-    sizes = {name: min(of_class.values()) for name, of_class in parts.items()} or splits[episodes.split]
-    everything = {name: np.arange(images) for name, images in sizes.items()}
-    classes = {name: len(rows) for name, rows in part_of(everything, episodes.part).items()}
-    small = [name for name, images in classes.items() if images < needed]
-    kept = len(classes) - len(small) if run.dataset.small_classes == "leave_out" else len(classes)
-    if episodes.way > kept:
-        each = " in each split" if parts else ""
-        raise ValueError(
-            f"episodes.way must be at most {kept}, the classes of {_named(episodes)}"
-            f"{f' with {needed} images{each}' if kept < len(classes) else ''}, but got {episodes.way}"
-            f"{_way_on(run, splits, small_parts)}"
-        )
-    if small_parts and kept == len(classes):
-        raise ValueError(too_few_pictures(small_parts, episodes.shot, episodes.query))
-    if small and kept == len(classes):
-        fewest = min(small, key=lambda name: classes[name])
-        others = f" and {len(small) - 1} classes more" if len(small) > 1 else ""
-        said = "which is dataset.images_per_class" if run.dataset.source == "glyphs" else f"as {fewest!r}{others} show"
-        hint = "" if run.dataset.source == "glyphs" else "; dataset.small_classes: leave_out draws from the others"
-        raise ValueError(
-            f"episodes.shot + episodes.query must be at most {classes[fewest]}, {said}, "
-            f"but got {episodes.shot} + {episodes.query}{hint}"
-        )
+    check_episodes(run, class_sizes(run), split_field)
     limits = limits_of(run)
     if run.prompts.alpha > 0 and run.prompts.patches > limits.patches:
         raise ValueError(

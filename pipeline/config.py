@@ -40,7 +40,11 @@ class Dataset(Section):
     Classes without a split are divided by `shares` and `split_seed`; with `all_novel` every class is novel, whatever
     its split, as the paper's code has it. With `hold_out: pictures` the pictures of each class are divided instead, so
     that every split holds other pictures of the same classes. `small_classes` says what becomes of classes with fewer
-    than shot + query images.
+    than shot + query images, `leaks` what becomes of a picture that two classes or splits hold.
+
+    With `merge_splits` the splits that a source has are joined, and divided anew. With `follow_links` links that lead
+    out of `path` are followed. Where folders lie inside of class folders, `classes` says whether the outermost folders
+    (top) are classes, or all that hold pictures (leaf).
     """
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
@@ -50,8 +54,12 @@ class Dataset(Section):
     resize: Literal["crop", "squash"] = "crop"
     shares: dict[str, float] = Field(default_factory=lambda: {"validation": 0.5, "novel": 0.5})
     split_seed: Annotated[int, Field(ge=0)] = 0
-    # Sweeps and MLflow's parameters were described without it before it was there, and are still.
+    # Sweeps and MLflow's parameters were described without these before they were there, and are still.
     hold_out: Annotated[Literal["classes", "pictures"], Field(exclude_if=lambda held: held == "classes")] = "classes"
+    merge_splits: Annotated[bool, Field(exclude_if=lambda merged: not merged)] = False
+    follow_links: Annotated[bool, Field(exclude_if=lambda followed: not followed)] = False
+    classes: Annotated[Literal["top", "leaf"], Field(exclude_if=lambda classes: classes == "top")] = "top"
+    leaks: Annotated[Literal["refuse", "leave_out"], Field(exclude_if=lambda leaks: leaks == "refuse")] = "refuse"
     all_novel: bool = False
     small_classes: Literal["refuse", "leave_out"] = "refuse"
 
@@ -61,6 +69,26 @@ class Dataset(Section):
             raise ValueError(f"source must say how to read {self.path!r} (folder, table, cub ...) but is glyphs")
         if self.source != "glyphs" and not self.path:
             raise ValueError(f"path must say where the images of source {self.source} are but is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _source_is_read_so(self) -> "Dataset":
+        """Leaks are not among it, as what was drawn or packed before has none."""
+        said = {"merge_splits": self.merge_splits, "follow_links": self.follow_links, "classes": self.classes != "top"}
+        taken = {*SOURCES[self.source].options, "merge_splits"}
+        for name in (name for name, given in said.items() if given):
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            shown, allowed = (str(one).lower() if isinstance(one, bool) else one for one in (value, default))
+            if SOURCES[self.source].function is None:
+                why = "which has no files to list" if self.source == "glyphs" else "whose images were listed before"
+                way_on = "" if self.source == "glyphs" else f"; fpt data pack --set dataset.{name}={shown} does it"
+                raise ValueError(f"{name} must be {allowed} for {self.source}, {why}, but is {shown}{way_on}")
+            if name not in taken:
+                raise ValueError(f"{name} must be {allowed} for {self.source}, which names each image, but is {shown}")
+        if self.merge_splits and self.all_novel:
+            raise ValueError(
+                "merge_splits must be false where all_novel is true, as all splits are one then, but is true"
+            )
         return self
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
 def packing_identity(dataset: Dataset) -> dict[str, Any]:
     """Returns the fields of a data set that decide which images are packed, and nothing else: not, for instance, what
     becomes of small classes, which is decided when episodes are drawn, nor how classes would be divided that are all
-    novel. Where classes are held out, `hold_out` is left out, as it was before pictures could be.
+    novel. Fields that were added later are left out at their defaults.
     """
     described: dict[str, Any] = dataset.model_dump()
     if dataset.source == "glyphs":
@@ -93,7 +93,8 @@ def packing_identity(dataset: Dataset) -> dict[str, Any]:
         read = {"source", "path"}  # it was packed as fpt data pack was told
     else:
         divided = () if dataset.all_novel else ("shares", "split_seed")
-        read = {"source", "path", "resize", "hold_out", "all_novel", *divided}
+        listed = ("source", "path", "follow_links", "classes", "merge_splits", "hold_out", "all_novel")
+        read = {*listed, "resize", "leaks", *divided}
     return {name: value for name, value in described.items() if name in read}
 
 

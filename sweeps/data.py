@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from sweeps.own_images import Typed, said_of_src
 from sweeps.terminal.messages import Commands, one_sentence_for_mistakes, say
 
 data = typer.Typer(cls=Commands, help="Tell what your own images are and what is wrong with them, and pack them.")
@@ -25,11 +26,15 @@ Kind = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 Size = Annotated[int, typer.Option(min=1, help="Make images of so many pixels a side.")]
-Seed = Annotated[int, typer.Option(min=0, help="Divide classes that come without splits by this seed.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Divide classes that come without splits by this seed.")]
 AllNovel = Annotated[bool, typer.Option("--all-novel", help="Take every class as novel, whatever its split.")]
 HoldOut = Annotated[
-    str,
+    str | None,
     typer.Option("--hold-out", help="Give each split other classes, or other pictures of the same classes."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, e.g. dataset.classes=leaf."),
 ]
 CLASSES_SHOWN = 12
 FEW_CLASSES = 20  # in a split: the interval of a difference over so few classes is wide
@@ -40,17 +45,18 @@ LONGEST_NAME = 60  # characters of a class that are shown; --json has them all
 def list_(
     src: Source,
     kind: Kind = None,
-    seed: Seed = 0,
-    hold_out: HoldOut = "classes",
+    seed: Seed = None,
+    hold_out: HoldOut = None,
     all_novel: AllNovel = False,
+    sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a source holds, without opening an image: splits, classes, images.
 
     Example: fpt data list photos/
     """
-    with one_sentence_for_mistakes():
-        _, listing = _listed(src, kind, seed, all_novel, hold_out)
+    with one_sentence_for_mistakes(), said_of_src():
+        _, listing = _listed(Typed(src, kind, seed, hold_out, all_novel, sets or ()))
         from pipeline.data.listed import class_sizes
 
         sizes = class_sizes(listing)
@@ -71,38 +77,62 @@ def list_(
 def validate(
     src: Source,
     kind: Kind = None,
-    way: Annotated[int, typer.Option(min=2, help="Give an episode so many classes.")] = 5,
-    shot: Annotated[int, typer.Option(min=1, help="Give an episode so many support images of each class.")] = 1,
-    query: Annotated[int, typer.Option(min=1, help="Give an episode so many query images of each class.")] = 10,
-    seed: Seed = 0,
-    hold_out: HoldOut = "classes",
+    config: Annotated[
+        Path | None,
+        typer.Option("--for", help="Take fields and episodes from the CONFIG of a sweep, and say if it would start."),
+    ] = None,
+    way: Annotated[int | None, typer.Option(min=2, help="Give an episode so many classes (5).")] = None,
+    shot: Annotated[int | None, typer.Option(min=1, help="Give an episode so many support images a class (1).")] = None,
+    query: Annotated[int | None, typer.Option(min=1, help="Give an episode so many query images a class (10).")] = None,
+    seed: Seed = None,
+    hold_out: HoldOut = None,
     all_novel: AllNovel = False,
+    sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell whatever is wrong with the images, by name, and what will be done about it. Every image is opened.
+    """Tell whatever is wrong with the images, by name, what will be done about it, and whether a sweep would start: the
+    last line says so, and status 1 that it would not. Every image is opened.
 
-    Example: fpt data validate photos/ --way 5 --shot 1 --query 3
+    Example: fpt data validate photos/ --for sweeps/configs/folder.yaml
     """
-    with one_sentence_for_mistakes():
+    with one_sentence_for_mistakes(), said_of_src():
         from pipeline.data.packed import said_now_and_then
         from pipeline.data.packing.validating import validate as validated
+        from sweeps.own_images import obstacle
+        from sweeps.terminal.problems import lines_of
 
-        dataset, listing = _listed(src, kind, seed, all_novel, hold_out)
-        found = validated(listing, os.cpu_count() or 1, way, shot, query, progress=said_now_and_then("looked at"))
-        proposal = _proposal(dataset, found.summary.splits, way, shot, query)
+        run, listing = _listed(Typed(src, kind, seed, hold_out, all_novel, sets or (), config, way, shot, query))
+        dataset, wanted = run.dataset, run.episodes
+        found = validated(
+            listing,
+            os.cpu_count() or 1,
+            wanted.way,
+            wanted.shot,
+            wanted.query,
+            progress=said_now_and_then("looked at"),
+            leaks=dataset.leaks,
+        )
+        proposal = _proposal(dataset, found.summary.splits, wanted.way, wanted.shot, wanted.query)
+        why_not = obstacle(run, found)
         if as_json:
-            print(json.dumps({**asdict(found), "proposal": proposal}))
-            return
-        for problem in found.problems:
-            _tell(f"{problem.kind}: {', '.join(problem.names)}: {problem.why}; {problem.action}")
-        summary = found.summary
-        print(f"{summary.images} of {summary.listed} images are good, {len(found.problems)} problems")
-        for split, classes in summary.splits.items():
-            print(f"  {split}: {len(classes)} classes, {min(classes.values())} to {max(classes.values())} images each")
-        for note in listing.notes:
-            _tell(f"  {note}")
-        if proposal:
-            _tell(proposal)
+            print(json.dumps({**asdict(found), "proposal": proposal, "starts": why_not is None, "obstacle": why_not}))
+        else:
+            for line in lines_of(found.problems):
+                _tell(line)
+            summary = found.summary
+            print(f"{summary.images} of {summary.listed} images are good, {len(found.problems)} problems")
+            for split, classes in summary.splits.items():
+                fewest, most = min(classes.values()), max(classes.values())
+                print(f"  {split}: {len(classes)} classes, {fewest} to {most} images each")
+            for note in found.notes:
+                _tell(f"  {note}")
+            if proposal:
+                _tell(proposal)
+            what = "A run" if dataset.all_novel and config is None else f"A sweep{f' of {config}' if config else ''}"
+            episodes = f"episodes of {wanted.way} classes with {wanted.shot} + {wanted.query} images of each"
+            _tell(f"{what} would start: {episodes}." if why_not is None else f"{what} would not start: {why_not}")
+    if why_not is not None:
+        raise typer.Exit(1)
 
 
 @data.command()
@@ -113,9 +143,10 @@ def pack(
     size: Size = 224,
     resize: Annotated[str, typer.Option(help="Crop, or squash as the paper's code does.")] = "crop",
     backbone: Annotated[str | None, typer.Option(help="Take size and crop of this timm model.")] = None,
-    seed: Seed = 0,
-    hold_out: HoldOut = "classes",
+    seed: Seed = None,
+    hold_out: HoldOut = None,
     all_novel: AllNovel = False,
+    sets: Sets = None,
     drop_leaks: Annotated[bool, typer.Option(help="Leave out images that two classes or splits hold.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="Start so many processes, 0 for one on each core.")] = 0,
     address: Annotated[
@@ -128,7 +159,7 @@ def pack(
 
     Example: fpt data pack photos/ photos.arrow --size 224
     """
-    with one_sentence_for_mistakes():
+    with one_sentence_for_mistakes(), said_of_src():
         if resize not in ("crop", "squash"):
             raise ValueError(f"--resize must be crop or squash but got {resize!r}")
         if re.match(r"\w{2,}:/", str(dst)):
@@ -144,7 +175,8 @@ def pack(
         from pipeline.data.packing.packing import pack_listing
         from pipeline.resizing import DEFAULT, Resize, resize_of
 
-        dataset, listing = _listed(src, kind, seed, all_novel, hold_out)
+        run, listing = _listed(Typed(src, kind, seed, hold_out, all_novel, sets or ()))
+        drop_leaks = drop_leaks or run.dataset.leaks == "leave_out"
         wanted: Literal["crop", "squash"] = "squash" if resize == "squash" else "crop"
         seen: Resize = DEFAULT
         if backbone is not None:
@@ -158,7 +190,7 @@ def pack(
             packing = pack_listing(listing, dst, size, how, cores, said_now_and_then("packed"), drop_leaks, decoder)
         for line in summary_of(packing):
             say(f"fpt: {line}")
-        held_out = " --set dataset.hold_out=pictures" if dataset.hold_out == "pictures" else ""
+        held_out = " --set dataset.hold_out=pictures" if run.dataset.hold_out == "pictures" else ""
         say(f"fpt: use it with --set dataset.source=packed --set dataset.path={dst}{held_out}")
         _tell(json.dumps(asdict(packing)) if as_json else str(dst))
 
@@ -205,20 +237,10 @@ def _proposal(dataset: Any, splits: Mapping[str, Mapping[str, int]], way: int, s
     )
 
 
-def _listed(src: Path, kind: str | None, seed: int, all_novel: bool, hold_out: str) -> tuple[Any, Any]:
-    """Returns the data set that is meant, and its listing with its splits."""
-    from fpt.registry import check_name
-    from pipeline.config import Dataset
+def _listed(typed: Typed) -> tuple[Any, Any]:
+    """Returns the run (or the sweep) that is meant, and the listing of its images with their splits."""
     from pipeline.data.listed import listing_of
-    from pipeline.data.sources.catalogue import detect, listed
+    from sweeps.own_images import run_of
 
-    if kind is not None:
-        check_name("--source", kind, listed())
-    if hold_out not in ("classes", "pictures"):
-        raise ValueError(f"--hold-out must be classes or pictures but got {hold_out!r}")
-    if hold_out == "pictures" and all_novel:
-        raise ValueError("--all-novel must be left out with --hold-out pictures, by which all splits get some")
-    source = kind or detect(src)
-    asked = {"source": source, "path": str(src), "split_seed": seed, "all_novel": all_novel, "hold_out": hold_out}
-    dataset = Dataset.model_validate(asked)
-    return dataset, listing_of(dataset)
+    run = run_of(typed)
+    return run, listing_of(run.dataset)

@@ -14,9 +14,9 @@ import numpy as np
 from pipeline.config import Dataset
 from pipeline.data.packing.packing import Packing
 from pipeline.data.packing.validating import counts
-from pipeline.data.sources.catalogue import list_source, listed
+from pipeline.data.sources.catalogue import SOURCES, list_source, listed
 from pipeline.data.sources.listing import Listing
-from pipeline.data.sources.splitting import check_splits, with_division, with_splits
+from pipeline.data.sources.splitting import check_splits, with_division, with_splits, without_splits
 from pipeline.storage.folder import Folder
 
 NAMED = 300  # characters on images that were left out; all are in the manifest
@@ -26,9 +26,12 @@ def listing_of(dataset: Dataset) -> Listing:
     """Returns every image with its split. Raises ValueError, naming the field, for what is not there or not laid out as
     its source needs it.
     """
-    listing, of_pictures = _listed(dataset.source, str(dataset.path)), dataset.hold_out == "pictures"
+    options = {name: getattr(dataset, name) for name in SOURCES[dataset.source].options}
+    listing, of_pictures = _listed(dataset.source, str(dataset.path), **options), dataset.hold_out == "pictures"
     if dataset.all_novel:
         return replace(listing, images=tuple(replace(image, split="novel") for image in listing.images))
+    if dataset.merge_splits:
+        listing = without_splits(listing)
     try:
         check_splits(listing, of_pictures)
     except ValueError as error:
@@ -42,11 +45,17 @@ def listing_of(dataset: Dataset) -> Listing:
 
 
 @cache
-def _listed(source: str, path: str) -> Listing:
+def _listed(source: str, path: str, **options: Any) -> Listing:
     try:
-        return list_source(source, Path(path).expanduser())
+        return list_source(source, Path(path).expanduser(), **options)
     except ValueError as error:
-        raise ValueError(f"dataset.path: {error}") from error
+        raise ValueError(at_path(str(error))) from error
+
+
+def at_path(said: str) -> str:
+    """Returns what a source says of its root as what the field says that names it."""
+    field, others = "dataset.path", said.removeprefix("root ")
+    return f"{field}: {said}" if others == said else f"{field} {others}"
 
 
 class HandedOver(NamedTuple):
@@ -93,18 +102,30 @@ def class_sizes(listing: Listing) -> dict[str, dict[str, int]]:
     return dict(sorted(counts(listing, np.ones(len(listing.images), bool)).items()))
 
 
-def served_by_pictures(dataset: Dataset, splits: Mapping[str, Mapping[str, int]], least: int) -> int:
-    """Returns how many classes would have `least` pictures in every split if the pictures of each class were divided,
-    and not the classes themselves, which have so many pictures in their `splits`; 0 where that cannot be.
+def divided_by_pictures(dataset: Dataset, splits: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Returns how many pictures every split would have of each class if the pictures of each class were divided, and
+    not the classes themselves, which have so many pictures in their `splits`; nothing where that cannot be.
     """
     if dataset.all_novel or dataset.source not in listed() or dataset.hold_out == "pictures":
-        return 0
+        return {}
     try:
         division = listing_of(dataset.model_copy(update={"hold_out": "pictures"})).division
     except ValueError:  # the source has splits, of classes
-        return 0
-    sizes = [pictures for classes in splits.values() for pictures in classes.values()]
-    return 0 if division is None else sum(min(division.sizes(size).values()) >= least for size in sizes)
+        return {}
+    found: dict[str, dict[str, int]] = {}
+    if division is not None:
+        for name, pictures in (one for classes in splits.values() for one in classes.items()):
+            for split, size in division.sizes(pictures).items():
+                found.setdefault(split, {})[name] = size
+    return found
+
+
+def served_by_pictures(dataset: Dataset, splits: Mapping[str, Mapping[str, int]], least: int) -> int:
+    """Returns how many classes would have `least` pictures in every split if the pictures of each class were divided; 0
+    where that cannot be.
+    """
+    divided = list(divided_by_pictures(dataset, splits).values())
+    return sum(min(classes[name] for classes in divided) >= least for name in divided[0]) if divided else 0
 
 
 def digest_of(listing: Listing) -> str:

@@ -70,8 +70,9 @@ def _own(run: Run) -> _Making:
     def make(path: Path) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            cores, told = os.cpu_count() or 1, said_now_and_then("packed")
             packing = pack_listing(
-                listing, path, limits.image_size, how, os.cpu_count() or 1, said_now_and_then("packed")
+                listing, path, limits.image_size, how, cores, told, drop_leaks=run.dataset.leaks == "leave_out"
             )
         except ValueError as error:
             raise ValueError(f"dataset.path: {error}") from error
@@ -87,16 +88,25 @@ def said_now_and_then(what: str) -> Callable[[int, int], None]:
     what becomes of an image, like packed.
     """
     began = told = time.monotonic()
+    before: int | None = None  # what was done when it began, as parts of an earlier try may be
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
-        now = time.monotonic()
+        nonlocal told, before
+        now, before = time.monotonic(), done if before is None else before
         if now - told >= TELL_AFTER or (done == total and told > began):
             told = now
-            speed = done / (now - began)
-            print(f"fpt: {done} of {total} images {what} · {speed:.0f}/s", file=sys.stderr, flush=True)
+            speed = (done - before) / (now - began)
+            left = f" · {_left((total - done) / speed)} left" if speed and done < total else ""
+            print(f"fpt: {done} of {total} images {what} · {speed:.0f}/s{left}", file=sys.stderr, flush=True)
 
     return progress
+
+
+def _left(seconds: float) -> str:
+    """Returns a time in words, no finer than a guess is."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def on_this_node(packed: PackedImages) -> Path:

@@ -62,14 +62,12 @@ def small_in_a_part(parts: Mapping[str, Mapping[str, int]], least: int) -> dict[
 
 
 def too_few_pictures(small: Mapping[str, Mapping[str, int]], shot: int, query: int) -> str:
-    """Returns what is wrong, in a sentence, with classes that are too small in a split, and the ways on."""
+    """Returns what is wrong, in a sentence, with classes that are too small in a split."""
     name, of_class = next(iter(small.items()))
     others = f" (other classes with too few: {len(small) - 1})" if len(small) > 1 else ""
     return (
         f"episodes.shot + episodes.query must be at most {min(of_class.values())}, as class {name!r} has "
-        f"{in_parts(of_class)}{others} and episodes of each split need that many, but got {shot} + {query}; "
-        "dataset.small_classes: leave_out draws from the other classes, and more pictures or a smaller "
-        "episodes.query will do too"
+        f"{in_parts(of_class)}{others} and episodes of each split need that many, but got {shot} + {query}"
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.config import Episodes
 from pipeline.data.pictures import small_in_a_part, too_few_pictures
 from pipeline.data.store import SplitClasses
 
+LEAVE_OUT = "--set dataset.small_classes=leave_out draws from the other classes"
 # What an episode of a split is drawn by where splits share classes.
 _BY_SPLIT: dict[str, Purpose] = {
     "base": "base pictures",
@@ -49,13 +50,18 @@ class EpisodeSampler:
         seed: int,
         purpose: Purpose = "episode",
     ) -> None:
+        if len(classes) < 2:
+            raise ValueError(
+                f"episodes.shot + episodes.query must be as many images as 2 classes have but {len(classes)} have "
+                f"{shot} + {query}; fpt data validate says which were left out, and what will do"
+            )
         if not 2 <= way <= len(classes):
             raise ValueError(f"episodes.way must be from 2 to {len(classes)}, the classes there are, but got {way}")
         for name, rows in classes.items():
             if len(rows) < shot + query:
                 raise ValueError(
                     f"episodes.shot + episodes.query must be at most {len(rows)}, the images of class {name!r}, "
-                    f"but got {shot} + {query}; dataset.small_classes: leave_out draws from the other classes"
+                    f"but got {shot} + {query}; {LEAVE_OUT}"
                 )
         self.rows = list(classes.values())
         self.way, self.shot, self.query, self.seed, self.purpose = way, shot, query, seed, purpose
@@ -93,7 +99,8 @@ def sampler_of(
     if isinstance(classes, SplitClasses) and classes.parts:
         small = small_in_a_part(classes.parts, least)
         if small and small_classes == "refuse":
-            raise ValueError(too_few_pictures(small, wanted.shot, wanted.query))
+            said = too_few_pictures(small, wanted.shot, wanted.query)
+            raise ValueError(f"{said}; {LEAVE_OUT}")
         large = part_of({name: rows for name, rows in classes.items() if name not in small}, wanted.part)
         purpose = _BY_SPLIT[classes.split]
         return EpisodeSampler(large, wanted.way, wanted.shot, wanted.query, wanted.seed, purpose)

@@ -20,18 +20,19 @@ def load(path: Path, overrides: list[str]) -> Sweep:
         raise ValueError(f"CONFIG must be YAML but {path} is not: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise ValueError(f"CONFIG must hold fields and values but {path} holds {values!r}")
-    for override in overrides:
-        _override(values, override)
+    for typed in overrides:
+        override(values, typed)
     try:
         return Sweep.model_validate(values)
     except ValidationError as error:
         raise ValueError(sentence_of(error, Sweep)) from error
 
 
-def _override(values: dict[str, Any], override: str) -> None:
-    field, equals, value = override.partition("=")
+def override(values: dict[str, Any], typed: str) -> None:
+    """Replaces one of the values as `a.b=c` says. Raises ValueError for what is not like that."""
+    field, equals, value = typed.partition("=")
     if not equals or not field:
-        raise ValueError(f"--set must be like a.b=c but got {override!r}")
+        raise ValueError(f"--set must be like a.b=c but got {typed!r}")
     *parents, last = field.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})

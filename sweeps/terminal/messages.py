@@ -108,7 +108,7 @@ First, on the embedded data (some minutes, nothing is downloaded):
   fpt ui {glyphs}
 
 Then on a folder that has a folder of images for each class:
-  fpt data validate photos/
+  fpt data validate photos/ --for {folder}
   fpt sweep {folder} --set dataset.path=photos/
 
 fpt --help lists all commands, fpt sweep --help tells of one."""

@@ -97,6 +97,18 @@ def test_the_field_that_names_the_split_may_be_another():
         check_run(made(episodes={"split": "base"}), "search.split")
 
 
+def test_a_sweep_may_search_on_base_where_there_is_no_validation(tmp_path):
+    """train/ and test/ alone; what it says is typed."""
+    files = {f"{split}/{split}{i}/{j}.jpg": "" for split in ("train", "test") for i in range(3) for j in range(6)}
+    root = grow(tmp_path / "photos", files)
+    for way, also in ((3, ""), (5, " --set episodes.way=3")):
+        run = of_folder(root, way=way)
+        run = run.model_copy(update={"episodes": run.episodes.model_copy(update={"split": "validation"})})
+        said = f"^search.split must be one of base, novel but got 'validation'; --set search.split=base{also} will do$"
+        with pytest.raises(ValueError, match=said):
+            check_run(run, "search.split")
+
+
 def of_folder(root, query=3, way=3, **dataset):
     listed._listed.cache_clear()
     return made(
@@ -119,27 +131,39 @@ def refused(run):
 
 
 def test_too_few_classes_in_a_split_may_be_enough_where_pictures_are_held_out(photos):
-    said = "episodes.way must be at most 3, the classes of split novel, but got 4"
-    way_on = "; with dataset.hold_out: pictures all splits hold the same 4 classes, and other pictures of them"
-    assert refused(of_folder(photos, way=4)) == said + way_on
-    assert refused(of_folder(photos, way=4, query=4)) == said  # no class has five in each part
+    said = (
+        "episodes.way must be at most 3, the classes of split novel (2 of all 5 classes are set aside for validation)"
+    )
+    held_out = "--set dataset.hold_out=pictures"
+    assert refused(of_folder(photos, way=4)) == (
+        f"{said}, but got 4; {held_out} --set dataset.small_classes=leave_out, or --set episodes.way=2 will do"
+    )
+    assert refused(of_folder(photos, way=4, query=4)) == (  # no class has five in each part
+        f"{said}, but got 4; --set episodes.way=2, or {held_out} --set episodes.query=2 will do"
+    )
     check_run(of_folder(photos, way=4, hold_out="pictures", small_classes="leave_out"))
+    check_run(of_folder(photos, way=2))
+    check_run(of_folder(photos, way=4, query=2, hold_out="pictures"))
 
 
 def test_a_class_with_too_few_pictures_in_a_part_is_named_with_all_parts(photos):
     check_run(of_folder(photos, query=2, hold_out="pictures"))
     assert refused(of_folder(photos, hold_out="pictures")) == (
         "episodes.shot + episodes.query must be at most 3, as class 'c' has 3 pictures in novel and 4 pictures in "
-        "validation and episodes of each split need that many, but got 1 + 3; dataset.small_classes: leave_out draws "
-        "from the other classes, and more pictures or a smaller episodes.query will do too"
+        "validation and episodes of each split need that many, but got 1 + 3; --set "
+        "dataset.small_classes=leave_out, or --set episodes.query=2 will do"
     )
     assert refused(of_folder(photos, way=5, hold_out="pictures", small_classes="leave_out")) == (
-        "episodes.way must be at most 4, the classes of split novel with 4 images in each split, but got 5; class 'c' "
-        "has 3 pictures in novel and 4 pictures in validation: more pictures or a smaller episodes.query will do"
+        "episodes.query must be at most 2 beside 1 for support, as 5 classes of split novel have 3 images and more "
+        "in each split, but got 3; --set episodes.query=2, or --set episodes.way=4 will do"
     )
-    for small_classes, most in (("refuse", "5, the classes of split novel"), ("leave_out", "4, .* in each split")):
-        with pytest.raises(ValueError, match=f"^episodes.way must be at most {most}, but got 6$"):
-            check_run(of_folder(photos, way=6, hold_out="pictures", small_classes=small_classes))
+    both = "--set episodes.way=5 --set episodes.query=2 will do"
+    for small_classes, way_on in (("refuse", both), ("leave_out", "--set episodes.way=4 will do")):
+        said = refused(of_folder(photos, way=6, hold_out="pictures", small_classes=small_classes))
+        assert said.startswith("episodes.way must be at most 5, the classes of split novel, but got 6; --set ")
+        assert said.endswith(way_on)
+    check_run(of_folder(photos, way=5, query=2, hold_out="pictures"))
+    check_run(of_folder(photos, way=4, hold_out="pictures", small_classes="leave_out"))
 
 
 def test_a_packed_file_holds_out_what_it_was_packed_with(tmp_path):

@@ -68,6 +68,44 @@ def test_models_are_frozen_and_take_no_unknown_field():
         made(solver={"rate": 1.0})
 
 
+def test_later_fields_of_a_data_set_are_described_where_they_are_not_their_defaults():
+    """So sweeps and MLflow's parameters of before are those of now."""
+    own = {"source": "folder", "path": "photos"}
+    before = {"source", "path", "images_per_class", "distractors", "resize", "shares", "split_seed", "all_novel"}
+    assert set(made(dataset=own).model_dump()["dataset"]) == {*before, "small_classes"}
+    later = {"merge_splits": True, "follow_links": True, "classes": "leaf", "leaks": "leave_out"}
+    run = made(dataset={**own, **later})
+    assert later.items() <= run.model_dump(mode="json", by_alias=True)["dataset"].items()
+    assert plain_run(run) == run
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"merge_splits": True}, "merge_splits must be false for glyphs, which has no files to list, but is true"),
+        (
+            {"source": "packed", "path": "a.arrow", "classes": "leaf"},
+            "classes must be top for packed, whose images were listed before, but is leaf; fpt data pack --set "
+            "dataset.classes=leaf does it",
+        ),
+        (
+            {"source": "table", "path": "t.csv", "follow_links": True},
+            "follow_links must be false for table, which names",
+        ),
+        ({"source": "places", "path": "p", "classes": "leaf"}, "classes must be top for places"),
+        (
+            {"source": "folder", "path": "p", "merge_splits": True, "all_novel": True},
+            "merge_splits must be false where",
+        ),
+        ({"source": "folder", "path": "p", "leaks": "keep"}, "'refuse' or 'leave_out'"),
+    ],
+)
+def test_how_a_source_is_not_read_is_refused(dataset, message):
+    with pytest.raises(ValidationError, match=message):
+        made(dataset=dataset)
+    made(dataset={"source": "packed", "path": "a.arrow", "leaks": "leave_out"})  # as folder.yaml has it
+
+
 def test_what_is_held_out_is_described_where_it_is_pictures_alone():
     """So sweeps and MLflow's parameters of before are those of now."""
     own = {"source": "folder", "path": "photos"}

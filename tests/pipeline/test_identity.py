@@ -164,6 +164,9 @@ def test_what_a_later_worker_found_otherwise_is_named():
     assert first.inputs == ("images", "weights", "float32")
 
 
+OF_A_FOLDER = {"merge_splits": True, "follow_links": True, "classes": "leaf", "leaks": "leave_out"}
+
+
 def packed_with(source, **fields):
     path = None if source == "glyphs" else "photos"
     return identity.packing_identity(Dataset(**{"source": source, "path": path, **fields}))
@@ -173,7 +176,7 @@ def packed_with(source, **fields):
     ("source", "read"),
     [
         ("glyphs", {"images_per_class", "distractors"}),
-        ("folder", {"path", "resize", "shares", "split_seed", "hold_out", "all_novel"}),
+        ("folder", {"path", "resize", "shares", "split_seed", "hold_out", "all_novel", *OF_A_FOLDER}),
         ("packed", {"path"}),
     ],
 )
@@ -186,7 +189,9 @@ def test_what_is_packed_hangs_on_what_packing_reads_alone(source, read):
         "split_seed": 5,
         "all_novel": True,
         "small_classes": "leave_out",
+        "leaks": "leave_out",
         **({} if source == "glyphs" else {"path": "others", "hold_out": "pictures"}),
+        **(OF_A_FOLDER if source == "folder" else {}),
     }
     changing = {
         field for field, other in others.items() if packed_with(source, **{field: other}) != packed_with(source)
@@ -203,3 +208,5 @@ def test_what_was_packed_before_pictures_could_be_held_out_is_packed_still():
     assert packed_with("folder") == packed_with("folder", hold_out="classes")
     assert set(packed_with("folder")) == {"source", "path", "resize", "shares", "split_seed", "all_novel"}
     assert packed_with("folder", hold_out="pictures") == {**packed_with("folder"), "hold_out": "pictures"}
+    for field, value in OF_A_FOLDER.items():
+        assert packed_with("folder", **{field: value}) == {**packed_with("folder"), field: value}

@@ -41,8 +41,8 @@ def typed(*arguments):
     return CliRunner().invoke(cli.app, ["data", *map(str, arguments)])
 
 
-def last_object(result):
-    assert result.exit_code == 0, result.stderr
+def last_object(result, status=0):
+    assert result.exit_code == status, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -88,14 +88,14 @@ def test_pack_writes_what_a_sweep_reads(photos, tmp_path):
 
 def test_validate_proposes_other_pictures_where_classes_are_few(photos):
     told = ("--query", 1, "--json")
-    proposed = last_object(typed("validate", photos, *told))["proposal"]
+    proposed = last_object(typed("validate", photos, *told), 1)["proposal"]
     assert proposed == (
         "few classes are large enough (3 in novel and 3 in validation): --set dataset.hold_out=pictures searches and "
         "reports on other pictures of the same 6 classes, and the answer is then for these classes"
     )
-    assert typed("validate", photos, "--query", 1).stdout.splitlines()[-1] == proposed
-    assert last_object(typed("validate", photos, "--query", 1, "--way", 7, "--json"))["proposal"] is None
-    assert last_object(typed("validate", photos, "--query", 2, "--json"))["proposal"] is None  # two have 2 pictures
+    assert typed("validate", photos, "--query", 1).stdout.splitlines()[-2] == proposed
+    assert last_object(typed("validate", photos, "--query", 1, "--way", 7, "--json"), 1)["proposal"] is None
+    assert last_object(typed("validate", photos, "--query", 2, "--json"), 1)["proposal"] is None  # two have 2 pictures
     held_out = last_object(typed("validate", photos, *told, "--hold-out", "pictures"))
     assert held_out["proposal"] is None
     assert held_out["summary"]["splits"] == {split: dict.fromkeys("abcdef", n) for split, n in HALVES}
@@ -112,7 +112,7 @@ def test_many_classes_are_proposed_nothing(tmp_path):
     for name in (1, 2, 3):
         for i in range(3):
             (root / str(name) / f"{i}.png").unlink()
-    assert "the same 38 classes" in last_object(typed("validate", root, "--query", 1, "--json"))["proposal"]
+    assert "the same 38 classes" in last_object(typed("validate", root, "--query", 1, "--json"), 1)["proposal"]
 
 
 def test_pictures_that_are_held_out_are_listed_and_packed(photos, tmp_path):
@@ -132,7 +132,7 @@ def test_pictures_that_are_held_out_are_listed_and_packed(photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("list", "nowhere"), "root must be a folder or a table that is there but nowhere is not"),
+        (("list", "nowhere"), "SRC must be a folder or a table that is there but nowhere is not"),
         (("list", ".", "--source", "cab"), "--source must be one of folder, table, .* but got 'cab'"),
         (("pack", ".", "here.parquet"), r"DST must be a file that ends in \.arrow but got 'here.parquet'"),
         (("list", ".", "--hold-out", "images"), "--hold-out must be classes or pictures but got 'images'"),
@@ -165,18 +165,20 @@ def test_images_of_ones_own_are_packed_once_and_anew_when_a_file_changes(photos,
 
 def test_what_a_run_cannot_draw_is_known_before_anything_is_packed(photos):
     check_run(own(photos))
-    with pytest.raises(ValueError, match=r"episodes\.way must be at most 3, the classes of split novel, but got 4"):
+    with pytest.raises(ValueError, match=r"at most 3, .* novel \(3 of all 6 .* got 4; --set episodes\.way=3, or"):
         check_run(own(photos).model_copy(update={"episodes": own(photos).episodes.model_copy(update={"way": 4})}))
     (photos / "d" / "4.png").unlink()
     (photos / "e" / "4.png").unlink()
     (photos / "f" / "4.png").unlink()
     (photos / "c" / "4.png").unlink()
     own_images._listed.cache_clear()
-    with pytest.raises(ValueError, match=r"must be at most 4, as '\w'.* show, but got 1 \+ 4; dataset\.small_classes"):
+    with pytest.raises(
+        ValueError, match=r"must be at most 4, as '\w'.* show, but got 1 \+ 4; --s.* dataset\.small_classes"
+    ):
         check_run(own(photos, all_novel=True))
     large = own(photos, all_novel=True, small_classes="leave_out")
     check_run(large.model_copy(update={"episodes": large.episodes.model_copy(update={"way": 2})}))
-    with pytest.raises(ValueError, match=r"at most 2, the classes of split novel with 5 images, but got 3"):
+    with pytest.raises(ValueError, match=r"at most 3 .* have 4 images and more, but got 4; --set episodes\.query=3"):
         check_run(large)
 
 

@@ -113,25 +113,31 @@ def test_list_names_every_class_on_one_line(odd):
     assert sorted(name for classes in told["splits"].values() for name in classes) == sorted(NAMES)
     lines = typed("list", odd).stdout.splitlines()
     assert lines[0].startswith(f"{odd}: folder, ")
-    assert f"  Links that lead out of {odd} passed over: 2 (a/out, a/out.jpg)." in lines
+    to_follow = "(--set dataset.follow_links=true follows them)"
+    assert f"  Links that lead out of {odd} passed over {to_follow}: 2 (a/out, a/out.jpg)." in lines
     assert "  Links that lead nowhere passed over: 1 (a/loop.jpg)." in lines
     assert "  Links to what is walked anyway passed over: 1 (a/up)." in lines
     alike = r"A and a, pre\u0301 and pr\xe9"
     assert f"  Classes whose names differ only in case or in Unicode form, kept apart: 2 ({alike})." in lines
-    assert len(lines) == 1 + 2 + 5  # the source, its splits, its notes
+    assert len(lines) == 1 + 2 + 6  # the source, its splits, its notes
 
 
 def test_validate_has_a_line_for_each_and_goes_on(odd):
     lines = typed("validate", odd, "--way", 3, "--query", GOOD - 1).stdout.splitlines()
     kinds = {name: "truncated" if "half" in name else "unreadable" for name in WHY}
-    enlarged = "the shorter side under 32; packed as it is, enlarged"
-    assert lines[:-8] == [
-        *(f"{kinds[name]}: {name}: {why}; left out" for name, why in sorted(WHY.items())),
+    enlarged, flat = "the shorter side under 32; enlarged", "all pixels are the same; packed as it is"
+    assert lines[:-10] == [
+        *(
+            f"{kinds[name]}: {name}: {WHY[name]}; left out"
+            for name in sorted(WHY, key=lambda name: ("half" in name, name))
+        ),
         f"tiny: a/one.png: 1 x 1 pixels, {enlarged}",
         f"tiny: a/ribbon.png: 20000 x 20 pixels, {enlarged}",
+        f"of one colour: a/large.jpg: {flat}",
+        f"of one colour: a/one.png: {flat}",
     ]
     good = len(KEPT_OF_A) + (len(NAMES) - 1) * GOOD
-    assert lines[-8] == f"{good} of {good + len(WHY)} images are good, {len(WHY) + 2} problems"
+    assert lines[-10] == f"{good} of {good + len(WHY)} images are good, {len(WHY) + 4} problems"
 
 
 def test_pack_keeps_the_rest(odd, tmp_path):
@@ -158,8 +164,8 @@ def test_copies_between_classes_stop_packing_unless_all_are_dropped(tmp_path):
     refused = CliRunner().invoke(cli.app, ["data", "pack", str(source), str(packed), "--size", "32"])
     assert refused.exit_code == 2
     assert "fpt: an image must be in one class and one split but 1 are in two or more: a/0.png of" in refused.stderr
-    assert "--drop-leaks" in refused.stderr
-    assert not packed.exists()
+    assert "--set dataset.leaks=leave_out leaves out all of them" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]  # no part of a file either
     told = json.loads(typed("pack", source, packed, "--size", 32, "--drop-leaks", "--json").stdout)
     assert [(one["image"], one["kind"]) for one in told["left_out"]] == [("a/0.png", "leak"), ("b/copy.png", "leak")]
     sizes = {name: count for classes in told["splits"].values() for name, count in classes.items()}

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import pyarrow as pa
 import ray
 
+from pipeline.data.formats import decoders
 from pipeline.data.packing.parts import Part, bytes_of, decode_rows, write_part
 from pipeline.resizing import Resize
 
@@ -41,7 +41,7 @@ def decode_on_cluster(parts: Sequence[Part], schema: pa.Schema, size: int, how: 
             while pending and len(waiting) < 2 * ray.cluster_resources().get("CPU", 0) + TASKS_AHEAD:
                 part = _absolute(pending.pop())
                 closed = frozenset(path for path in _files(part) if not os.access(path, os.R_OK))
-                waiting[task.remote(part, closed, schema, size, how, PIL.__version__)] = part
+                waiting[task.remote(part, closed, schema, size, how, decoders())] = part
             ready, _ = ray.wait(list(waiting), timeout=SAY_AFTER)
             if not ready and ray.cluster_resources().get("CPU", 0) < 1:
                 print("fpt: waiting for a node with a core; the cluster has none", file=sys.stderr, flush=True)
@@ -60,8 +60,8 @@ def _decode_part(part: Part, closed: frozenset[Path], schema: pa.Schema, size: i
     read either.
     """
     host = socket.gethostname()
-    if pillow != PIL.__version__:
-        raise ValueError(f"Pillow must be {pillow} on all nodes, as it decodes, but {host} has {PIL.__version__}")
+    if pillow != decoders():
+        raise ValueError(f"Pillow must be {pillow} on all nodes, as it decodes, but {host} has {decoders()}")
     if not part.path.parent.is_dir():
         raise ValueError(f"DST must lie on a disk that all nodes share but {host} has no {part.path.parent}")
     for path in _files(part):

@@ -31,15 +31,15 @@ class Decoded:
 
 def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
     """Returns a listed image as the store keeps it: the first frame, upright by its EXIF orientation, white where it is
-    transparent, with 16 bits cut to 8 and colour profiles ignored. Its mask is sampled at the centres of the same
-    pixels.
+    transparent, with the 16 bits (or `depth` of them) cut to 8 and colour profiles ignored. Its mask is sampled at the
+    centres of the same pixels.
 
     A large JPEG is decoded in full: by the decoder's own reduction, to twice the needed size and more, flat photographs
     would differ by 3 levels, but text and sharp edges by 20.
 
     Raises Unreadable for whatever is wrong with the file or its mask.
     """
-    image = in_colour(opened(listed.path))
+    image = in_colour(opened(listed.path, listed.depth))
     width, height = image.size
     wide, high = how.resized(width, height, size)
     left, top = _first(wide, size), _first(high, size)

@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt8
 
+from pipeline.data.packing.copies import LeftOut, refuse_leaking_files, what_is_left_out
+from pipeline.data.packing.depth import with_depth
 from pipeline.data.packing.parts import (
     Outcome,
     Part,
@@ -31,7 +33,7 @@ from pipeline.data.packing.parts import (
     write_part,
 )
 from pipeline.data.packing.processes import in_order, workers
-from pipeline.data.packing.validating import LeftOut, counts, what_is_left_out
+from pipeline.data.packing.validating import counts
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, schema_of
 from pipeline.resizing import DEFAULT, Resize, described
@@ -95,11 +97,13 @@ def pack_listing(
     Where the listing has a division, the images that are kept get their splits by it.
 
     Raises ValueError for images without a split, where no image is left, and for the same image in two classes or
-    splits, unless `drop_leaks` is set: then all its copies are left out. Raises RuntimeError where a process dies.
+    splits, unless `drop_leaks` is set: then all its copies are left out. What is refused leaves no parts. Raises
+    RuntimeError where a process dies.
     """
     division = listing.division
     if division is None and (aimless := sum(image.split is None for image in listing.images)):
         raise ValueError(f"split must be base, validation or novel but {aimless} images of {listing.root} have none")
+    listing = with_depth(listing, processes)
     masks = all(image.mask is not None or image.box is not None for image in listing.images)
     if not masks:
         listing = replace(listing, images=tuple(replace(one, mask=None, box=None) for one in listing.images))
@@ -112,14 +116,20 @@ def pack_listing(
         if packed := _packed_before(path, digest):
             return packed
         clear_unfinished(folder)
+        if not drop_leaks:
+            with _without_parts_if_refused(folder):
+                refuse_leaking_files(listing)
         _decode(parts, schema, size, how, decoder or partial(_decode_here, processes), progress)
         contents, reasons = outcomes_of(parts, len(listing.images))
-        left_out = what_is_left_out(listing, contents, reasons, drop_leaks)
-        kept = np.ones(len(listing.images), bool)
-        kept[list(left_out)] = False
-        if not kept.any():
-            one = left_out[0]
-            raise ValueError(f"an image must be left to pack but all {len(kept)} are left out; {one.image}: {one.why}")
+        with _without_parts_if_refused(folder):
+            left_out = what_is_left_out(listing, contents, reasons, drop_leaks)
+            kept = np.ones(len(listing.images), bool)
+            kept[list(left_out)] = False
+            if not kept.any():
+                one = left_out[0]
+                raise ValueError(
+                    f"an image must be left to pack but all {len(kept)} are left out; {one.image}: {one.why}"
+                )
         splits = None
         if division is not None:
             rows = np.flatnonzero(kept).tolist()
@@ -147,6 +157,16 @@ def pack_listing(
         whole.replace(path)
         Folder(str(path.parent)).write(manifest.name, json.dumps(asdict(packing), indent=1).encode())
     return packing
+
+
+@contextmanager
+def _without_parts_if_refused(folder: Path) -> Iterator[None]:
+    """Removes the folder of parts where the block refuses what is to be packed."""
+    try:
+        yield
+    except ValueError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _packed_before(path: Path, digest: str) -> Packing | None:

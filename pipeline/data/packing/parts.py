@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, UInt8
 
+from pipeline.data.packing.copies import ids
 from pipeline.data.packing.decoding import content, decode
 from pipeline.data.packing.reading import Unreadable
-from pipeline.data.packing.validating import ids
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, fixed_width
 from pipeline.resizing import Resize, described
@@ -58,7 +58,8 @@ def _described(image: Listed) -> list[Any]:
         except OSError:
             state = None
         states.append([str(path), state.st_size, state.st_mtime_ns] if state else None)
-    return [image.class_name, image.split, image.box and astuple(image.box), image.mask_values, *states]
+    depth = [] if image.depth == 16 else [image.depth]  # parts are called what they were before there was one
+    return [image.class_name, image.split, image.box and astuple(image.box), image.mask_values, *states, *depth]
 
 
 def bytes_of(schema: pa.Schema) -> tuple[int, int]:

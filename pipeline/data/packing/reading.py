@@ -6,20 +6,19 @@ import stat
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pipeline.data.formats import GET_HEIF, formats, needs_heif
+from pipeline.data.packing.wide import is_wide, narrowed, wide_values
+
 # A header that says more is refused before a pixel is decoded. One of so many takes up to 1.2 GB.
 MOST_PIXELS = 100_000_000
-# Others of Pillow's run programs (EPS), or are no photographs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 
 EMPTY = "empty file"
 TRUNCATED = "truncated: the file ends before the image does"
-FOREIGN = f"no whole image of a kind that is read ({', '.join(FORMATS)})"
 BOMB = "text or a colour profile in it unpacks to more than any image needs"
 
 
@@ -27,10 +26,33 @@ class Unreadable(ValueError):
     """An Unreadable says in a few words, for people, what is wrong with a file."""
 
 
-def opened(path: Path) -> Image.Image:
-    """Returns the first frame of a file, upright, in its own mode. Raises Unreadable for whatever is wrong with the
-    file, and warns of nothing.
+def opened(path: Path, depth: int = 16) -> Image.Image:
+    """Returns the first frame of a file, upright, in its own mode; of pixels with 16 bits, which use `depth` of them
+    where that is less, 8 are left. Raises Unreadable for whatever is wrong with the file, and warns of nothing.
     """
+    with _open(path) as image:
+        frame = image if depth == 16 else narrowed(image, depth)
+        with _quiet(image):
+            frame.load()
+        _turn_upright(frame)
+        return frame
+
+
+def peak(path: Path) -> int | None:
+    """Returns the largest value that a picture with 16 bits has in any colour, None for another picture. Raises
+    Unreadable for whatever is wrong with the file, of one with 8 bits in its header alone.
+    """
+    with _open(path) as image:
+        if not is_wide(image):
+            return None
+        with _quiet(image):
+            values = wide_values(image)
+        return None if values is None else int(values[..., :3].max() if values.ndim == 3 else values.max())
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """Yields a file whose header was read. Whatever goes wrong in the block is Unreadable."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow's, about large images and odd metadata
         try:
@@ -39,22 +61,22 @@ def opened(path: Path) -> Image.Image:
                 raise Unreadable("not a file")
             if state.st_size == 0:
                 raise Unreadable(EMPTY)
-            with Image.open(path, formats=_formats()) as image:
+            with Image.open(path, formats=formats()) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise Unreadable(_too_many(image.width * image.height))
-                with _quiet() if image.format == "TIFF" else nullcontext():
-                    image.load()
-                _turn_upright(image)
-                return image
+                yield image
         except (Unreadable, MemoryError):
             raise
         except Exception as error:  # decoders raise what they like for a broken file
-            raise Unreadable(_reason(error)) from error
+            raise Unreadable(_reason(error, path)) from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(image: Image.Image) -> Iterator[None]:
     """Keeps from the terminal, while the block runs, what libtiff itself writes there about a file."""
+    if image.format != "TIFF":
+        yield
+        return
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -79,18 +101,14 @@ def _turn_upright(image: Image.Image) -> None:
         return
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     said = str(error)
     if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\((\d+) pixels", said)):
         return _too_many(int(found[1]))
     if isinstance(error, UnidentifiedImageError):
-        return FOREIGN
+        if needs_heif(path.name):
+            return f"HEIC, which pillow-heif decodes and is not here: {GET_HEIF}"
+        return f"no whole image of a kind that is read ({', '.join(formats())})"
     if "MAX_TEXT" in said:
         return BOMB
     if isinstance(error, OSError) and error.errno:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fpt.registry import Registry, check_name, load
 from pipeline.data.sources.listing import Listing
@@ -22,19 +23,20 @@ class SourceEntry:
     `function` says, as module:name, where the function is that makes a Listing of a root; it is None where nothing is
     listed, as images are drawn or were packed before. `signs` are files and folders that only this source has, in its
     root or in the folder that its archive unpacks to; sources are tried in their order. `takes_files` says whether the
-    root may be a file.
+    root may be a file; `options` are what the function takes beside the root, as fields of a data set are called.
     """
 
     function: str | None
     signs: tuple[str, ...] = ()
     takes_files: bool = False
+    options: tuple[str, ...] = ()
 
 
 SOURCES = Registry(
     "fpt.sources",
     {
         "glyphs": SourceEntry(None),
-        "folder": SourceEntry("pipeline.data.sources.folders:folder"),
+        "folder": SourceEntry("pipeline.data.sources.folders:folder", options=("classes", "follow_links")),
         "table": SourceEntry("pipeline.data.sources.tables:table", takes_files=True),
         "lists": SourceEntry("pipeline.data.sources.lists:lists", ("base.json", "novel.json", "all.json")),
         "cub": SourceEntry(
@@ -60,10 +62,12 @@ SOURCES = Registry(
         "places": SourceEntry(
             "pipeline.data.sources.places:places",
             ("categories_places365.txt", "train/airfield", "places365_standard/train"),
+            options=("follow_links",),
         ),
         "plantae": SourceEntry(
             "pipeline.data.sources.plantae:plantae",
             ("Plantae/*/", "*/Plantae/*/", "train2017.json", "train2018.json"),
+            options=("follow_links",),
         ),
         "packed": SourceEntry(None),
     },
@@ -76,9 +80,9 @@ def listed() -> tuple[str, ...]:
     return tuple(name for name, source in SOURCES.items() if source.function is not None)
 
 
-def list_source(source: str, root: Path) -> Listing:
-    """Returns what a source holds at root. Raises ValueError for a source that is not known, and for a root that is not
-    there or not laid out as the source needs it.
+def list_source(source: str, root: Path, **options: Any) -> Listing:
+    """Returns what a source holds at root, read as its `options` say. Raises ValueError for a source that is not known,
+    and for a root that is not there or not laid out as the source needs it.
     """
     check_name("source", source, listed())
     _check_open(root)
@@ -86,8 +90,8 @@ def list_source(source: str, root: Path) -> Listing:
     if not known.takes_files and not root.is_dir():
         raise ValueError(f"root of {source} must be a folder but {root} is a file")
     assert known.function is not None
-    function: Callable[[Path], Listing] = load(known.function)
-    return function(root)
+    function: Callable[..., Listing] = load(known.function)
+    return function(root, **options)
 
 
 def detect(root: Path) -> str:

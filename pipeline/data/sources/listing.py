@@ -18,10 +18,16 @@ SPLITS = {
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "novel": "novel",
     "test": "novel",
     "testing": "novel",
 }
+
+# What people add to a split's name when they call a folder by it: training_set, test-images, val2017.
+ADDED = re.compile(r"[ _-]?(set|split|data|images|imgs|\d{4})$")
 
 # What would break a line, or cannot be written as UTF-8: file systems allow any byte but 0 and the slash in a name,
 # and those that are no UTF-8 reach us as lone surrogates.
@@ -46,7 +52,7 @@ class Listed:
     source has none; in a listing, `class_name` is escaped.
 
     `mask` is an image file of the same size that shows where the key entity is: at its values `mask_values`, or
-    wherever it is not 0 if there are none.
+    wherever it is not 0 if there are none. Of 16 bits that a pixel of it may have, it uses `depth`.
     """
 
     path: Path
@@ -55,6 +61,7 @@ class Listed:
     box: Box | None = None
     mask: Path | None = None
     mask_values: tuple[int, ...] = ()
+    depth: int = 16
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
             )
         if other.split != image.split:
             both = " and in ".join(sorted(one or "none" for one in (other.split, image.split)))
-            raise ValueError(f"image {escaped(str(image.path))} must lie in one split but lies in {both}")
+            raise ValueError(f"image {escaped(str(image.path))} must lie in one split but lies in {both}: list it once")
         if other is not image:
             twice.append(str(image.path))
     if not kept:
@@ -101,6 +108,12 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
     if alike := _alike(dict.fromkeys(image.class_name for image in kept.values())):
         notes.append(f"Classes whose names differ only in case or in Unicode form, kept apart: {some_of(alike)}.")
     return Listing(source, root, tuple(kept.values()), tuple(notes))
+
+
+def split_called(name: str) -> str | None:
+    """Returns the split that a folder is called by, None for a name that is no split's."""
+    plain = name.strip().lower()
+    return SPLITS.get(plain) or SPLITS.get(ADDED.sub("", plain))
 
 
 def escaped(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.sources.listing import SPLITS, Listed, Listing, assemble, some_of
+from pipeline.data.sources.paths import of_windows
 
 SPLIT_FILES = ("base.json", "val.json", "novel.json")
 KEYS = ("label_names", "image_names", "image_labels")
@@ -71,7 +72,7 @@ def _list(file: Path, content: Any, key: str) -> Sequence[Any]:
 
 
 def _found(root: Path, top: frozenset[str], name: str) -> Path | None:
-    path = Path(name)
+    path = Path(of_windows(root, name) or name)
     if path.is_absolute() and path.is_file():
         return path
     parts = path.parts

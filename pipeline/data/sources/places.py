@@ -14,7 +14,7 @@ TRAIN = "places365_train_standard.txt"
 PICTURES = ("data_256", "data_256_standard", "data_large", "data_large_standard")
 
 
-def places(root: Path) -> Listing:
+def places(root: Path, follow_links: bool = False) -> Listing:
     """Lists Places365-Standard (Zhou et al., 2017), either as the archive of small pictures unpacks (train/<class>/) or
     by categories_places365.txt and places365_train_standard.txt with data_256/ or data_large/.
 
@@ -24,7 +24,7 @@ def places(root: Path) -> Listing:
     """
     folder = dataset_root("places", root, "places365_standard", ("train",), (CATEGORIES, TRAIN))
     if (folder / "train").is_dir():
-        tree = Tree(folder / "train")
+        tree = Tree(folder / "train", follow_links)
         classes = {one.name: tree.images(one) for one in tree.folders(tree.root)}
         notes = tree.notes()
     else:

@@ -13,7 +13,7 @@ CLASSES = 200
 IMAGES_A_CLASS = 600
 
 
-def plantae(root: Path) -> Listing:
+def plantae(root: Path, follow_links: bool = False) -> Listing:
     """Lists plants of iNaturalist 2017 or 2018 (Van Horn et al., CVPR 2018, arXiv:1707.06642): the class folders in
     Plantae/ (right in root, or one folder down as in train_val2018/Plantae/), or else what train2017.json or
     train2018.json says has the supercategory Plantae. Folders that are numbers get the names of categories.json or
@@ -26,7 +26,7 @@ def plantae(root: Path) -> Listing:
     """
     folder = next((one for one in _candidates(root) if one.is_dir()), None)
     if folder is not None:
-        tree = Tree(folder)
+        tree = Tree(folder, follow_links)
         found = {one.name: paths for one in tree.folders(folder) if (paths := tree.images(one))}
         notes = tree.notes()
         names = _names(root) if any(name.isdigit() for name in found) else {}

@@ -9,6 +9,7 @@ from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import SPLITS, Listing, escaped
 
 SHARES: Mapping[str, float] = {"base": 0.5, "validation": 0.25, "novel": 0.25}
+HALVES: Mapping[str, float] = {"validation": 0.5, "novel": 0.5}
 CLASSES_AT_LEAST = 2  # an episode with one class has nothing to tell apart
 
 
@@ -28,7 +29,7 @@ def with_splits(listing: Listing, shares: Mapping[str, float] = SHARES, seed: in
     if given and without:
         raise ValueError(
             f"classes of {listing.root} must all have a split, or none, but {given[0]!r} has one and {without[0]!r} "
-            "has none"
+            "has none; --set dataset.merge_splits=true divides all of them anew"
         )
     if not without:
         return listing
@@ -38,6 +39,16 @@ def with_splits(listing: Listing, shares: Mapping[str, float] = SHARES, seed: in
     images = tuple(replace(image, split=drawn[image.class_name]) for image in listing.images)
     said = ", ".join(f"{size} {split}" for split, size in sizes.items())
     return replace(listing, images=images, notes=(*listing.notes, f"Classes split by seed {seed}: {said}."))
+
+
+def without_splits(listing: Listing) -> Listing:
+    """Returns the listing with its splits joined, to be divided anew, or as it is where it has none."""
+    splits = sorted({image.split for image in listing.images if image.split is not None})
+    if not splits:
+        return listing
+    images = tuple(replace(image, split=None) for image in listing.images)
+    note = f"Splits joined, as dataset.merge_splits is true: {', '.join(splits)}."
+    return replace(listing, images=images, notes=(*listing.notes, note))
 
 
 def with_division(listing: Listing, shares: Mapping[str, float] = SHARES, seed: int = 0) -> Listing:
@@ -63,22 +74,26 @@ def check_splits(listing: Listing, of_pictures: bool) -> None:
         for name, found in splits.items():
             if len(found) > 1:
                 both = " and in ".join(sorted(split or "none" for split in found))
-                way_on = "" if None in found else ", unless hold_out is pictures, which takes them as they are"
+                way_on = "--set dataset.merge_splits=true joins the splits and divides the classes anew"
+                if None not in found:
+                    way_on += ", --set dataset.hold_out=pictures takes them as they are, with the same classes in each"
                 raise ValueError(
                     f"class '{name}' of {listing.root} must lie in one split but lies in {both}: splits share no class"
-                    f"{way_on}"
+                    f"; {way_on}"
                 )
         return
     without = next((found[None] for found in splits.values() if None in found), None)
     given = next((path for found in splits.values() for split, path in found.items() if split is not None), None)
     if given and without:
         raise ValueError(
-            f"pictures of {listing.root} must all have a split, or none, but {given} has one and {without} has none"
+            f"pictures of {listing.root} must all have a split, or none, but {given} has one and {without} has none; "
+            "--set dataset.merge_splits=true divides all of them anew"
         )
     if given and all(len(found) == 1 for found in splits.values()):
         raise ValueError(
             f"splits of {listing.root} must share classes for hold_out to be pictures but each class lies in one; "
-            "hold_out: classes takes them as they are"
+            "--set dataset.hold_out=classes takes them as they are, and --set dataset.merge_splits=true divides the "
+            "pictures of each class anew"
         )
 
 
@@ -103,10 +118,14 @@ def _wanted(shares: Mapping[str, float]) -> dict[str, float]:
 def _sizes(classes: int, shares: Mapping[str, float]) -> dict[str, int]:
     wanted = list(_wanted(shares))
     needed = CLASSES_AT_LEAST * len(wanted)
+    if classes < CLASSES_AT_LEAST:
+        raise ValueError(f"classes must be at least {CLASSES_AT_LEAST}, to be told apart, but there is {classes}")
     if classes < needed:
+        set_aside = "half of them is" if shares == HALVES else "some of them are"
         raise ValueError(
-            f"classes must be at least {needed} for the splits {', '.join(wanted)} but are {classes}: give them other "
-            "shares, or splits of their own, or divide the pictures of each class by dataset.hold_out: pictures"
+            f"classes must be at least {needed} but are {classes}: {set_aside} set aside to search on, and the others "
+            f"are reported on ({', '.join(f'{split} {shares[split]:g}' for split in wanted)}); "
+            f"--set dataset.hold_out=pictures --set episodes.way={classes} divides the pictures of each class instead"
         )
     sizes, cut, upto = {}, 0, 0.0
     for i, split in enumerate(wanted):

@@ -1,20 +1,25 @@
 """A table of images is read here: CSV, TSV or Parquet, with a row for each image."""
 
+import ast
 import csv
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.data.sources.listing import SPLITS, Box, Listed, Listing, assemble, existing
+from pipeline.data.sources.listing import SPLITS, Box, Listed, Listing, assemble, existing, some_of
+from pipeline.data.sources.paths import of_windows
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 TABLE_SUFFIXES = (*SEPARATORS, ".parquet")
 LABELS = ("label", "class", "class_name")
 CORNERS = ("left", "top", "right", "bottom")
 SIZES = ("x", "y", "width", "height")
+
+WANTED = ("path", *LABELS, "split", *CORNERS, *SIZES, "mask")
 
 # A column's cells as text, empty where there is none.
 Columns = dict[str, list[str]]
@@ -26,9 +31,10 @@ def table(root: Path) -> Listing:
     mask (an image, not 0 at the key entity). An empty cell counts as none.
 
     Paths count from the table's folder and stay below it, so that the folder can be moved as a whole; what lies
-    elsewhere is named by an absolute path. Links are followed wherever they lead, since each file is named. Missing
-    files are left out and noted. Raises ValueError for a table that cannot be read, columns that are missing, and cells
-    that do not make sense, naming the row (the first below the header is 1).
+    elsewhere is named by an absolute path; those that were written on Windows are read with this machine's separators.
+    Links are followed wherever they lead, since each file is named. Missing files are left out and noted. Raises
+    ValueError for a table that cannot be read, columns that are missing or there twice, and cells that do not make
+    sense, naming the row (the first below the header is 1).
     """
     file = _table_file(root)
     columns = _columns(file)
@@ -36,9 +42,21 @@ def table(root: Path) -> Listing:
     if "path" not in columns or label is None:
         names = ", ".join(columns) or "none"
         raise ValueError(f"columns of {file} must be path and one of {', '.join(LABELS)} but are {names}")
+    notes = _of_this_machine(file.parent, columns)
     images = [_row(file, columns, label, i) for i in range(len(columns["path"]))]
-    there, notes = existing(images)
-    return assemble("table", root, there, notes)
+    there, missing = existing(images)
+    return assemble("table", root, there, [*notes, *missing])
+
+
+def _of_this_machine(folder: Path, columns: Columns) -> list[str]:
+    """Replaces the paths that were written on Windows, and returns a note on them."""
+    found = []
+    for name in ("path", "mask"):
+        for i, cell in enumerate(columns.get(name, [])):
+            if (here := of_windows(folder, cell)) is not None:
+                columns[name][i] = here
+                found.append(f"{cell} as {here}")
+    return [f"Paths of Windows, found here: {some_of(found)}."] if found else []
 
 
 def is_table(file: Path) -> bool:
@@ -85,25 +103,46 @@ def _text(file: Path) -> Columns:
     with file.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.reader(stream, delimiter=SEPARATORS[file.suffix.lower()]))
     header = [_name(cell) for cell in rows[0]] if rows else []
+    _refuse_twice(file, rows[0] if rows else [])
     rows = [row for row in rows[1:] if row]
     for i, row in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"row {i + 1} of {file} must have {len(header)} cells but has {len(row)}")
-    return {name: [row[place].strip() for row in rows] for place, name in enumerate(header)}
+    return {name: _unwrapped([row[place].strip() for row in rows]) for place, name in enumerate(header)}
+
+
+def _unwrapped(column: list[str]) -> list[str]:
+    """Returns a column of text; where all of its cells are bytes as Python writes them, it is what they hold."""
+    if not all(cell.startswith(("b'", 'b"')) for cell in column):
+        return column
+    try:
+        held = [ast.literal_eval(cell) for cell in column]
+    except (SyntaxError, ValueError):
+        return column
+    return [_cell(one) for one in held]
+
+
+def _refuse_twice(file: Path, names: Sequence[str]) -> None:
+    """Raises ValueError where a column that is read is there more than once."""
+    for wanted in (name for name in WANTED if sum(_name(one) == name for one in names) > 1):
+        shown = " and ".join(repr(one) for one in names if _name(one) == wanted)
+        raise ValueError(f"column {wanted} of {file} must be there once but is there as {shown}: rename all but one")
 
 
 def _parquet(file: Path) -> Columns:
-    wanted = {"path", *LABELS, "split", *CORNERS, *SIZES, "mask"}
     read = pyarrow.parquet.ParquetFile(file)
+    _refuse_twice(file, read.schema_arrow.names)
     names = {name: _name(name) for name in read.schema_arrow.names}
-    rows = read.read(columns=[name for name, plain in names.items() if plain in wanted])
+    rows = read.read(columns=[name for name, plain in names.items() if plain in WANTED])
     return {
-        plain: [_cell(cell) for cell in rows[name].to_pylist()] if plain in wanted else []
+        plain: [_cell(cell) for cell in rows[name].to_pylist()] if plain in WANTED else []
         for name, plain in names.items()
     }
 
 
 def _cell(content: object) -> str:
+    if isinstance(content, bytes):
+        return os.fsdecode(content).strip()
     return "" if content is None or content != content else str(content).strip()  # what is not itself is not a number
 
 

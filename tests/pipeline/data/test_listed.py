@@ -22,8 +22,8 @@ from pipeline.data.listed import (
     served_by_pictures,
     summary_of,
 )
+from pipeline.data.packing.copies import LeftOut
 from pipeline.data.packing.packing import Packing
-from pipeline.data.packing.validating import LeftOut
 from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.sources.splitting import with_splits
@@ -90,6 +90,12 @@ def test_a_class_in_two_splits_is_listed_where_pictures_are_held_out_or_all_are_
     said = "dataset.hold_out: class 'a' of .* must lie in one split but lies in novel and in validation: splits share "
     with pytest.raises(ValueError, match=f"^{said}"):
         listing_of(own(root))
+    joined = listing_of(own(root, merge_splits=True, shares={"novel": 1.0}))
+    assert class_sizes(joined) == {"novel": {"a": 2, "b": 2}}
+    with pytest.raises(ValueError, match="classes must be at least 4 but are 2: half of them is set aside"):
+        listing_of(own(root, merge_splits=True))
+    divided = listing_of(own(root, merge_splits=True, hold_out="pictures"))
+    assert class_sizes(divided) == {split: {"a": 1, "b": 1} for split in ("novel", "validation")}
 
 
 def test_classes_that_divided_pictures_serve_are_counted(photos, tmp_path):
@@ -269,13 +275,13 @@ def test_a_manifest_without_its_images_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "said"),
     [
-        ({"path": "nowhere"}, r"dataset\.path: root must be a folder or a table that is there but nowhere is not"),
-        ({"source": "cub"}, r"dataset\.path: root of cub must"),
+        ({"path": "nowhere"}, r"dataset\.path must be a folder or a table that is there but nowhere is not"),
+        ({"source": "cub"}, r"dataset\.path of cub must"),
         ({"shares": {"novel": 0.5}}, r"dataset\.shares: shares must sum to 1"),
         ({"source": "packed"}, r"dataset\.path must be a file that fpt data pack has written"),
         (
             {"path": "s3://bucket/photos"},
-            r"dataset\.path: root must be a folder or a table on a disk but s3:/bucket/photos is an address: mount or ",
+            r"dataset\.path must be a folder or a table on a disk but s3:/bucket/photos is an address: mount or ",
         ),
         (
             {"source": "packed", "path": "memory://bucket/none.arrow"},

@@ -5,11 +5,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.config import Run
 from pipeline.data import packed
-from pipeline.data.packed import on_this_node, packed_images
+from pipeline.data.packed import on_this_node, packed_images, said_now_and_then
 from pipeline.data.store import ImageStore, PackedImages
 from pipeline.storage.folder import Folder, Home
 
@@ -154,3 +156,42 @@ def test_what_is_kept_beside_the_images(tmp_path, drawn):
     manifest = json.loads((tmp_path / "images" / f"{found.name}.json").read_text())
     assert manifest["fingerprint"] == found.fingerprint
     assert manifest["dataset"]["images_per_class"] == 30
+
+
+def test_progress_tells_the_time_that_is_left(monkeypatch, capsys):
+    """Of 10 that were done before, and 10 a second since."""
+    clock = iter([0.0, 0.0, 2.0, 6.0, 11.0, 99.0])
+    monkeypatch.setattr(packed.time, "monotonic", lambda: next(clock))
+    progress = said_now_and_then("packed")
+    for done in (10, 30, 70, 120, 1000):
+        progress(done, 1000)
+    assert capsys.readouterr().err.splitlines() == [
+        "fpt: 70 of 1000 images packed · 10/s · 2 min left",
+        "fpt: 120 of 1000 images packed · 10/s · 88 s left",
+        "fpt: 1000 of 1000 images packed · 10/s",
+    ]
+    assert packed._left(0.2) == "1 s"
+    assert packed._left(9000.0) == "2.5 h"
+
+
+def test_leaks_are_left_out_where_that_is_said(tmp_path):
+    """And nothing but the two folders is there where they are refused."""
+    for name in "abcd":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng([ord(name), i]).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    shutil.copy(tmp_path / "photos/a/0.png", tmp_path / "photos/b/copy.png")
+
+    def own(**dataset):
+        return Run.model_validate({"dataset": {"source": "folder", "path": str(tmp_path / "photos"), **dataset}})
+
+    home = Home(str(tmp_path / "home"))
+    with pytest.raises(
+        ValueError, match=r"^dataset\.path: an image must be .* --set dataset\.leaks=leave_out leaves out"
+    ):
+        packed_images(own(), home)
+    assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
+    found = packed_images(own(leaks="leave_out"), home)
+    manifest = json.loads((tmp_path / "home/images" / f"{found.name}.json").read_text())
+    assert {one["image"]: one["kind"] for one in manifest["left_out"]} == {"a/0.png": "leak", "b/copy.png": "leak"}

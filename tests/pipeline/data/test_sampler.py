@@ -77,12 +77,12 @@ def test_a_class_with_too_few_images_is_named():
 def test_classes_that_are_too_small_are_left_out_where_that_is_asked_for():
     wanted = Episodes(way=2, shot=1, query=2, seed=0)
     classes = {"a": np.arange(5), "small": np.arange(5, 7), "b": np.arange(7, 10)}
-    with pytest.raises(ValueError, match=r"the images of class 'small', but got 1 \+ 2; dataset\.small_classes"):
+    with pytest.raises(ValueError, match=r"the images of class 'small', but got 1 \+ 2; --set dataset\.small_classes"):
         sampler_of(classes, wanted, "refuse")
     sampler = sampler_of(classes, wanted, "leave_out")
     drawn = np.concatenate([sampler[index].support for index in range(20)])
     assert not set(drawn) & {5, 6}
-    with pytest.raises(ValueError, match=r"episodes\.way must be from 2 to 1, the classes there are, but got 2"):
+    with pytest.raises(ValueError, match=r"as many images as 2 classes have but 1 have 1 \+ "):
         sampler_of({"a": np.arange(5), "small": np.arange(5, 7)}, wanted, "leave_out")
 
 

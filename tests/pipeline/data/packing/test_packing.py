@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.packing.copies import LeftOut
 from pipeline.data.packing.decoding import decode
-from pipeline.data.packing.packing import LeftOut, pack_listing
+from pipeline.data.packing.packing import pack_listing
 from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack

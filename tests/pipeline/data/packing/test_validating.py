@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.packing.packing import pack_listing
-from pipeline.data.packing.validating import Problem, Summary, same_content, validate
+from pipeline.data.packing.validating import Problem, Summary, validate
 from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ImageStore
@@ -46,7 +46,8 @@ def faulty(tmp_path) -> Listing:
 NEEDS = "that an episode needs"
 OF_WHICH = "of which an episode needs 1 + 1 (shot + query) in each"
 LEFT = "refused, or left out of episodes"
-LEAK = "must be removed, or left out by fpt data pack --drop-leaks"
+LEAK = "refused: remove the wrong copies, or --set dataset.leaks=leave_out leaves out all of them"
+FLAT = ("all pixels are the same", "packed as it is")
 
 
 def test_every_problem_is_named_with_what_becomes_of_it(faulty):
@@ -58,7 +59,8 @@ def test_every_problem_is_named_with_what_becomes_of_it(faulty):
     assert found.problems == [
         Problem("unreadable", ("heron/1.png",), "empty file", "left out"),
         Problem("truncated", ("heron/2.png",), "truncated: the file ends before the image does", "left out"),
-        Problem("tiny", ("heron/3.png",), "90 x 31 pixels, the shorter side under 32", "packed as it is, enlarged"),
+        Problem("tiny", ("heron/3.png",), "90 x 31 pixels, the shorter side under 32", "enlarged"),
+        Problem("of one colour", ("heron/3.png",), *FLAT),
         Problem("leak between classes", ("heron/4.png", "gull/0.png"), f"the same image, in {heron} and {gull}", LEAK),
         Problem("leak between splits", ("heron/5.png", "crane/0.png"), f"the same image, in {heron} and {crane}", LEAK),
         Problem(
@@ -98,9 +100,8 @@ def test_it_counts_what_packing_packs(faulty, tmp_path):
     packing = pack_listing(faulty, tmp_path / "a.arrow", 32, Squash(), drop_leaks=True)
     assert packing.splits == found.summary.splits
     assert packing.images == found.summary.images
-    named = {
-        name for one in found.problems if one.kind not in ("tiny", "small class", "small split") for name in one.names
-    }
+    kept = ("tiny", "of one colour", "small class", "small split")
+    named = {name for one in found.problems if one.kind not in kept for name in one.names}
     assert named - {one.image for one in packing.left_out} == {"teal/0.png"}
 
 
@@ -142,19 +143,6 @@ def test_names_of_any_encoding(tmp_path):
     renamed = replace(listing, images=(replace(listing.images[0], path=latin), listing.images[1]))
     pack_listing(renamed, tmp_path / "a.arrow", 8)
     assert ImageStore(tmp_path / "a.arrow").ids(np.arange(2)) == ["heron/h\\xe9ron.png", "heron/1.png"]
-
-
-def test_same_content_is_that_of_the_obvious_way():
-    random = np.random.default_rng(3)
-    contents = random.integers(0, 256, (40, 16), np.uint8)[random.integers(0, 40, 500)]
-    contents[17::50, 15] ^= 1  # the last byte alone
-    unreadable = set(random.integers(0, 500, 60).tolist())
-    groups: dict[bytes, list[int]] = {}
-    for row in range(500):
-        if row not in unreadable:
-            groups.setdefault(contents[row].tobytes(), []).append(row)
-    found = [group.tolist() for group in same_content(contents, unreadable)]
-    assert found == [group for group in groups.values() if len(group) > 1]
 
 
 def test_pictures_that_are_still_to_be_divided_are_counted_as_packing_divides_them(tmp_path):

@@ -1,10 +1,13 @@
 import os
+import re
+import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from pipeline.data.sources.folders import folder
+from pipeline.data.sources.listing import split_called
 from tests.pipeline.data.sources.trees import FOLDER, grow, note, told
 
 
@@ -28,10 +31,91 @@ def test_split_folders(tmp_path: Path):
     ]
 
 
-def test_one_folder_of_another_name_makes_all_of_them_classes(tmp_path: Path):
-    root = grow(tmp_path, {"train/1.jpg": "", "val/x/1.jpg": "", "track/1.jpg": ""})
-    names = [name for _, name, _ in told(folder(root))]
-    assert names == ["track", "train", "val"]
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            ("train/a/1.jpg", "val/b/1.jpg", "masks/1.jpg"),
+            "'train' and 'val' are splits by name and 'masks' is no",
+        ),
+        (
+            ("train/a/1.jpg", "dev/b/1.jpg", "extra/c/1.jpg"),
+            "'dev' and 'train' are splits by name and 'extra' is no",
+        ),
+        (("train/1.jpg", "test/1.jpg", "track/1.jpg"), "'test' and 'train' are splits by name and 'track' is no"),
+        (("train/a/1.jpg", "holdout/b/1.jpg"), "'train' is a split by name and 'holdout' is no split"),
+        (
+            ("train/a/1.jpg", *(f"{name}/1.jpg" for name in "pqrs")),
+            "'train' is a split by name and 'p', 'q' and 'r' are no splits, nor are 1 more: hide",
+        ),
+    ],
+)
+def test_a_folder_beside_splits_is_named(tmp_path: Path, files, said):
+    root = grow(tmp_path, dict.fromkeys(files, ""))
+    with pytest.raises(ValueError, match=re.escape(said)) as told_why:
+        folder(root)
+    (command,) = re.findall(r"\((mv .*?)\)", str(told_why.value))
+    subprocess.run(command, shell=True, check=True)  # what it says to do will do
+    if "train/a/1.jpg" in files and len(files) < 5:  # else there are more of them, or no class folder
+        assert {split for split, _, _ in told(folder(root))} <= {"base", "validation", "novel"}
+
+
+def test_splits_as_people_call_them(tmp_path: Path):
+    files = {f"{name}/{i}/1.jpg": "" for i, name in enumerate(("training_set", "val2017", "Test-Images", "eval data"))}
+    found = {path.partition("/")[0]: split for split, _, path in told(folder(grow(tmp_path, files)))}
+    assert found == {"training_set": "base", "val2017": "validation", "Test-Images": "novel", "eval data": "validation"}
+    assert [split_called(name) for name in ("dataset", "set", "2017", "trainers", "tests")] == [None] * 5
+
+
+def test_classes_may_be_called_like_one_split(tmp_path: Path):
+    """A train is a vehicle, too."""
+    root = grow(tmp_path, {"train/1.jpg": "", "car/1.jpg": "", "bus/1.jpg": ""})
+    assert [(split, name) for split, name, _ in told(folder(root))] == [(None, "bus"), (None, "car"), (None, "train")]
+
+
+def test_what_is_surely_no_data_is_passed_over_beside_splits(tmp_path: Path):
+    files = (
+        "train/a/1.jpg",
+        "eval/b/1.jpg",
+        "test/c/1.jpg",
+        "__MACOSX/train/a/._1.jpg",
+        "logs/log.txt",
+        ".cache/1.jpg",
+    )
+    listing = folder(grow(tmp_path, dict.fromkeys(files, "")))
+    assert [split for split, _, _ in told(listing)] == ["base", "validation", "novel"]
+    assert note(listing, "Folders that hold no data by their name") == (
+        "Folders that hold no data by their name passed over: 1 (__MACOSX)."
+    )
+    assert (
+        note(listing, "Folders without an image beside")
+        == "Folders without an image beside the splits passed over: 1 (logs)."
+    )
+
+
+def test_folders_inside_of_class_folders_are_noted_or_are_classes(tmp_path: Path):
+    files = ("bird/gull/herring/1.jpg", "bird/gull/black/1.jpg", "bird/odd.jpg", "fish/cod/1.jpg")
+    root = grow(tmp_path, dict.fromkeys(files, ""))
+    listing = folder(root)
+    assert [name for _, name, _ in told(listing)] == ["bird", "bird", "bird", "fish"]
+    assert note(listing, "Folders inside of class folders").endswith(
+        "(--set dataset.classes=leaf makes each folder that holds images a class): 3 (bird/gull/black, "
+        "bird/gull/herring, fish/cod)."
+    )
+    leaf = folder(root, classes="leaf")
+    assert [name for _, name, _ in told(leaf)] == ["bird", "bird/gull/black", "bird/gull/herring", "fish/cod"]
+    assert leaf.notes == ()
+    split = grow(tmp_path / "split", {f"{part}/{file}": "" for part in ("train", "test") for file in files[:1]})
+    assert [name for _, name, _ in told(folder(split, classes="leaf"))] == ["bird/gull/herring"] * 2
+
+
+def test_a_folder_around_the_class_folders_is_named(tmp_path: Path):
+    root = grow(tmp_path, {"photos/a/1.jpg": "", "photos/b/1.jpg": ""})
+    with pytest.raises(
+        ValueError, match=r"holds 'photos' alone, and that holds folders: name .*/photos itself, or --set"
+    ):
+        folder(root)
+    assert [name for _, name, _ in told(folder(root, classes="leaf"))] == ["photos/a", "photos/b"]
 
 
 def test_a_class_in_two_splits(tmp_path: Path):
@@ -62,6 +146,9 @@ def test_no_images_says_what_was_passed_over(tmp_path: Path):
         folder(grow(tmp_path, {f"{i}.jpg": "" for i in (1, 2, 3, 4)}))
 
 
+TO_FOLLOW = "(--set dataset.follow_links=true follows them)"
+
+
 def test_links_that_lead_out(tmp_path: Path):
     grow(tmp_path, {"outside/secret/1.jpg": "", "root/a/1.jpg": ""})
     root = tmp_path / "root"
@@ -71,8 +158,26 @@ def test_links_that_lead_out(tmp_path: Path):
     (root / "a" / "gone.jpg").symlink_to("nothing.jpg")
     listing = folder(root)
     assert told(listing) == [(None, "a", "a/1.jpg")]
-    assert note(listing, "Links that lead out") == f"Links that lead out of {root} passed over: 3 (a/2.jpg, a/more, b)."
+    assert note(listing, "Links that lead out").endswith(f"passed over {TO_FOLLOW}: 3 (a/2.jpg, a/more, b).")
     assert note(listing, "Links that lead nowhere").endswith(": 1 (a/gone.jpg).")
+
+
+def test_links_that_lead_out_are_followed_where_that_is_asked_for(tmp_path: Path):
+    """A farm of links into a larger data set, and the Hub's cache, whose files have no suffix; circles end."""
+    grow(tmp_path, {"big/gull/1.jpg": "", "big/gull/2.jpg": "", "blobs/0a1b": "", "hub/main/cod/read.me": ""})
+    root = tmp_path / "hub" / "main"
+    (root / "gull").symlink_to(tmp_path / "big" / "gull")
+    (root / "cod" / "3.jpg").symlink_to("../../../blobs/0a1b")
+    (tmp_path / "big" / "gull" / "up").symlink_to(tmp_path)
+    (tmp_path / "big" / "gull" / "back").symlink_to(root)
+    with pytest.raises(ValueError, match=re.escape(f"passed over {TO_FOLLOW}: 2 (cod/3.jpg, gull)")):
+        folder(root)
+    listing = folder(root, follow_links=True)
+    assert [path for _, _, path in told(listing)] == ["cod/3.jpg", "gull/1.jpg", "gull/2.jpg"]
+    assert note(listing, "Links that lead out").endswith(
+        "followed, as dataset.follow_links is true: 2 (cod/3.jpg, gull)."
+    )
+    assert note(listing, "Links to what is walked anyway").endswith("passed over: 2 (gull/back, gull/up).")
 
 
 def test_links_inside(tmp_path: Path):

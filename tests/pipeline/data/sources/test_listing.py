@@ -53,7 +53,7 @@ def test_an_image_that_a_class_holds_twice_is_listed_once():
 def test_an_image_in_two_splits_is_refused():
     for splits, both in {("novel", "base"): "base and in novel", ("base", None): "base and in none"}.items():
         twice = [Listed(ROOT / "1.jpg", "crow", split) for split in splits]
-        said = rf"^image birds/1\.jpg must lie in one split but lies in {both}$"
+        said = rf"^image birds/1\.jpg must lie in one split but lies in {both}: list it once$"
         with pytest.raises(ValueError, match=said):
             assemble("folder", ROOT, twice)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Listed, Listing
-from pipeline.data.sources.splitting import check_splits, with_division, with_splits
+from pipeline.data.sources.splitting import check_splits, with_division, with_splits, without_splits
 
 
 def listing(splits, images=1):
@@ -94,8 +94,16 @@ def test_some_with_a_split_and_some_without():
 @pytest.mark.parametrize(
     ("count", "shares", "says"),
     [
-        (5, {"base": 0.5, "validation": 0.25, "novel": 0.25}, "classes must be at least 6 for the splits .* but are 5"),
-        (3, {"validation": 0.5, "novel": 0.5}, "at least 4 for the splits validation, novel but are 3"),
+        (
+            5,
+            {"base": 0.5, "validation": 0.25, "novel": 0.25},
+            "at least 6 but are 5: some of them are set aside",
+        ),
+        (
+            3,
+            {"validation": 0.5, "novel": 0.5},
+            "at least 4 but are 3: half of them .* episodes.way=3 divides",
+        ),
         (9, {"base": 0.5, "novel": 0.4}, "shares must sum to 1 but sum to 0.9"),
         (9, {"base": 1.5, "novel": -0.5}, "share of base must be 0 to 1 but got 1.5"),
         (9, {"train": 1.0}, "shares must be of base, validation, novel but got 'train'"),
@@ -125,6 +133,13 @@ def test_pictures_that_have_splits_are_not_divided():
     assert with_division(both("base", "novel")) == both("base", "novel")
 
 
+def test_splits_that_are_joined_are_noted_and_divided_by_rule():
+    joined = without_splits(both("novel", "base"))
+    assert {image.split for image in joined.images} == {None}
+    assert joined.notes == ("Splits joined, as dataset.merge_splits is true: base, novel.",)
+    assert without_splits(unsplit(3)) == unsplit(3)
+
+
 def test_splits_that_fit_what_is_held_out_pass():
     for of_pictures in (False, True):
         check_splits(unsplit(5, 2), of_pictures)
@@ -138,24 +153,28 @@ def test_splits_that_fit_what_is_held_out_pass():
         (
             both("novel", "base"),
             False,
-            "class 'a' of root must lie in one split but lies in base and in novel: splits share no class, unless "
-            "hold_out is pictures, which takes them as they are",
+            "class 'a' of root must lie in one split but lies in base and in novel: splits share no class; --set "
+            "dataset.merge_splits=true joins the splits and divides the classes anew, --set dataset.hold_out=pictures "
+            "takes them as they are, with the same classes in each",
         ),
         (
             both("base", None),
             False,
-            "class 'a' of root must lie in one split but lies in base and in none: splits share no class",
+            "class 'a' of root must lie in one split but lies in base and in none: splits share no class; --set "
+            "dataset.merge_splits=true joins the splits and divides the classes anew",
         ),
         (
             both("base", None),
             True,
-            "pictures of root must all have a split, or none, but a/0.jpg has one and a/1.jpg has none",
+            "pictures of root must all have a split, or none, but a/0.jpg has one and a/1.jpg has none; "
+            "--set dataset.merge_splits=true divides all of them anew",
         ),
         (
             listing({"a": "base", "b": "novel"}),
             True,
-            "splits of root must share classes for hold_out to be pictures but each class lies in one; hold_out: "
-            "classes takes them as they are",
+            "splits of root must share classes for hold_out to be pictures but each class lies in one; --set "
+            "dataset.hold_out=classes takes them as they are, and --set dataset.merge_splits=true divides the pictures "
+            "of each class anew",
         ),
     ],
 )

@@ -110,7 +110,7 @@ def test_an_image_listed_twice_and_an_image_of_two_classes(tmp_path: Path):
         ("path,label\na.jpg\n", "row 1 of .* must have 2 cells but has 1$"),
         ("path,label\n,a\n", "path must be given but is empty in row 1 of"),
         ("path,label\na.jpg,\n", "label must be given but is empty in row 1 of"),
-        ("path,label,split\na.jpg,a,\nb.jpg,a,dev\n", "split must be one of base, .* but got 'dev' in row 2 of"),
+        ("path,label,split\na.jpg,a,\nb.jpg,a,rest\n", "split must be one of base, .* but got 'rest' in row 2 of"),
         ("path,label,x,y,width,height\na,a,1,2,,4\n", "x, y, width, height must be four numbers .* width empty"),
         ("path,label,x,y\na,a,1,2\n", "x, y, width, height must be four numbers .* height empty in row 1"),
         ("path,label,left,top,right,bottom\na,a,1,2,1,4\n", "a box must hold a pixel at least but got left 1, "),
@@ -122,6 +122,44 @@ def test_tables_that_cannot_be_read(tmp_path: Path, text, says):
     with pytest.raises(ValueError, match=says) as caught:
         listed(tmp_path, text)
     assert "\n" not in str(caught.value)
+
+
+def test_paths_of_windows(tmp_path: Path):
+    """A table that was made there; what none of its paths is here is said as before."""
+    rows = "path,label,mask\nheron\\1.jpg,heron,masks\\1.png\nC:\\data\\teal\\1.jpg,teal,\nteal\\2.jpg,teal,\n"
+    grow(tmp_path, {"heron/1.jpg": "", "teal/1.jpg": "", "masks/1.png": ""})
+    listing = listed(tmp_path, rows)
+    assert told(listing) == [(None, "heron", "heron/1.jpg"), (None, "teal", "teal/1.jpg")]
+    assert listing.images[0].mask == tmp_path / "masks/1.png"
+    assert listing.notes == (
+        r"Paths of Windows, found here: 3 (C:\\data\\teal\\1.jpg as teal/1.jpg, heron\\1.jpg as heron/1.jpg, "
+        r"masks\\1.png as masks/1.png).",
+        rf"Images that are not there, left out: 1 ({tmp_path}/teal\\2.jpg).",
+    )
+
+
+def test_text_that_was_stored_as_bytes(tmp_path: Path):
+    names = {"path": [b"a.jpg", b"b.jpg"], "label": [b"3", "gr\u00fcn".encode()]}
+    pyarrow.parquet.write_table(pa.table(names), grow(tmp_path, {"a.jpg": "", "b.jpg": ""}) / "images.parquet")
+    assert told(table(tmp_path / "images.parquet")) == [(None, "3", "a.jpg"), (None, "gr\u00fcn", "b.jpg")]
+    rows = "path,label\nb'a.jpg',b'3'\nb'b.jpg',\"b'gr\\xc3\\xbcn'\"\n"
+    assert told(listed(tmp_path, rows)) == [(None, "3", "a.jpg"), (None, "gr\u00fcn", "b.jpg")]
+    odd = "path,label\na.jpg,b'3'\nb.jpg,blue\n"  # one that is none leaves the column as it is
+    assert {name for _, name, _ in told(listed(tmp_path, odd))} == {"b'3'", "blue"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, suffix):
+    grow(tmp_path, {"a.jpg": ""})
+    file = tmp_path / f"images.{suffix}"
+    if suffix == "csv":
+        file.write_text("path,Label,other,other,label\na.jpg,a,1,2,b\n")
+    else:
+        columns = [pa.array([cell]) for cell in ("a.jpg", "a", "1", "2", "b")]
+        pyarrow.parquet.write_table(pa.Table.from_arrays(columns, ["path", "Label", "other", "other", "label"]), file)
+    said = f"^column label of {file} must be there once but is there as 'Label' and 'label': rename all but one$"
+    with pytest.raises(ValueError, match=said):
+        table(file)
 
 
 def test_a_folder_with_one_table(tmp_path: Path):
