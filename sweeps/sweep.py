@@ -10,6 +10,7 @@ from pipeline.checks import check_run
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import StoppingRule
+from pipeline.limits import check_weights
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
@@ -59,6 +60,7 @@ def check_sweep(sweep: Sweep) -> Search:
     for values in (*corners(search.space, sweep.solver.name), *search.first.values()):
         check_run(with_hyper_parameters(searched, values))
     check_tracking(tracking_uri(sweep))
+    check_weights(searched)
     return search
 
 

@@ -8,6 +8,7 @@ from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.data.packed import packed_images
 from pipeline.identity import Found, Inputs
+from pipeline.limits import check_weights
 from pipeline.opening import open_session
 from pipeline.session import Session
 from pipeline.storage.folder import Home
@@ -41,6 +42,9 @@ def check_table(sweep: Sweep) -> Table:
                 for run in pair.runs:
                     check_run(run)
     check_tracking(tracking_uri(sweep))
+    for place in places_of(sweep, sweep.table):
+        with _named(place.name):
+            check_weights(place.run)
     return sweep.table
 
 

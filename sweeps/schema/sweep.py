@@ -4,9 +4,10 @@ import os
 from itertools import product
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pipeline.config import HyperParameters, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
+from fpt.paths import whole_database
+from pipeline.config import HyperParameters, PathText, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
 from sweeps.schema.sentences import sentence_of
 from sweeps.schema.space import Space, corners
 from sweeps.schema.table import Table
@@ -71,8 +72,8 @@ class Sweep(Run):
     on a cluster a folder that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
     """
 
-    home: str = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))
-    tracking_uri: str | None = None
+    home: PathText = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"), validate_default=True)
+    tracking_uri: Annotated[str, AfterValidator(whole_database)] | None = None
     search: Search | None = None
     final: Final = Final()
     table: Table | None = None
