@@ -96,10 +96,8 @@ def test_text_that_may_be_null_can_be(typed):
 @pytest.mark.parametrize("number", ["5e-3", "5E-3", "+5e-3", "0.005", "5.e-3", ".005"])
 def test_a_number_is_a_number_wherever_it_stands(number, tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(
-        f"solver: {{lr: {number}}}\nsearch: {{space: {{lr: {{low: {number}, high: 1}}, tau: {{choices: [{number}, 1]}}}}"
-        f", first: {{mine: {{lr: {number}}}}}}}\n"
-    )
+    space = f"{{lr: {{low: {number}, high: 1}}, tau: {{choices: [{number}, 1]}}}}"
+    path.write_text(f"solver: {{lr: {number}}}\nsearch: {{space: {space}, first: {{mine: {{lr: {number}}}}}}}\n")
     sweep = load(path, [f"search.first.other.lr={number}"])
     found = [sweep.solver.lr, sweep.search.space["lr"].low, sweep.search.space["tau"].choices[0]]
     found += [sweep.search.first[name]["lr"] for name in ("mine", "other")]
