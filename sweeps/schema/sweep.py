@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from fpt.paths import whole_database
 from pipeline.config import HyperParameters, PathText, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
 from sweeps.schema.sentences import sentence_of
-from sweeps.schema.space import Space, corners
+from sweeps.schema.space import Space, corners, shared
 from sweeps.schema.table import Table
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -42,6 +42,13 @@ class Search(Section):
     def _rungs_rise(self) -> "Search":
         if list(self.rungs) != sorted(set(self.rungs)) or not self.rungs:
             raise ValueError(f"rungs must rise but got {list(self.rungs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_of_patches(self) -> "Search":
+        for name in shared(self.space):
+            if name != "patches":
+                raise ValueError(f"space.{name}.share must be false, as only patches have shares, but is true")
         return self
 
 
