@@ -3,6 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
+from fpt.backbones.hub import check_reachable
 from fpt.backbones.loading import load_backbone
 from pipeline.config import Run
 from pipeline.resizing import Resize, resize_of_pretraining
@@ -60,4 +61,5 @@ def check_weights(run: Run) -> None:
 
 @cache
 def _fetch(name: str) -> None:
+    check_reachable(name)
     load_backbone(name, weights=True)
