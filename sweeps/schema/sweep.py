@@ -79,7 +79,7 @@ class Sweep(Run):
     on a cluster a folder that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
     """
 
-    home: PathText = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"), validate_default=True)
+    home: PathText = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))
     tracking_uri: Annotated[str, AfterValidator(whole_database)] | None = None
     search: Search | None = None
     final: Final = Final()

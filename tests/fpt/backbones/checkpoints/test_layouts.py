@@ -200,3 +200,10 @@ def test_a_prefix_is_only_dropped_where_there_is_one():
 def test_weights_in_timm_s_words_are_left_alone():
     state = built(VIT).state_dict()
     assert in_timms_words(state) is state
+
+
+def test_parts_of_lora_that_were_not_merged_are_no_weights():
+    state = {name.replace("qkv.", "qkv.base_layer."): value for name, value in built(VIT).state_dict().items()}
+    state |= {f"blocks.{block}.attn.qkv.lora_A.default.weight": torch.ones(4, 48) for block in range(2)}
+    with pytest.raises(ValueError, match=r"4 missing \(blocks.0.attn.qkv.bias, .*6 unexpected \(blocks.*lora_A"):
+        load_weights(built(VIT), prefixed(state, "base_model.model."), "a.pth")
