@@ -233,7 +233,7 @@ def main() -> None:
     if arguments.out is None:
         print(table)
     else:
-        arguments.out.write_text(table)
+        arguments.out.write_text(table, encoding="utf-8")
 
 
 if __name__ == "__main__":

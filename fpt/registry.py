@@ -183,3 +183,11 @@ def rows_of(variant: str, rows: str | None) -> str:
 
 # What weights and tokens are kept in, by torch's name; heads, adapters, maps and optimisers are float32 always.
 PRECISIONS = {"float32": "float32", "tf32": "float32", "bfloat16": "bfloat16"}
+
+
+def timms_name(name: str) -> str:
+    """Returns a timm model's name without what the Hub and its readers write before it: `timm/`, `hf-hub:timm/`."""
+    for before in ("hf-hub:", "hf_hub:"):
+        if name.startswith(f"{before}timm/"):
+            return name.removeprefix(f"{before}timm/")
+    return name.removeprefix("timm/").removeprefix("timm:")

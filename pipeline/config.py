@@ -8,11 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from fpt import defaults
-from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS
+from fpt.paths import whole_path
+from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS, timms_name
 from pipeline.data.sources.catalogue import SOURCES
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+PathText = Annotated[str, AfterValidator(whole_path)]  # with `~` and environment variables replaced
+Colour = Annotated[float, Field(ge=0, le=1)]
 HyperParameters = dict[str, float | int | str | bool]
 
 
@@ -48,7 +51,7 @@ class Dataset(Section):
     """
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
-    path: str | None = None
+    path: PathText | None = None
     images_per_class: Positive = 30
     distractors: Annotated[int, Field(ge=0, le=6)] = 2
     resize: Literal["crop", "squash"] = "crop"
@@ -105,13 +108,24 @@ class BackboneName(Section):
     a local file, false for random weights.
 
     `image_size` is null for that of the pre-training. `precision` is that of its weights and tokens; auto stands for
-    what the device does fastest, which is found when the session starts.
+    what the device does fastest, which is found when the session starts. `mean` and `std` of red, green and blue, each
+    between 0 and 1, are those of the pixels in pre-training, null where timm or the file of weights tells them.
     """
 
-    name: str = "vit_micro_glyphs"
-    weights: bool | str = True
+    name: Annotated[str, AfterValidator(timms_name)] = "vit_micro_glyphs"
+    weights: bool | PathText = True
     image_size: Positive | None = None
     precision: Annotated[str, one_of(("auto", *PRECISIONS))] = "auto"
+    # Sweeps and MLflow's parameters were described without them before they were there, and are still.
+    mean: Annotated[tuple[Colour, Colour, Colour] | None, Field(exclude_if=lambda mean: mean is None)] = None
+    std: Annotated[tuple[Rate, Rate, Rate] | None, Field(exclude_if=lambda std: std is None)] = None
+
+    @model_validator(mode="after")
+    def _mean_and_std_go_together(self) -> "BackboneName":
+        if (self.mean is None) != (self.std is None):
+            given, lacking = ("mean", "std") if self.std is None else ("std", "mean")
+            raise ValueError(f"{lacking} must be given where {given} is, but is missing")
+        return self
 
 
 class Episodes(Section):

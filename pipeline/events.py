@@ -67,7 +67,7 @@ class Story(logging.Handler):
         if folder.here is not None:
             path = folder.here / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = path.open("a")
+            self.file = path.open("a", encoding="utf-8")
         else:
             self.elsewhere = folder, name
             before = folder.read(name)

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
+from fpt.backbones.hub import check_reachable
 from fpt.backbones.loading import load_backbone
 from pipeline.config import Run
 from pipeline.resizing import Resize, resize_of_pretraining
@@ -18,12 +19,21 @@ class Limits(NamedTuple):
     seen: Resize
 
 
+Colours = tuple[float, float, float]
+
+
 @cache
-def backbone_limits(name: str, image_size: int | None, weights: str | None) -> Limits:
+def backbone_limits(
+    name: str,
+    image_size: int | None,
+    weights: str | None,
+    mean: Colours | None = None,
+    std: Colours | None = None,
+) -> Limits:
     """Returns the limits of a timm model. Raises ValueError for a model that cannot work, or a local file of weights
     that does not fit.
     """
-    backbone = load_backbone(name, image_size=image_size, weights=weights)
+    backbone = load_backbone(name, image_size=image_size, weights=weights, mean=mean, std=std)
     return Limits(
         backbone.most_patches,
         backbone.depth,
@@ -36,4 +46,20 @@ def backbone_limits(name: str, image_size: int | None, weights: str | None) -> L
 def limits_of(run: Run) -> Limits:
     """Returns the limits of a run's backbone."""
     named = run.backbone
-    return backbone_limits(named.name, named.image_size, named.weights if isinstance(named.weights, str) else None)
+    file = named.weights if isinstance(named.weights, str) else None
+    told = (named.mean, named.std) if named.mean is not None else ()
+    return backbone_limits(named.name, named.image_size, file, *told)
+
+
+def check_weights(run: Run) -> None:
+    """Raises ValueError where the pre-trained weights of a run's backbone are not here and cannot be had, with other
+    ways on. They are fetched now, where they are to be had: nothing is packed or started for want of them.
+    """
+    if run.backbone.weights is True:
+        _fetch(run.backbone.name)
+
+
+@cache
+def _fetch(name: str) -> None:
+    check_reachable(name)
+    load_backbone(name, weights=True)

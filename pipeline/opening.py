@@ -21,6 +21,7 @@ from pipeline.dispatch.dispatcher import Dispatcher
 from pipeline.dispatch.generations import StoppingRule
 from pipeline.identity import Found
 from pipeline.session import Session
+from pipeline.sockets import check_sockets
 from pipeline.storage.folder import Home
 from pipeline.workers.process import WorkerProcess
 
@@ -44,6 +45,7 @@ def open_session(
     a home that a job would take with it when it ends.
     """
     _check_outlives_job(home)
+    check_sockets(address)
     with phase("images"):
         packed = packed_images(run, home)
         store = on_this_node(packed)
@@ -118,6 +120,7 @@ def connected(address: str | None = None) -> Iterator[bool]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Tune takes an interrupt for the end of a search
+    check_sockets(address)
     address = address or os.environ.get("RAY_ADDRESS")
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.checks import check_run
 from pipeline.config import Run, plain_run
+from pipeline.limits import check_weights
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from sweeps.report.text import left_out
@@ -36,6 +37,7 @@ def evaluate(sweep: Sweep, address: str | None) -> Evaluation:
     """
     run = plain_run(sweep)
     check_run(run)
+    check_weights(run)
     home, progress = Home(sweep.home), Progress(run.episodes.count)
     with open_session(run, home, address) as session:
         (config_hash,) = session.hashes([run])

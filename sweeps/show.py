@@ -9,6 +9,7 @@ from fpt.registry import SOLVERS
 from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
+from pipeline.limits import check_weights
 from pipeline.storage.folder import Home
 from sweeps.report.episode import IMAGES, MOST, MOST_ALLOWED, as_json, draw_solved, solved_episode
 from sweeps.schema.sweep import Sweep
@@ -41,5 +42,6 @@ def show(
             f"backbone.name must be one without windows or stages for a picture of its attention, as only those have "
             f"one map of the image, but got {run.backbone.name!r}"
         )
+    check_weights(run)
     solved = solved_episode(run, on_this_node(packed_images(run, Home(sweep.home))), episode)
     return as_json(solved, draw_solved(solved, path, attention, images, most))

@@ -62,7 +62,7 @@ def remote_command(
     for argument in typed:
         _refuse_password(argument, f"--set {argument.removeprefix('--set=').partition('=')[0]}")
     if config.is_file():
-        _refuse_password(config.read_text(errors="replace"), "CONFIG")
+        _refuse_password(config.read_text(encoding="utf-8", errors="replace"), "CONFIG")
     wanted = load(config, overrides)
     _refuse_password(json.dumps(wanted.model_dump(mode="json")), "CONFIG")
     if "home" in wanted.model_fields_set and "://" not in wanted.home and not Path(wanted.home).is_absolute():

@@ -1,21 +1,23 @@
 """A sweep from end to end: checks, search, final evaluation, report."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpt.phases import phase
 from pipeline.checks import check_run
-from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import StoppingRule
+from pipeline.limits import check_weights, limits_of
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
 from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
-from sweeps.schema.space import check_space, corners
+from sweeps.schema.space import check_space, corners, in_patches, shared
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.tuning import generation_sizes, search_settings
 from sweeps.statistics.estimates import numbers
@@ -56,10 +58,38 @@ def check_sweep(sweep: Sweep) -> Search:
     searched = plain_run(sweep, search.split)
     check_run(searched, "search.split")
     check_run(plain_run(sweep))
-    for values in (*corners(search.space, sweep.solver.name), *search.first.values()):
-        check_run(with_hyper_parameters(searched, values))
+    for values in corners(search.space, sweep.solver.name):
+        _check_setting(searched, values, {name: f"search.space.{name}" for name in search.space})
+    for name, values in search.first.items():
+        _check_setting(searched, values, dict.fromkeys(values, f"search.first.{name}"))
     check_tracking(tracking_uri(sweep))
+    check_weights(searched)
     return search
+
+
+def _check_setting(run: Run, values: HyperParameters, places: Mapping[str, str]) -> None:
+    """Raises ValueError for a setting that the backbone or the data set cannot serve, naming where it stands: `places`
+    are those of hyper-parameters.
+    """
+    try:
+        check_run(with_hyper_parameters(run, values))
+    except ValueError as error:
+        named = re.match(r"(?:prompts|solver)\.(\w+) ", str(error))
+        if named is None or named[1] not in places:
+            raise
+        hint = "; {low: 0.02, high: 0.2, share: true} stands for shares of them" if named[1] == "patches" else ""
+        raise ValueError(f"{places[named[1]]}: {error}{hint if 'space' in places[named[1]] else ''}") from error
+
+
+def with_shares_in_patches(sweep: Sweep) -> Sweep:
+    """Returns the sweep with ranges of shares as ranges of its backbone's patches: these are searched and recorded, and
+    tell one sweep from another.
+    """
+    search = sweep.search
+    if search is None or not shared(search.space):
+        return sweep
+    space = in_patches(search.space, limits_of(plain_run(sweep)).patches)
+    return sweep.model_copy(update={"search": search.model_copy(update={"space": space})})
 
 
 def stopping_rule(search: Search) -> StoppingRule:
@@ -92,6 +122,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     Raises ValueError for bad input, before anything is written.
     """
     with phase("checks"):
+        sweep = with_shares_in_patches(sweep)
         search = check_sweep(sweep)
     home = Home(sweep.home)
     with open_session(plain_run(sweep), home, address, stopping_rule(search)) as session:

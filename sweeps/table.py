@@ -8,8 +8,10 @@ from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.data.packed import packed_images
 from pipeline.identity import Found, Inputs
+from pipeline.limits import check_weights
 from pipeline.opening import open_session
 from pipeline.session import Session
+from pipeline.sockets import check_sockets
 from pipeline.storage.folder import Home
 from sweeps.schema.identity import NOT_OF_A_TABLE, sweep_identity
 from sweeps.schema.sweep import Sweep
@@ -41,6 +43,9 @@ def check_table(sweep: Sweep) -> Table:
                 for run in pair.runs:
                     check_run(run)
     check_tracking(tracking_uri(sweep))
+    for place in places_of(sweep, sweep.table):
+        with _named(place.name):
+            check_weights(place.run)
     return sweep.table
 
 
@@ -60,6 +65,7 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     input; what was computed by then is in the ledger.
     """
     table = check_table(sweep)
+    check_sockets(address)
     places, home, folder = places_of(sweep, table), Home(sweep.home), f"tables/{sweep.name}"
     fingerprints = [_fingerprint(place, home) for place in places]
     backbones = _found_of_others(places, home, address)

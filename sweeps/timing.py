@@ -1,9 +1,11 @@
 """A sweep is timed from its imports on, for `fpt sweep` and `fpt bench --sweep`; so nothing heavy is imported here."""
 
 import time
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from pipeline.storage.sqlite import sqlite_uri
 from sweeps.schema.sweep import Sweep
 from sweeps.terminal.times import PARTS, Times, times_of
 
@@ -27,5 +29,5 @@ def timed_sweep(sweep: Sweep, address: str | None) -> tuple["Finding", dict[str,
 def times_of_new_sweep(sweep: Sweep) -> Times:
     """Runs a sweep in a new home, where nothing has been computed yet, and leaves nothing behind. Returns its times."""
     with TemporaryDirectory(prefix="fpt-bench-") as home:
-        own = {"home": home, "tracking_uri": f"sqlite:///{home}/mlflow.db"}
+        own = {"home": home, "tracking_uri": sqlite_uri(Path(home) / "mlflow.db")}
         return timed_sweep(sweep.model_copy(update=own), None)[2]

@@ -14,10 +14,10 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from pipeline.storage.sqlite import database_of
 from sweeps.terminal.messages import say
 from sweeps.tracking.masking import without_secrets
 from sweeps.tracking.views import PAGES, TAG, VIEW
@@ -53,8 +53,8 @@ def browse(uri: str, experiment: str | None, port: int | None, as_json: bool, op
         say(f"fpt: the results are on a server already: {there.url}")
         _hand_out(there, None, as_json, opens)
         return 0
-    database = uri.removeprefix("sqlite:///")
-    if database != uri and not Path(database).is_file():  # MLflow would make one
+    database = database_of(uri)
+    if database is not None and not database.is_file():  # MLflow would make one
         raise ValueError(f"home must hold results but {database} is not there; fpt sweep makes it")
     port = free_port(port)
     say("fpt: starting MLflow")

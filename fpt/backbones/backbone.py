@@ -13,6 +13,7 @@ from timm.layers import RmsNorm
 from torch import Tensor, nn
 
 from fpt.backbones.attention import AttentionCall, class_attention, listen, wide
+from fpt.backbones.checkpoints.pixels import Pixels
 from fpt.backbones.class_row import class_row, is_plain
 from fpt.backbones.scales import scales_of
 from fpt.backbones.structure import Layer, attention_layers, per_image_modules, tokens_first
@@ -46,10 +47,11 @@ class Backbone:
 
     `layers` are all of them, lowest first; `stages` the indices of the layers of each scale (one scale: a columnar
     transformer, whose T tokens are `prefix` ones and `grid_patches`). Raises ValueError, saying why, for a model that
-    cannot work. `image_size` in pixels is what the model says where it is left out.
+    cannot work. `image_size` in pixels is what the model says where it is left out, and so are `pixels`, mean and
+    standard deviation of the colours it was trained on; `pixels` is None unless they differ from what it says.
     """
 
-    def __init__(self, model: Any, image_size: int | None = None) -> None:
+    def __init__(self, model: Any, image_size: int | None = None, pixels: Pixels | None = None) -> None:
         name = type(model).__name__
         for part in ("forward_features", "forward_head", "pretrained_cfg"):
             if not hasattr(model, part):
@@ -59,8 +61,10 @@ class Backbone:
         self.device, self.dtype = first.device, first.dtype
         config = model.pretrained_cfg
         self.image_size: int = image_size or _image_size(model)
+        own = (tuple(config["mean"]), tuple(config["std"]))
+        self.pixels: Pixels | None = None if pixels is None or pixels == own else pixels
         self._mean, self._std = (
-            torch.tensor(config[key], device=self.device, dtype=self.dtype).view(1, 3, 1, 1) for key in ("mean", "std")
+            torch.tensor(part, device=self.device, dtype=self.dtype).view(1, 3, 1, 1) for part in self.pixels or own
         )
         self._noise = _unlike_images(self.image_size).to(first)
         try:

@@ -1,48 +1,27 @@
-"""Weights from a local file into a timm model: no code in the file is run, and what did not fit is told."""
+"""Weights from a local file into a timm model: no code in the file is run, and what does not fit is told."""
 
 import inspect
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-NESTS = ("teacher", "model_ema", "state_dict_ema", "state_dict", "model", "student")  # the first found is taken
+from fpt.backbones.checkpoints.beside import NOTHING_BESIDE, Beside
+from fpt.backbones.checkpoints.fitting import architecture, check_finite, check_fits
+from fpt.backbones.checkpoints.layouts import State, in_timms_words, layout_of, without_prefix
+from fpt.backbones.checkpoints.unpacking import unpack, weights_in
+
 PREFIXES = ("module.", "_orig_mod.", "backbone.")
-# Without these a model still runs, and is another model.
-VITAL = ("blocks", "cls_token", "patch_embed", "pos_embed", "reg_token")
-LEAST_SHARE_OF_VALUES = 0.9
+# Parts that a model has or has not: of these, a file must hold no more than the model.
+VITAL = (
+    *("blocks", "cls_token", "dist_token", "reg_token", "pos_embed", "patch_embed", "norm_pre", "norm", "fc_norm"),
+    *("attn_pool", "rope"),
+)
 NAMES_SHOWN = 3
 
 Shape = tuple[int, ...]
-State = dict[str, Tensor]
-
-
-class _Ignored:
-    """Stands in for an object beside the weights: takes whatever the file says of it, and does nothing."""
-
-    def __init__(self, *_: Any) -> None: ...
-
-    def __setstate__(self, _: Any) -> None: ...
-
-
-# What DINO, iBOT and MAE save beside the weights: their arguments, and NumPy's numbers as learning rates (one module
-# before NumPy 2, another since). These names are not allowed but replaced: not even NumPy's own code sees the file.
-BESIDE_WEIGHTS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_Ignored, name)
-    for name in (
-        "argparse.Namespace",
-        "numpy.dtype",
-        "numpy.ndarray",
-        *(f"numpy.{core}.multiarray.{maker}" for core in ("core", "_core") for maker in ("scalar", "_reconstruct")),
-    )
-]
 
 
 @dataclass(frozen=True)
@@ -57,38 +36,61 @@ class Matched:
     mismatched: tuple[tuple[str, Shape, Shape], ...]
 
 
-def read_weights(path: Path) -> State:
-    """Returns the weights in a file of safetensors or PyTorch, as they were saved by DINO, iBOT, MAE, DeiT or timm.
+@dataclass(frozen=True)
+class FileWeights:
+    """Holds the weights of a file, and the names of the entries that they were found in, the outermost first."""
+
+    state: State
+    found_in: tuple[str, ...]
+
+
+def read_file(path: Path) -> FileWeights:
+    """Returns the weights in a file of safetensors or PyTorch, whatever it is called, as they were saved by DINO, iBOT,
+    MAE, DeiT, timm, Lightning or Hugging Face.
 
     Of several sets of weights in one file, a teacher is preferred to averaged weights (`model_ema`), these to plain
     ones, and a student comes last. Prefixes of wrappers (`module.`, `backbone.`) are dropped; projection heads keep
     their names. Raises ValueError for a file that cannot be read, needs code to run, or holds no weights.
     """
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"weights must be a file that ends in {', '.join(SUFFIXES)} but got {path}")
-    if not path.is_file():
-        raise ValueError(f"weights must be an existing file but got {path}")
-    held = _unpack(path)
-    while inner := _nested(held):
-        held = inner
-    entries = held if isinstance(held, dict) else {}
-    tensors = {str(name): value.detach() for name, value in entries.items() if isinstance(value, Tensor)}
+    path = path.expanduser()
+    tensors, found_in = weights_in(unpack(path))
     if not tensors:
         raise ValueError(f"weights must be tensors by name but {path} holds none where they were looked for")
     bare = {_bare(name): value for name, value in tensors.items()}
     if len(bare) < len(tensors):
         raise ValueError(f"weights must have one name each but in {path} some differ only in {', '.join(PREFIXES)}")
-    return bare
+    return FileWeights(bare, found_in)
 
 
-def load_weights(model: nn.Module, state: State, source: str) -> Matched:
-    """Copies into the model what fits it by name and shape, after timm's own translation for its architecture.
+def read_weights(path: Path) -> State:
+    """Returns the weights in a file, by name. Raises ValueError as read_file does."""
+    return read_file(path).state
+
+
+def own_names(model: nn.Module, state: State, source: str) -> State:
+    """Returns a file's weights of the encoder that fits the model, without a prefix, by the names that timm knows.
+
+    Raises ValueError where several encoders fit.
+    """
+    try:
+        return in_timms_words(without_prefix(state, model.state_dict().keys()))
+    except ValueError as error:
+        raise ValueError(f"{source} must hold one set of weights {error}") from error
+
+
+def load_weights(
+    model: nn.Module, state: State, source: str, found_in: Iterable[str] = (), beside: Beside = NOTHING_BESIDE
+) -> Matched:
+    """Copies into the model what fits it by name and shape, after translation of the file's layout.
 
     timm's translation also resamples position embeddings to the model's image size. Raises ValueError, and leaves the
-    model as it was, unless the file holds all of the model's blocks and embeddings, no further ones, and 90 % of the
-    model's values; a classification head does not count. `source` names the file in errors.
+    model as it was, unless the file holds all of the model's weights but those of a classification head, no further
+    blocks, embeddings or norms, and nothing that is not finite. `source` names the file in errors, `found_in` the
+    entries that it held the weights in, `beside` is what is said of them there.
     """
-    offered, wanted = _translated(model, state, source), model.state_dict()
+    named, wanted = own_names(model, state, source), model.state_dict()
+    check_fits(model, named, layout_of(state, found_in), beside, source)
+    offered = _translated(model, named, source)
     shared = sorted(offered.keys() & wanted.keys())
     result = Matched(
         matched=tuple(name for name in shared if offered[name].shape == wanted[name].shape),
@@ -100,36 +102,17 @@ def load_weights(model: nn.Module, state: State, source: str) -> Matched:
             if offered[name].shape != wanted[name].shape
         ),
     )
-    sizes = {name: value.numel() for name, value in wanted.items() if not name.startswith("head")}
-    share = sum(sizes.get(name, 0) for name in result.matched) / sum(sizes.values())
-    astray = (*result.missing, *result.unexpected, *(name for name, _, _ in result.mismatched))
-    if share < LEAST_SHARE_OF_VALUES or any(map(_is_vital, astray)):
+    needed = {name: wanted[name].numel() for name in _needed(model)}
+    lacking = needed.keys() - set(result.matched)
+    if lacking or any(map(_is_vital, result.unexpected)):
+        share = 1 - sum(needed[name] for name in lacking) / sum(needed.values())
         raise ValueError(
-            f"{source} must hold the weights of {_architecture(model)}: of {', '.join(VITAL)} all that it has and no "
-            f"more, and {LEAST_SHARE_OF_VALUES:.0%} of all values; but {share:.1%} of them fit, {_told(result)}"
+            f"{source} must hold the weights of {architecture(model)}: all but a classification head's, and no more "
+            f"of {', '.join(VITAL)}; but {share:.1%} of them fit, {_told(result)}"
         )
+    check_finite({name: offered[name] for name in result.matched}, source)
     model.load_state_dict({name: offered[name] for name in result.matched}, strict=False)
     return result
-
-
-def _unpack(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(BESIDE_WEIGHTS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        if needed := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"weights must be plain tensors but {path} needs {needed[1]} to run: where you trust the file, open it "
-                "with torch.load(..., weights_only=False) and save its state_dict alone"
-            ) from error
-        raise ValueError(f"weights must be a whole file of {path.suffix} but {path} cannot be read") from error
-
-
-def _nested(held: Any) -> dict[Any, Any] | None:
-    inner = [held.get(key) for key in NESTS] if isinstance(held, dict) else []
-    return next((found for found in inner if found and isinstance(found, dict)), None)
 
 
 def _bare(name: str) -> str:
@@ -138,10 +121,12 @@ def _bare(name: str) -> str:
     return name
 
 
-def _architecture(model: nn.Module) -> str:
-    """Returns timm's name of the architecture; the class's where timm gave none."""
-    config: Any = getattr(model, "pretrained_cfg", {})
-    return config.get("architecture") or type(model).__name__
+def _needed(model: nn.Module) -> list[str]:
+    """Returns the names of what changes features: all parameters and running means, but those of a head."""
+    named = [name for name, _ in model.named_parameters()]
+    named += [name for name in model.state_dict() if name.endswith(("running_mean", "running_var"))]
+    kept = [name for name in named if not name.startswith("head") or "norm" in name or "pre_logits" in name]
+    return kept or named
 
 
 def _filter(model: nn.Module) -> Callable[..., State] | None:
@@ -163,7 +148,7 @@ def _translated(model: nn.Module, state: State, source: str) -> State:
     except Exception as error:  # how timm's code fails on a file of another architecture is anyone's guess
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{source} must hold the weights of {_architecture(model)} but timm cannot translate them: {reason}"
+            f"{source} must hold the weights of {architecture(model)} but timm cannot translate them: {reason}"
         ) from error
 
 

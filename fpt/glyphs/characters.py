@@ -34,7 +34,9 @@ def classes() -> dict[str, dict[str, list[int]]]:
 
     The key "context" holds the base characters that all classes share as distractors.
     """
-    listing: dict[str, dict[str, list[int]]] = json.loads(files(__package__).joinpath("data/classes.json").read_text())
+    listing: dict[str, dict[str, list[int]]] = json.loads(
+        files(__package__).joinpath("data/classes.json").read_text(encoding="utf-8")
+    )
     return listing
 
 
@@ -144,5 +146,5 @@ if __name__ == "__main__":
         + "\n  }"
         for split, members in found.items()
     ]
-    target.write_text("{\n" + ",\n".join(rows) + "\n}\n")
+    target.write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
     print({split: len(members) for split, members in found.items()})

@@ -10,6 +10,8 @@ import fsspec.core
 import pyarrow as pa
 import pyarrow.fs
 
+from fpt.paths import whole_path
+
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -122,8 +124,15 @@ def _filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
 
 class Home(Folder):
     """A home holds all that sweeps leave behind. `local` is for what must be on a disk: studies,
-    Tune's notes, reports.
+    Tune's notes, reports. Raises ValueError for an environment variable in `uri` that is not set.
     """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            super().__init__(whole_path(uri))
+        except ValueError as error:
+            said = str(error)
+            raise ValueError(said if said.startswith("home ") else f"home {said}") from error
 
     @property
     def local(self) -> Path:

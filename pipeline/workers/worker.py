@@ -106,6 +106,8 @@ def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
         image_size=named.image_size,
         device=device,
         dtype=use_precision(precision, device),
+        mean=named.mean,
+        std=named.std,
     )
     return precision, backbone
 
@@ -195,8 +197,10 @@ def row(config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt
 
 
 def backbone_fingerprint(backbone: Backbone) -> str:
-    """Returns a digest of the weights: names, shapes and values."""
-    digest = hashlib.sha256()
+    """Returns a digest of the weights: names, shapes and values; and of how pixels are normalised, where that is not as
+    timm says of the model.
+    """
+    digest = hashlib.sha256(repr(backbone.pixels).encode() if backbone.pixels else b"")
     for name, value in sorted(backbone.model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -42,7 +42,7 @@ def find_token() -> str | None:
         path = Path(named) if named else Path.home() / ".ray" / "auth_token"
         if named and not path.is_file():
             raise ValueError(f"RAY_AUTH_TOKEN_PATH must be a file that holds a token but {named!r} is none")
-        token = path.read_text() if path.is_file() else ""
+        token = path.read_text(encoding="utf-8") if path.is_file() else ""
     if len(token.split()) > 1:
         raise ValueError("the token must be one word but holds spaces or several lines")
     if not token.strip() and os.environ.get("RAY_AUTH_MODE"):

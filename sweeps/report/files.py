@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pyarrow.parquet
-import yaml
 
 from pipeline.storage.ledger import Ledger
 from sweeps.report.charts.album import Picture, draw_all
@@ -12,6 +11,7 @@ from sweeps.report.placing import placed_when_done
 from sweeps.report.text import as_markdown, verdict
 from sweeps.report.trials import NAME as TRIALS
 from sweeps.report.trials import as_csv, rows_of
+from sweeps.schema.strict_yaml import as_yaml
 from sweeps.schema.sweep import Sweep
 from sweeps.verdict import saved
 from sweeps.verdict.finding import Finding
@@ -44,7 +44,7 @@ def draw_again(finding: Finding, sweep: Sweep, episode: Picture | None, folder: 
 def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[str]:
     (folder / "report.md").write_text(as_markdown(finding, sweep), encoding="utf-8")
     described = finding.best.run.model_dump(by_alias=True, mode="json")
-    best = f"# {verdict(finding)}\n{yaml.safe_dump(described, sort_keys=False, allow_unicode=True)}"
+    best = f"# {verdict(finding)}\n{as_yaml(described)}"
     (folder / "best.yaml").write_text(best, encoding="utf-8")
     (folder / TRIALS).write_text(as_csv(rows_of(finding.record)), encoding="utf-8")
     charts = draw_all(finding, folder)

@@ -1,44 +1,71 @@
 """A sweep's configuration is read here from a YAML file; what was typed replaces some of its fields."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sweeps.schema.sentences import sentence_of
+from sweeps.schema.strict_yaml import MOST_BYTES, NotYamlError, parse, parse_bytes
 from sweeps.schema.sweep import Sweep
+from sweeps.schema.text_fields import text_of
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it."""
+    """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it; it
+    never tells what is in a file that is no configuration.
+    """
     if not path.is_file():
         raise ValueError(f"CONFIG must be a YAML file but {str(path)!r} is none")
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"CONFIG must be YAML but {path} is not: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"CONFIG must hold fields and values but {path} holds {values!r}")
-    for typed in overrides:
-        override(values, typed)
+        with path.open("rb") as stream:
+            values = parse_bytes(stream.read(MOST_BYTES + 1))
+    except NotYamlError as error:
+        said = str(error)
+        if said.startswith("each field must be there once but "):
+            raise ValueError(
+                said.replace("each field must be there once", "CONFIG must have each field once")
+            ) from None
+        raise ValueError(f"CONFIG must be YAML but {path} is not: {said}") from None
+    except OSError as error:
+        raise ValueError(f"CONFIG must be a file that can be read but {path} cannot: {error.strerror}") from error
+    _check_sections(path, values)
+    for one in overrides:
+        override(values, one)
     try:
         return Sweep.model_validate(values)
     except ValidationError as error:
         raise ValueError(sentence_of(error, Sweep)) from error
 
 
-def override(values: dict[str, Any], typed: str) -> None:
+def _check_sections(path: Path, values: Any) -> None:
+    """Raises ValueError where a file holds no field of a configuration, nor any that could have been meant for one."""
+    known = [field.alias or name for name, field in Sweep.model_fields.items()]
+    if not isinstance(values, dict):
+        kind = "nothing" if values is None else "a list" if isinstance(values, list) else "text"
+        raise ValueError(f"CONFIG must hold fields and values, like name: glyphs, but {path} holds {kind}")
+    names = [str(name) for name in values]
+    if names and not any(get_close_matches(name, known, 1, 0.6) for name in names):
+        raise ValueError(
+            f"CONFIG must hold fields of a sweep ({', '.join(known)}) but none of the {len(names)} in {path} is one"
+        )
+
+
+def override(values: dict[str, Any], said: str) -> None:
     """Replaces one of the values as `a.b=c` says. Raises ValueError for what is not like that."""
-    field, equals, value = typed.partition("=")
+    field, equals, typed = said.partition("=")
     if not equals or not field:
-        raise ValueError(f"--set must be like a.b=c but got {typed!r}")
+        raise ValueError(f"--set must be like a.b=c but got {said!r}")
     *parents, last = field.split(".")
     for parent in parents:
-        values = values.setdefault(parent, {})
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
         if not isinstance(values, dict):
             raise ValueError(f"--set {field} must name a field but {parent} holds {values!r}")
+    text = text_of(Sweep, [*parents, last], typed)
     try:
-        values[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {field} must hold YAML but got {value!r}") from error
+        values[last] = parse(typed) if text is None else text
+    except NotYamlError as error:
+        raise ValueError(f"--set {field} must hold YAML but got {typed!r}: {error}") from error

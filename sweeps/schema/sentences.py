@@ -7,6 +7,8 @@ from pydantic import BaseModel, ValidationError
 
 from sweeps.schema.space import Range
 
+MOST_LETTERS = 200  # of a value
+
 
 def sentence_of(error: ValueError, model: type[BaseModel]) -> str:
     """Returns what a mistake says; one that pydantic found while it read `model` is put into one sentence."""
@@ -14,8 +16,12 @@ def sentence_of(error: ValueError, model: type[BaseModel]) -> str:
 
 
 def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
-    """Returns the first mistake: field, value, what is allowed; for an unknown field, the nearest that there is."""
-    first = error.errors()[0]
+    """Returns the first mistake: field, value, what is allowed; for an unknown field, the nearest that there is. An
+    unknown section comes before all others: the file may be another one, whose values are nobody's business.
+    """
+    mistakes = error.errors()
+    unknown = [one for one in mistakes if one["type"] == "extra_forbidden" and len(one["loc"]) == 1]
+    first = (unknown or mistakes)[0]
     location = tuple(part for part in first["loc"] if not str(part).startswith("<"))  # kinds of a union
     field = ".".join(map(str, location))
     if first["type"] == "extra_forbidden":
@@ -28,7 +34,12 @@ def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{field}: {message}" if field else message
     allowed = message[0].lower() + message[1:].replace("Input should be", "must be")
     allowed = allowed.replace("input should be", "must be")
-    return f"{field} {allowed} but got {first['input']!r}"
+    return f"{field} {allowed} but got {_shortened(first['input'])}"
+
+
+def _shortened(value: Any) -> str:
+    told = repr(value)
+    return told if len(told) <= MOST_LETTERS else f"{told[:MOST_LETTERS]}..."
 
 
 def _fields_beside(location: tuple[Any, ...], model: Any) -> list[str]:

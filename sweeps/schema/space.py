@@ -16,7 +16,8 @@ SOLVER = "name"  # of `solver`, where a search may choose it
 
 class Range(Section):
     """A range is sampled by Optuna. With `zero`, 0 is a choice by itself; what matters only beside
-    it is then left out.
+    it is then left out. With `share`, which is for patches, the ends are shares of the patches that the backbone has,
+    and integers between them are sampled.
     """
 
     low: float
@@ -24,6 +25,15 @@ class Range(Section):
     log: bool = False
     integer: bool = False
     zero: bool = False
+    # Sweeps were described without it before it was there, and are still.
+    share: Annotated[bool, Field(exclude_if=lambda share: not share)] = False
+
+    def of(self, patches: int) -> "Range":
+        """Returns the range with its ends in patches, of as many as a backbone has; a range of numbers as it is."""
+        if not self.share:
+            return self
+        low = max(1, round(self.low * patches))
+        return Range(low=low, high=max(low + 1, round(self.high * patches)), log=self.log, integer=True)
 
     def ends(self) -> tuple[float | int, ...]:
         """Returns both ends, as integers where the range holds integers."""
@@ -35,6 +45,13 @@ class Range(Section):
             raise ValueError(f"low must be below high, {self.high:g}, but got {self.low:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"low must be above 0 on a log scale but got {self.low:g}")
+        if self.share and not (self.low > 0 and self.high <= 1):
+            raise ValueError(
+                f"low and high must be shares above 0 and up to 1, as share is true, but got {self.low:g} and "
+                f"{self.high:g}"
+            )
+        if self.share and (self.zero or self.integer):
+            raise ValueError("zero and integer must be left out where share is true, but one is given")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
             raise ValueError(f"low and high must be integers but got {self.low:g} and {self.high:g}")
         return self
@@ -74,6 +91,24 @@ Dimension = Annotated[
 Space = dict[str, Dimension]
 
 
+def in_patches(space: Mapping[str, Dimension], patches: int) -> Space:
+    """Returns the space with shares of a backbone's patches as numbers of them."""
+    return {
+        name: {solver: one.of(patches) for solver, one in entry.items()}
+        if isinstance(entry, dict)
+        else entry.of(patches)
+        if isinstance(entry, Range)
+        else entry
+        for name, entry in space.items()
+    }
+
+
+def shared(space: Mapping[str, Dimension]) -> list[str]:
+    """Returns the names of what has a range of shares."""
+    ranges = {name: entry.values() if isinstance(entry, dict) else (entry,) for name, entry in space.items()}
+    return [name for name, of in ranges.items() if any(isinstance(one, Range) and one.share for one in of)]
+
+
 def solvers_of(space: Mapping[str, Dimension], solver: str) -> tuple[str, ...]:
     """Returns the solvers that are searched over, or `solver`, the run's, where the search leaves no choice."""
     named = space.get(SOLVER)
@@ -107,7 +142,8 @@ def corners(space: Mapping[str, Dimension], solver: str) -> Iterator[HyperParame
     """Yields settings at the ends of every range, and with every choice, for each solver that may be tried."""
     for own in solvers_of(space, solver):
         searched = dimensions(space, own) if own in SOLVERS else {}  # another name is refused once it is in a run
-        ends = {name: entry.ends() for name, (_, entry) in searched.items()}
+        unknown = set(shared(space))  # until there is a backbone
+        ends = {name: entry.ends() for name, (_, entry) in searched.items() if name not in unknown}
         chosen: HyperParameters = {SOLVER: own} if SOLVER in space else {}
         for place in range(max(map(len, ends.values()), default=1)):
             yield chosen | {name: values[min(place, len(values) - 1)] for name, values in ends.items()}

@@ -4,11 +4,12 @@ import os
 from itertools import product
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pipeline.config import HyperParameters, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
+from fpt.paths import whole_database
+from pipeline.config import HyperParameters, PathText, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
 from sweeps.schema.sentences import sentence_of
-from sweeps.schema.space import Space, corners
+from sweeps.schema.space import Space, corners, shared
 from sweeps.schema.table import Table
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -43,6 +44,13 @@ class Search(Section):
             raise ValueError(f"rungs must rise but got {list(self.rungs)}")
         return self
 
+    @model_validator(mode="after")
+    def _shares_are_of_patches(self) -> "Search":
+        for name in shared(self.space):
+            if name != "patches":
+                raise ValueError(f"space.{name}.share must be false, as only patches have shares, but is true")
+        return self
+
 
 class Final(Section):
     """The last evaluation is on classes and episodes no trial saw (`episodes.split`). `masks` adds the true masks.
@@ -71,8 +79,8 @@ class Sweep(Run):
     on a cluster a folder that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
     """
 
-    home: str = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))
-    tracking_uri: str | None = None
+    home: PathText = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))
+    tracking_uri: Annotated[str, AfterValidator(whole_database)] | None = None
     search: Search | None = None
     final: Final = Final()
     table: Table | None = None

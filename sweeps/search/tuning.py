@@ -10,6 +10,7 @@ from pipeline.dispatch.actors import ON_HEAD
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.session import Session
 from pipeline.storage.folder import Home
+from pipeline.storage.sqlite import sqlite_uri
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.proposals import Proposals, open_study
 from sweeps.search.record import SearchRecord
@@ -55,7 +56,7 @@ def search_settings(
         return dict(zip(trials, session.accuracies(asked), strict=True))
 
     home.local.mkdir(parents=True, exist_ok=True)
-    with open_study(f"sqlite:///{home.local / 'optuna.db'}", f"{sweep.name} {identity}") as study:
+    with open_study(sqlite_uri(home.local / "optuna.db"), f"{sweep.name} {identity}") as study:
         proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
         trainable = tune.with_parameters(run_trial, session=session, searched=searched, rungs=rungs, rule=search.stop)
         read = [one for one in data if one.context == "search"]

@@ -14,9 +14,9 @@ def write_files(cells: Sequence[Cell], run: Run, folder: Path) -> list[Path]:
     """Writes table.md, table.tex and table.csv into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     markdown, latex, values = (folder / f"table.{kind}" for kind in ("md", "tex", "csv"))
-    markdown.write_text(as_markdown(cells, run))
-    latex.write_text(as_latex(cells, run))
-    with values.open("w", newline="") as file:
+    markdown.write_text(as_markdown(cells, run), encoding="utf-8")
+    latex.write_text(as_latex(cells, run), encoding="utf-8")
+    with values.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(as_records(cells))

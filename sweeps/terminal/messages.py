@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from sweeps.terminal.ending import Interrupted, ending_well
+from sweeps.terminal.output import ENOUGH, reader_has_left, say_no_more, take_any_letter
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -33,15 +34,25 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
+        told = (args, prog_name, complete_var, False, windows_expand_args)
         if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            return super().main(*told, **extra)
+        take_any_letter()
         try:
-            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        except typer.TyperException as error:
-            say(f"fpt: {sentence_of(error)}")
-            sys.exit(error.exit_code)
-        except typer.Abort:
-            sys.exit(1)
+            try:
+                status = super().main(*told, **extra)
+            except typer.TyperException as error:
+                say(f"fpt: {sentence_of(error)}")
+                status = error.exit_code
+            except typer.Abort:
+                status = 1
+            sys.stdout.flush()
+        except (BrokenPipeError, SystemExit) as error:  # typer and rich make an exit of a broken pipe
+            left = reader_has_left() if isinstance(error, BrokenPipeError) else _is_of_a_pipe(error)
+            if not left:
+                raise
+            say_no_more()
+            status = ENOUGH
         sys.exit(status or 0)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -60,6 +71,10 @@ class Commands(TyperGroup):
         near = get_close_matches(args[0], places, 1, 0.5)
         hint = f"did you mean {places[near[0]]}?" if near else f"they are {', '.join(self.commands)}"
         ctx.fail(f"{args[0]!r} is no command of {ctx.command_path}; {hint}")
+
+
+def _is_of_a_pipe(error: SystemExit) -> bool:
+    return isinstance(error.__context__, BrokenPipeError)
 
 
 def sentence_of(error: typer.TyperException) -> str:
@@ -163,7 +178,7 @@ def one_sentence_for_mistakes() -> Iterator[None]:
         say(f"fpt: {ended}; what was computed is kept, and the same command again goes on where this one stopped")
         raise typer.Exit(ended.status) from error
     except Exception as error:
-        if os.environ.get("FPT_TRACEBACK"):
+        if os.environ.get("FPT_TRACEBACK") or (isinstance(error, BrokenPipeError) and reader_has_left()):
             raise
         say(f"fpt: {type(error).__name__}: {error} (FPT_TRACEBACK=1 shows where)")
         raise typer.Exit(1) from error

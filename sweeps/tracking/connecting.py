@@ -2,10 +2,10 @@
 
 import logging
 import os
-from pathlib import Path
 
 from requests import RequestException
 
+from pipeline.storage.sqlite import database_of
 from sweeps.tracking.masking import sentence, without_secrets
 
 # What MLflow calls a server that does not answer or is not well, too many requests and a database that is locked. The
@@ -37,11 +37,6 @@ def artifacts_beside(tracking_uri: str) -> str | None:
     """Returns where files lie, beside a SQLite database; returns None for a server, which knows that itself."""
     database = database_of(tracking_uri)
     return None if database is None else (database.resolve().parent / "artifacts").as_uri()
-
-
-def database_of(tracking_uri: str) -> Path | None:
-    """Returns a SQLite store's file, there or not, None for a store that is none."""
-    return Path(tracking_uri.removeprefix("sqlite:///")) if tracking_uri.startswith("sqlite:///") else None
 
 
 def is_transient(error: Exception) -> bool:

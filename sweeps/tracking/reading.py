@@ -5,7 +5,8 @@ import os
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from sweeps.tracking.connecting import database_of, quiet, unreachable
+from pipeline.storage.sqlite import database_of
+from sweeps.tracking.connecting import quiet, unreachable
 from sweeps.tracking.fields import hyper_parameters_of
 from sweeps.tracking.masking import without_secrets
 

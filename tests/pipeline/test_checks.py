@@ -70,7 +70,7 @@ def test_what_can_be_served_passes(sections):
         ),
         (
             {"backbone": {"name": "vit_micro_glyphs", "weights": "/nowhere/weights.pth"}},
-            "weights must be an existing file but got /nowhere/weights.pth",
+            "backbone.weights must be an existing file but got /nowhere/weights.pth; .*vit_micro_glyphs, needs no.*",
         ),
         (
             {"backbone": SWIN, "prompts": {"rows": "class"}},

@@ -129,3 +129,32 @@ def test_what_is_held_out_is_described_where_it_is_pictures_alone():
 def test_pictures_that_cannot_be_held_out_are_refused(dataset, message):
     with pytest.raises(ValidationError, match=message):
         made(dataset=dataset)
+
+
+def test_how_pixels_are_normalised_is_described_where_it_is_told_alone():
+    """So sweeps and MLflow's parameters of before are those of now."""
+    assert {"mean", "std"}.isdisjoint(made().model_dump()["backbone"])
+    told = made(backbone={"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]})
+    assert told.model_dump(mode="json")["backbone"]["mean"] == [0.485, 0.456, 0.406]
+    assert plain_run(told) == told
+    with pytest.raises(ValidationError, match="std must be given where mean is, but is missing"):
+        made(backbone={"mean": [0.5, 0.5, 0.5]})
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        made(backbone={"mean": [123, 116, 103], "std": [58, 57, 57]})
+
+
+def test_a_name_of_the_hub_is_timm_s():
+    assert made(backbone={"name": "hf-hub:timm/vit_small_patch16_224.dino"}) == made(
+        backbone={"name": "vit_small_patch16_224.dino"}
+    )
+
+
+def test_paths_are_those_of_a_shell(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    run = made(dataset={"source": "folder", "path": "~/photos #2"}, backbone={"weights": "${DATA}/w.pth"})
+    assert (run.dataset.path, run.backbone.weights) == ("/home/me/photos #2", "/data/w.pth")
+    assert made(backbone={"weights": False}).backbone.weights is False
+    monkeypatch.delenv("DATA")
+    with pytest.raises(ValidationError, match="must name environment variables that are set, but DATA in"):
+        made(backbone={"weights": "$DATA/w.pth"})

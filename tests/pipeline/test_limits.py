@@ -5,7 +5,7 @@ import timm
 import torch
 
 from pipeline.config import Run
-from pipeline.limits import Limits, backbone_limits, limits_of
+from pipeline.limits import Limits, backbone_limits, check_weights, limits_of
 from pipeline.resizing import Crop
 
 
@@ -56,11 +56,12 @@ def test_a_backbone_is_made_once_and_no_weights_are_downloaded(monkeypatch):
 def test_a_local_file_is_read_as_it_may_not_fit(tmp_path):
     state = timm.create_model("test_vit", num_classes=0).state_dict()
     torch.save(state, tmp_path / "whole.pth")
-    assert of(name="test_vit", weights=str(tmp_path / "whole.pth")) == of(name="test_vit")
+    name = "test_vit.r160_in1k"
+    assert of(name=name, weights=str(tmp_path / "whole.pth")) == of(name=name)
     del state["cls_token"]
     torch.save(state, tmp_path / "half.pth")
     with pytest.raises(ValueError, match=r"half\.pth must hold the weights of test_vit: .*, 1 missing \(cls_token\)"):
-        of(name="test_vit", weights=str(tmp_path / "half.pth"))
+        of(name=name, weights=str(tmp_path / "half.pth"))
 
 
 @pytest.mark.parametrize(
@@ -72,9 +73,35 @@ def test_a_local_file_is_read_as_it_may_not_fit(tmp_path):
             {"name": "test_resnet", "image_size": 32},
             r"backbone\.image_size must be left out for test_resnet but got 32",
         ),
-        ({"weights": "nowhere.pth"}, r"weights must be an existing file but got nowhere\.pth$"),
+        (
+            {"weights": "nowhere.pth"},
+            r"backbone\.weights must be an existing file but got nowhere\.pth; .*vit_micro_gl",
+        ),
     ],
 )
 def test_a_backbone_that_cannot_work_is_named(backbone, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         of(**backbone)
+
+
+def test_weights_that_cannot_be_had_are_known_beforehand_with_other_ways_on(monkeypatch):
+    def away(name, **options):
+        assert options["pretrained"]
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", away)
+    monkeypatch.setattr("pipeline.limits.check_reachable", lambda name: None)
+    run = Run.model_validate({"backbone": {"name": "vit_small_patch16_224.dino"}})
+    said = r"^backbone\.weights must be a local file .* no route to host; a local file .* vit_micro_glyphs"
+    with pytest.raises(ValueError, match=said):
+        check_weights(run)
+    check_weights(Run.model_validate({"backbone": {"name": "vit_small_patch16_224", "weights": False}}))
+
+
+def test_weights_that_timm_does_not_have_are_said_to_be_none():
+    name = next(name for name in timm.list_models("vit_*") if not timm.list_models(f"{name}.*", pretrained=True))
+    run = Run.model_validate({"backbone": {"name": name}})
+    with pytest.raises(
+        ValueError, match=rf"^backbone\.weights must be false \(random\) or a local file for {name}, .*glyphs"
+    ):
+        check_weights(run)

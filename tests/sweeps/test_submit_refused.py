@@ -36,7 +36,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_sent(submit, cluster, argument
         "tracking_uri=postgresql://me:hunter2@host/db",
         "search.trials=https://me:hunter2/@host",
         "nothing=s3+x://:hunter2@host",
-        'tracking_uri="http://me:hunter2\\x40host"',
+        'dataset={source: folder, path: "http://me:hunter2\\x40host"}',
     ],
 )
 @pytest.mark.parametrize("joined", [True, False])

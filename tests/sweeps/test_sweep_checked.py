@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from sweeps.report.text import as_markdown, verdict
+from sweeps.schema.identity import sweep_identity
 from sweeps.schema.loading import load
 from sweeps.schema.space import Range
-from sweeps.sweep import check_sweep, description, planned_problems, stopping_rule
+from sweeps.sweep import check_sweep, description, planned_problems, stopping_rule, with_shares_in_patches
 from tests.sweeps.findings import SWEEP, finding
 from tests.sweeps.tiny import CONFIG, TINY
 
@@ -35,8 +36,18 @@ def test_planned_problems_by_hand():
         ("search.split=base", "search.split must be one of validation, novel but got 'base'"),
         ("episodes.way=198", "episodes.way must be at most 197, the classes of split validation, but got 198"),
         ("episodes.query=8", r"shot \+ episodes.query must be at most 8, .* but got 1 \+ 8"),
-        ("search.space.patches.high=65", "patches must be at most 64, the patches of vit_micro_glyphs, but got 65"),
-        ("search.first.mine={patches: 70}", "patches must be at most 64, .* but got 70"),
+        (
+            "search.space.patches.high=65",
+            r"search\.space\.patches: prompts\.patches must be at most 64, the patches of vit_micro_glyphs, but got 65"
+            r"; \{low: 0\.02, high: 0\.2, share: true\} stands for shares of them",
+        ),
+        ("search.space.patches={choices: [4, 400]}", r"search\.space\.patches: .* but got 400; .* shares of them"),
+        (
+            "search.space.patches={lora: {low: 4, high: 80, integer: true}}",
+            r"search\.space\.patches: .* but got 80; .*",
+        ),
+        ("search.space.blocks={low: 2, high: 9, integer: true}", r"search\.space\.blocks: .* at most 6, .* but got 9"),
+        ("search.first.mine={patches: 70}", r"search\.first\.mine: prompts\.patches must be at most 64, .* but got 70"),
         ("tracking_uri=ftp://x/y", "tracking_uri must be one that MLflow can reach but 'ftp://x/y' failed: .*"),
     ],
 )
@@ -86,3 +97,36 @@ def test_a_description_begins_with_the_verdict_and_what_its_files_are():
         "slices.png."
     )
     assert report == f"{first}\n\n{rest}"
+
+
+def test_shares_are_of_the_backbone_s_patches():
+    """64 of the embedded backbone; of folder.yaml's 196, what it asked for before it had shares, and so it is the same
+    sweep.
+    """
+    sweep = with_shares_in_patches(tiny("search.space.patches={low: 0.02, high: 0.2, log: true, share: true}"))
+    asked = tiny("search.space.patches={low: 1, high: 13, log: true, integer: true}")
+    assert sweep == asked
+    assert check_sweep(sweep) == sweep.search
+    assert sweep_identity(sweep, {}) == sweep_identity(asked, {})
+    assert with_shares_in_patches(asked) is asked
+    folder = load(CONFIG.with_name("folder.yaml"), ["dataset.path=photos"])
+    before = load(
+        CONFIG.with_name("folder.yaml"),
+        ["dataset.path=photos", "search.space.patches={low: 2, high: 40, log: true, integer: true}"],
+    )
+    assert with_shares_in_patches(folder) == before
+
+
+def test_shares_for_one_solver_are_ranges_of_its_own():
+    sweep = with_shares_in_patches(tiny("search.space.patches={lora: {low: 0.5, high: 1, share: true}}"))
+    assert sweep.search.space["patches"] == {"lora": Range(low=32, high=64, integer=True)}
+
+
+def test_weights_that_cannot_be_had_are_known_before_anything_is_written(tmp_path, monkeypatch):
+    def away(run):
+        raise ValueError(f"no weights of {run.backbone.name}")
+
+    monkeypatch.setattr("sweeps.sweep.check_weights", away)
+    with pytest.raises(ValueError, match=r"^no weights of vit_micro_glyphs$"):
+        check_sweep(tiny(f"home={tmp_path / 'home'}"))
+    assert list(tmp_path.iterdir()) == []

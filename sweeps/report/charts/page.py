@@ -8,12 +8,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sweeps.report import search_space
 from sweeps.report.charts.album import Picture
 from sweeps.report.charts.style import points
 from sweeps.report.text import COLUMNS, cells, extent, how_sure, left_out, verdict, with_differences
+from sweeps.schema.strict_yaml import as_yaml
 from sweeps.schema.sweep import Sweep
 from sweeps.tracking.masking import without_secrets
 from sweeps.verdict.finding import Finding
@@ -117,7 +116,7 @@ def data_of(picture: Path) -> str:
 def configuration(sweep: Sweep) -> str:
     """Returns the whole configuration as YAML, which `fpt sweep` takes, with *** for passwords."""
     described = sweep.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return without_secrets(yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
+    return without_secrets(as_yaml(described))
 
 
 def _trial_columns(trials: Sequence[Scored]) -> list[tuple[str, bool]]:

@@ -28,7 +28,7 @@ def test_a_file_s_weights_are_those_that_are_run(tmp_path):
     model = timm.create_model("test_vit", num_classes=0)
     values = {name: torch.full_like(value, i + 1) for i, (name, value) in enumerate(model.state_dict().items())}
     save_file(values, tmp_path / "weights.safetensors")
-    loaded = load_backbone("test_vit", weights=tmp_path / "weights.safetensors", dtype=torch.float64)
+    loaded = load_backbone("test_vit.r160_in1k", weights=tmp_path / "weights.safetensors", dtype=torch.float64)
     assert set(loaded.weights.matched) == set(values)
     assert {name: float(value.flatten()[0]) for name, value in weights_of(loaded).items()} == {
         name: i + 1 for i, name in enumerate(values)
@@ -54,7 +54,9 @@ def test_a_download_that_fails_names_the_field(monkeypatch):
         raise OSError("no route\nto host")
 
     monkeypatch.setattr(timm, "create_model", failing)
-    with pytest.raises(ValueError, match=r"^backbone\.weights must be a local file where test_vit's .*: no route$"):
+    with pytest.raises(
+        ValueError, match=r"^backbone\.weights must be a local file where test_vit's .*: no route; .*vit_micro_glyphs"
+    ):
         load_backbone("test_vit", weights=True)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +13,11 @@ from fpt.backbones.weights import read_weights
 from tests.fpt.backbones.test_weights import LAYOUTS, build, saved
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin"])
-def test_every_kind_of_file_is_read(suffix, tmp_path):
-    state, path = build().state_dict(), tmp_path / f"weights{suffix}"
-    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.bin", "w.ckpt", "w.pth.tar", "W.PTH", "weights", "w.npz"])
+def test_every_kind_of_file_is_read_whatever_it_is_called(name, safe, tmp_path):
+    state, path = build().state_dict(), tmp_path / name
+    save_file(state, path) if safe else torch.save(state, path)
     read = read_weights(path)
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], value) for name, value in state.items())
@@ -84,7 +86,9 @@ def test_a_damaged_file_is_refused_in_one_sentence(damage, suffix, tmp_path):
     path.write_bytes(
         {"text": b"hello\n", "page": b"<!DOCTYPE html>", "empty": b""}.get(damage, whole[: -len(whole) // 3])
     )
-    with pytest.raises(ValueError, match=rf"^weights must be a whole file of {suffix} but {path} cannot be read$"):
+    seems = {"page": ": it is a web page; fetch the file itself", "empty": ": it is empty"}.get(damage, "")
+    said = rf"^weights must be a whole file of safetensors or PyTorch but {path} cannot be read{seems}$"
+    with pytest.raises(ValueError, match=said):
         read_weights(path)
 
 
@@ -92,14 +96,17 @@ def test_a_damaged_file_is_refused_in_one_sentence(damage, suffix, tmp_path):
     ("name", "reason"),
     [
         ("absent.pth", "must be an existing file but got .*absent.pth"),
-        ("folder.pth", "must be an existing file but got .*folder.pth"),
-        ("weights.npz", r"must be a file that ends in .safetensors, .pth, .pt, .bin but got .*weights.npz"),
+        ("folder.pth", "must be an existing file but got .*folder.pth, which is a folder"),
+        ("snapshot", "must be an existing file but got .*snapshot, .* name the file in it, like .*/model.safetensors"),
+        ("~/no-such-weights.pth", "must be an existing file but got /.*/no-such-weights.pth"),
     ],
 )
 def test_what_is_no_file_of_weights_is_named(name, reason, tmp_path):
     (tmp_path / "folder.pth").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "model.safetensors").touch()
     with pytest.raises(ValueError, match=f"^weights {reason}$"):
-        read_weights(tmp_path / name)
+        read_weights(Path(name) if name.startswith("~") else tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [{}, {"epoch": 3}, {"model": {"a": 1}}, [torch.ones(1)], torch.ones(1)])

@@ -111,3 +111,19 @@ def test_the_cache_is_where_a_user_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "fpt"
     monkeypatch.setenv("FPT_CACHE", "/elsewhere")
     assert storage.cache_folder() == Path("/elsewhere")
+
+
+def test_a_home_is_where_a_shell_would_have_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Home("~/fpt-runs").local == Home("$HOME/fpt-runs").local == tmp_path / "fpt-runs"
+    with pytest.raises(ValueError, match=r"^home must name environment variables that are set, but NOWHERE in"):
+        Home("$NOWHERE/runs")
+
+
+@pytest.mark.parametrize("name", ["a?b", "100%20x", "a #2", "ä b", "x$y", "a&b=c"])
+def test_a_home_may_have_any_name(name, tmp_path):
+    (tmp_path / name).mkdir()
+    home = Home(str(tmp_path / name))
+    inner = Folder(home.uri_of("ledger"))
+    inner.write("a.txt", b"one")
+    assert (tmp_path / name / "ledger" / "a.txt").read_bytes() == inner.read("a.txt") == b"one"

@@ -127,3 +127,39 @@ def test_a_range_takes_only_numbers():
     for values in ({"low": 0, "high": math.inf}, {"low": math.nan, "high": 1}, {"low": 1}):
         with pytest.raises(ValidationError):
             Range(**values)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "patches", "ends"),
+    [
+        (0.02, 0.2, 196, (4, 39)),
+        (0.02, 0.2, 64, (1, 13)),
+        (0.01, 0.204, 196, (2, 40)),
+        (0.02, 0.1, 4, (1, 2)),
+        (0.5, 1, 49, (24, 49)),
+    ],
+)
+def test_shares_are_numbers_of_patches(low, high, patches, ends):
+    found = Range(low=low, high=high, log=True, share=True).of(patches)
+    assert (found.ends(), found.integer, found.share, found.log) == (ends, True, False, True)
+    assert found.of(7) is found
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"low": 0, "high": 0.5},
+            "low and high must be shares above 0 and up to 1, as share is true, but got 0 and 0.5",
+        ),
+        ({"low": 2, "high": 40}, "low and high must be shares above 0 and up to 1, .* 2 and 40"),
+        ({"low": 0.1, "high": 0.5, "integer": True}, "zero and integer must be left out where share is true"),
+    ],
+)
+def test_shares_are_checked(fields, said):
+    with pytest.raises(ValueError, match=said):
+        Range(share=True, **fields)
+
+
+def test_a_range_without_shares_is_described_as_before():
+    assert "share" not in Range(low=1, high=2).model_dump()

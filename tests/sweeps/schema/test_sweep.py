@@ -28,3 +28,8 @@ def test_a_first_setting_may_only_name_what_is_searched(values):
 def test_a_search_needs_a_space():
     with pytest.raises(ValidationError, match="space"):
         Search()
+
+
+def test_only_patches_have_shares():
+    with pytest.raises(ValueError, match=r"space\.tau\.share must be false, as only patches have shares, but is true"):
+        Search(space={"tau": {"low": 0.1, "high": 0.5, "share": True}})

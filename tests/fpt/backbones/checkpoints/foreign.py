@@ -1,0 +1,146 @@
+"""Weights of a timm model as other repositories name and nest them, by the slow obvious road, name by name."""
+
+import torch
+
+# timm's words for a block's parts -> Hugging Face's, for ViT and for DINOv2; queries, keys and values apart.
+VIT = {
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+DINOV2 = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
+CLIP = {"norm1": "layer_norm1", "norm2": "layer_norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
+
+
+def prefixed(state, prefix):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def zeros(state):
+    return {name: torch.zeros_like(value) for name, value in state.items()}
+
+
+def _depth(state):
+    return 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
+
+
+def hugging_vit(state, words=VIT):
+    found = {
+        "embeddings.cls_token": state["cls_token"],
+        "embeddings.position_embeddings": state["pos_embed"],
+        "embeddings.patch_embeddings.projection.weight": state["patch_embed.proj.weight"],
+        "embeddings.patch_embeddings.projection.bias": state["patch_embed.proj.bias"],
+        "layernorm.weight": state["norm.weight"],
+        "layernorm.bias": state["norm.bias"],
+    }
+    for block in range(_depth(state)):
+        ours, theirs = f"blocks.{block}.", f"encoder.layer.{block}."
+        for kind in ("weight", "bias"):
+            for part, value in zip(("query", "key", "value"), state[f"{ours}attn.qkv.{kind}"].chunk(3), strict=True):
+                found[f"{theirs}attention.attention.{part}.{kind}"] = value
+            found[f"{theirs}attention.output.dense.{kind}"] = state[f"{ours}attn.proj.{kind}"]
+            for own, other in words.items():
+                found[f"{theirs}{other}.{kind}"] = state[f"{ours}{own}.{kind}"]
+    return found
+
+
+def hugging_dinov2(state):
+    found = hugging_vit({"cls_token": None, **state}, DINOV2)
+    for block in range(_depth(state)):
+        for scale in (1, 2):
+            found[f"encoder.layer.{block}.layer_scale{scale}.lambda1"] = state[f"blocks.{block}.ls{scale}.gamma"]
+    if "reg_token" in state:  # there, [CLS] has a position of its own
+        position = torch.randn(1, 1, state["cls_token"].shape[2], generator=torch.Generator().manual_seed(1))
+        found["embeddings.cls_token"] = state["cls_token"] - position
+        found["embeddings.register_tokens"] = state["reg_token"]
+        found["embeddings.position_embeddings"] = torch.cat([position, state["pos_embed"]], 1)
+    found["embeddings.mask_token"] = torch.zeros(1, state["cls_token"].shape[2])
+    return found
+
+
+def hugging_clip(state):
+    """Of CLIP and, where there is no [CLS], of SigLIP, whose head is timm's attention pooling."""
+    found = {
+        "embeddings.patch_embedding.weight": state["patch_embed.proj.weight"],
+        "embeddings.position_embedding.weight": state["pos_embed"][0],
+        "embeddings.position_ids": torch.arange(state["pos_embed"].shape[1])[None],
+    }
+    if "cls_token" in state:
+        found["embeddings.class_embedding"] = state["cls_token"][0, 0]
+    else:
+        found["embeddings.patch_embedding.bias"] = state["patch_embed.proj.bias"]
+    for kind in ("weight", "bias"):
+        found[f"post_layernorm.{kind}"] = state[f"norm.{kind}"]
+        if "norm_pre.bias" in state:
+            found[f"pre_layrnorm.{kind}"] = state[f"norm_pre.{kind}"]
+        for block in range(_depth(state)):
+            ours, theirs = f"blocks.{block}.", f"encoder.layers.{block}."
+            for part, value in zip("qkv", state[f"{ours}attn.qkv.{kind}"].chunk(3), strict=True):
+                found[f"{theirs}self_attn.{part}_proj.{kind}"] = value
+            found[f"{theirs}self_attn.out_proj.{kind}"] = state[f"{ours}attn.proj.{kind}"]
+            for own, other in CLIP.items():
+                found[f"{theirs}{other}.{kind}"] = state[f"{ours}{own}.{kind}"]
+        if "attn_pool.latent" in state:
+            joined = [state[f"attn_pool.{part}.{kind}"] for part in ("q", "kv")]
+            found[f"head.attention.in_proj_{kind}"] = torch.cat(joined)
+            found[f"head.attention.out_proj.{kind}"] = state[f"attn_pool.proj.{kind}"]
+            found[f"head.layernorm.{kind}"] = state[f"attn_pool.norm.{kind}"]
+            for layer in ("fc1", "fc2"):
+                found[f"head.mlp.{layer}.{kind}"] = state[f"attn_pool.mlp.{layer}.{kind}"]
+    if "attn_pool.latent" in state:
+        found["head.probe"] = state["attn_pool.latent"]
+    return found
+
+
+def whole_hugging_clip(state):
+    return {
+        **prefixed(hugging_clip(state), "vision_model."),
+        "text_model.embeddings.token_embedding.weight": torch.ones(5, 8),
+        "visual_projection.weight": torch.ones(8, 8),
+        "logit_scale": torch.ones(()),
+    }
+
+
+def openai_clip(state):
+    """The image encoder alone, as OpenAI's and OpenCLIP's own classes name it."""
+    found = {
+        "class_embedding": state["cls_token"][0, 0],
+        "positional_embedding": state["pos_embed"][0],
+        "proj": torch.ones(state["cls_token"].shape[2], 8),
+        "conv1.weight": state["patch_embed.proj.weight"],
+    }
+    for kind in ("weight", "bias"):
+        found[f"ln_pre.{kind}"] = state[f"norm_pre.{kind}"]
+        found[f"ln_post.{kind}"] = state[f"norm.{kind}"]
+        for block in range(_depth(state)):
+            ours, theirs = f"blocks.{block}.", f"transformer.resblocks.{block}."
+            found[f"{theirs}attn.in_proj_{kind}"] = state[f"{ours}attn.qkv.{kind}"]
+            found[f"{theirs}attn.out_proj.{kind}"] = state[f"{ours}attn.proj.{kind}"]
+            found[f"{theirs}ln_1.{kind}"] = state[f"{ours}norm1.{kind}"]
+            found[f"{theirs}ln_2.{kind}"] = state[f"{ours}norm2.{kind}"]
+            found[f"{theirs}mlp.c_fc.{kind}"] = state[f"{ours}mlp.fc1.{kind}"]
+            found[f"{theirs}mlp.c_proj.{kind}"] = state[f"{ours}mlp.fc2.{kind}"]
+    return found
+
+
+def whole_openai_clip(state):
+    return {
+        **prefixed(openai_clip(state), "visual."),
+        "transformer.resblocks.0.ln_1.weight": torch.ones(8),
+        "token_embedding.weight": torch.ones(5, 8),
+        "logit_scale": torch.ones(()),
+    }
+
+
+def dinov2_with_registers(state):
+    """Meta's own names; [CLS] has a position there."""
+    position = torch.randn(1, 1, state["cls_token"].shape[2], generator=torch.Generator().manual_seed(1))
+    kept = {name: value for name, value in state.items() if name != "reg_token"}
+    return {
+        **kept,
+        "register_tokens": state["reg_token"],
+        "cls_token": state["cls_token"] - position,
+        "pos_embed": torch.cat([position, state["pos_embed"]], 1),
+        "mask_token": torch.zeros(1, state["cls_token"].shape[2]),
+    }

@@ -1,0 +1,45 @@
+"""What the files beside a file of weights say."""
+
+import json
+
+import pytest
+
+from fpt.backbones.checkpoints.beside import NOTHING_BESIDE, Beside, said_beside
+from fpt.backbones.checkpoints.layouts import CLIPS, IMAGENET, SIGLIPS
+
+
+def dumped(pixels, mean, std):
+    return dict(zip((mean, std), map(list, pixels), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("preprocessor_config.json", dumped(IMAGENET, "image_mean", "image_std"), Beside(IMAGENET)),
+        ("open_clip_config.json", {"preprocess_cfg": dumped(CLIPS, "mean", "std")}, Beside(CLIPS)),
+        ("open_clip_config.json", {"model_cfg": {"quick_gelu": True}}, Beside(quickgelu=True)),
+        ("open_clip_config.json", {"model_cfg": {"vision_cfg": {}}}, Beside(quickgelu=False)),
+        ("config.json", {"pretrained_cfg": dumped(SIGLIPS, "mean", "std")}, Beside(SIGLIPS)),
+        ("config.json", {"model_type": "clip", "vision_config": {"hidden_act": "gelu"}}, Beside(quickgelu=False)),
+        ("config.json", {"model_type": "clip", "vision_config": {}}, Beside(quickgelu=True)),
+        ("config.json", {"model_type": "clip_vision_model", "hidden_act": "quick_gelu"}, Beside(quickgelu=True)),
+        ("config.json", {"model_type": "vit", "hidden_act": "gelu"}, Beside()),
+        ("config.json", [1, 2], Beside()),
+        ("preprocessor_config.json", {"image_mean": 0.5, "image_std": [0.5]}, Beside()),
+        ("preprocessor_config.json", {"image_mean": [0, 0, 0], "image_std": [0, 0, 0]}, Beside()),
+    ],
+)
+def test_each_file_is_read(file, content, said, tmp_path):
+    (tmp_path / file).write_text(json.dumps(content))
+    assert said_beside(tmp_path / "model.safetensors") == said
+    assert said_beside(tmp_path / "mine.pth") == NOTHING_BESIDE  # beside which the file may be of something else
+
+
+def test_a_damaged_file_says_nothing(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"\xff{")
+    assert said_beside(tmp_path / "pytorch_model.bin") == NOTHING_BESIDE
+
+
+@pytest.mark.parametrize(("tag", "quick"), [("laion2b", False), ("datacompxl", False), ("openai", None), ("", None)])
+def test_a_tag_says_which_activation(tag, quick, tmp_path):
+    assert said_beside(tmp_path / "a.pth", tag) == Beside(quickgelu=quick)

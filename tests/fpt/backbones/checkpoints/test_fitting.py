@@ -1,0 +1,137 @@
+"""Weights that have all the right names and shapes, or could be bent to them, and are of another model."""
+
+import pytest
+import timm
+import torch
+
+from fpt.backbones.checkpoints.beside import Beside
+from fpt.backbones.checkpoints.fitting import architecture, check_finite, pooled_by_mean
+from fpt.backbones.loading import load_backbone
+from fpt.backbones.weights import load_weights
+from tests.fpt.backbones.checkpoints.foreign import openai_clip, whole_hugging_clip
+from tests.fpt.backbones.checkpoints.test_layouts import CLIP, NARROW, REGISTERS, VIT, built
+
+GELU = ("vit_base_patch16_clip_224", 32)
+
+
+def of(name, side, **options):
+    return timm.create_model(name, img_size=side, **{**NARROW, **options})
+
+
+@pytest.mark.parametrize(
+    ("state", "model", "said"),
+    [
+        (
+            lambda: of("vit_small_patch8_224", 32).state_dict(),
+            lambda: of("vit_small_patch16_224", 64),
+            r"a\.pth must hold patches of 16 x 16 pixels, which are those of vit_small_patch16_224, but holds patches "
+            r"of 8 x 8; backbone\.name vit_small_patch8_224 is such a model",
+        ),
+        (
+            lambda: openai_clip(of("vit_base_patch32_clip_quickgelu_224", 64).state_dict()),
+            lambda: built(CLIP),
+            r"a\.pth must hold patches of 16 x 16 pixels, .* 32 x 32; .* vit_base_patch32_clip_quickgelu_224 is such",
+        ),
+        (
+            lambda: of(*REGISTERS).state_dict(),
+            lambda: of("vit_small_patch14_dinov2", 28),
+            r"a\.pth must hold no register tokens, as vit_small_patch14_dinov2, but holds 4; backbone\.name "
+            r"vit_small_patch14_reg4_dinov2 is such a model",
+        ),
+        (
+            lambda: of("vit_small_patch14_dinov2", 28).state_dict(),
+            lambda: of(*REGISTERS),
+            r"a\.pth must hold 4 register tokens, as vit_small_patch14_reg4_dinov2, but holds none; backbone\.name "
+            r"vit_small_patch14_dinov2 is such a model",
+        ),
+        (
+            lambda: of(VIT[0], (32, 80)).state_dict(),
+            lambda: built(VIT),
+            r"a\.pth must hold a position embedding of a square of patches, or of as many as vit_tiny_patch16_224 has, "
+            r"but holds one of 10 patches beside 1 other tokens: of a rectangle",
+        ),
+        (
+            lambda: of("deit_tiny_distilled_patch16_224", 96).state_dict(),
+            lambda: built(VIT),
+            r"a\.pth must hold a position embedding of a square",
+        ),
+        (
+            lambda: of("vit_base_patch16_siglip_224", 32).state_dict(),
+            lambda: of("vit_base_patch16_siglip_gap_224", 32),
+            r"a\.pth must hold the weights of vit_base_patch16_siglip_gap_224: .*unexpected \(attn_pool",
+        ),
+    ],
+)
+def test_what_is_of_another_model_is_refused(state, model, said):
+    model = model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=f"^{said}"):
+        load_weights(model, state(), "a.pth")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("held", [openai_clip, whole_hugging_clip])
+@pytest.mark.parametrize(
+    ("kind", "said_quick", "refused"),
+    [
+        (GELU, None, "trained with gelu, .* which names of .*CLIP do not tell: .* vit_base_patch16_clip_quickgelu_224"),
+        (GELU, True, "trained with gelu, .* but were trained with quickgelu, .* vit_base_patch16_clip_quickgelu_224"),
+        (GELU, False, None),
+        (CLIP, None, None),
+        (CLIP, True, None),
+        (CLIP, False, "trained with quickgelu, .* but were trained with gelu, .* vit_base_patch16_clip_224 has that"),
+    ],
+)
+def test_clip_s_activation_fits_or_has_to_be_said(held, kind, said_quick, refused):
+    state, model = held(built(kind).state_dict()), built(kind, 1)
+    if refused is None:
+        assert load_weights(model, state, "a.pth", beside=Beside(quickgelu=said_quick)).missing == ()
+        return
+    with pytest.raises(ValueError, match=rf"^a\.pth must hold weights that were {refused}"):
+        load_weights(model, state, "a.pth", beside=Beside(quickgelu=said_quick))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_named(bad):
+    state, model = built(VIT).state_dict(), built(VIT, 1)
+    state["blocks.1.attn.qkv.weight"][:3] = bad
+    said = (
+        r"^a\.pth must be finite but blocks\.1\.attn\.qkv\.weight has 144 of 6912 values that are NaN or infinite; take"
+    )
+    with pytest.raises(ValueError, match=said):
+        load_weights(model, state, "a.pth")
+    state["norm.bias"][0] = bad
+    with pytest.raises(ValueError, match="infinite, and 1 weights more have such values; take"):
+        load_weights(model, state, "a.pth")
+
+
+def test_what_is_not_loaded_may_be_anything():
+    state = built(VIT).state_dict() | {"head.weight": torch.full((3, 48), float("nan"))}
+    load_weights(built(VIT, 1), state, "a.pth")
+    check_finite({"count": torch.tensor(3)}, "a.pth")
+
+
+def test_a_mean_of_patches_is_followed(tmp_path):
+    """As MAE's fine-tuned models: the mean of patches, then a norm of its own; in numpy's words, by hand."""
+    name = "vit_tiny_patch16_224.augreg_in21k"
+    torch.manual_seed(0)
+    original = timm.create_model(name, img_size=32, num_classes=0, global_pool="avg").eval().requires_grad_(False)
+    original.fc_norm.weight.uniform_(0.5, 2)
+    state = original.state_dict()
+    assert pooled_by_mean(state)
+    assert not pooled_by_mean(built(VIT).state_dict())
+    torch.save({"model": state}, tmp_path / "tuned.pth")
+    backbone = load_backbone(name, image_size=32, weights=tmp_path / "tuned.pth")
+    images = torch.rand(2, 3, 32, 32)
+    patches = original.forward_features(images)[:, 1:].mean(1)
+    centred = patches - patches.mean(1, keepdim=True)
+    normed = centred / (patches.var(1, correction=0, keepdim=True) + original.fc_norm.eps).sqrt()
+    expected = normed * original.fc_norm.weight + original.fc_norm.bias
+    torch.testing.assert_close(backbone.features(images), expected, rtol=0, atol=1e-5)
+    lower = backbone.upper(backbone.lower(images, 10), 10).features
+    torch.testing.assert_close(lower, expected, rtol=0, atol=1e-5)
+
+
+def test_a_model_is_called_by_timm_s_name_or_its_class():
+    assert architecture(built(VIT)) == "vit_tiny_patch16_224"
+    assert architecture(torch.nn.Linear(1, 1)) == "Linear"
