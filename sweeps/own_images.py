@@ -64,7 +64,11 @@ def run_of(typed: Typed) -> Run:
         "dataset.all_novel": typed.all_novel or None,
         **{f"episodes.{name}": getattr(typed, name) for name in EPISODES},
     }
-    said = [f"{name}={json.dumps(value)}" for name, value in fields.items() if value is not None]
+    said = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in fields.items()
+        if value is not None
+    ]
     if typed.config is not None:
         return load(typed.config, [*typed.sets, *said])
     values: dict[str, Any] = {"episodes": dict(EPISODES)}
