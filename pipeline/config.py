@@ -1,15 +1,23 @@
 """What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from fpt import defaults
 from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS
 from pipeline.data.sources.catalogue import SOURCES
+from pipeline.storage.masking import masked
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
@@ -28,7 +36,15 @@ def one_of(names: Collection[str]) -> AfterValidator:
 
 
 class Section(BaseModel):
+    """A section is described (mode="json") without secrets, wherever it is recorded: as a parameter, in a file or in a
+    message. Its values, and what mode="python" gives, are the true ones, which reach the libraries.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_serializer(mode="wrap", when_used="json")
+    def _without_secrets(self, described: Callable[[Any], Any]) -> Any:
+        return masked(described(self))
 
 
 class Dataset(Section):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.storage.masking import masked, without_secrets
 from sweeps.data import data
 from sweeps.redraw import report
 from sweeps.schema import loading
@@ -310,7 +311,7 @@ def ui(
 
 
 def _print(text: str, result: dict[str, Any], as_json: bool) -> None:
-    print(json.dumps(result) if as_json else text)
+    print(json.dumps(masked(result)) if as_json else without_secrets(text))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from pipeline.storage.masking import without_secrets
 from sweeps.terminal.ending import Interrupted, ending_well
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -139,7 +140,7 @@ def _reached(file: Path) -> Path:
 def browsing(config: Path, overrides: Sequence[str]) -> str:
     """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
     kept = [override for override in overrides if override.startswith(("home=", "name="))]
-    return shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)])
+    return without_secrets(shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)]))
 
 
 def table_width(as_json: bool) -> int | None:
@@ -170,5 +171,5 @@ def one_sentence_for_mistakes() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Prints a line for people, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Prints a line for people, on standard error, without secrets."""
+    print(without_secrets(line), file=sys.stderr, flush=True)

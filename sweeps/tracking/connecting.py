@@ -6,7 +6,7 @@ from pathlib import Path
 
 from requests import RequestException
 
-from sweeps.tracking.masking import sentence, without_secrets
+from pipeline.storage.masking import sentence, without_secrets
 
 # What MLflow calls a server that does not answer or is not well, too many requests and a database that is locked. The
 # first is also what its client makes of every connection that failed. A mistake has other codes.

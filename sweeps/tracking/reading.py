@@ -5,9 +5,9 @@ import os
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from pipeline.storage.masking import without_secrets
 from sweeps.tracking.connecting import database_of, quiet, unreachable
 from sweeps.tracking.fields import hyper_parameters_of
-from sweeps.tracking.masking import without_secrets
 
 
 def check_tracking(tracking_uri: str) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from pipeline.storage.masking import without_secrets
 from sweeps.report import search_space
 from sweeps.report.charts.album import Picture
 from sweeps.report.charts.style import points
 from sweeps.report.text import COLUMNS, cells, extent, how_sure, left_out, verdict, with_differences
 from sweeps.schema.sweep import Sweep
-from sweeps.tracking.masking import without_secrets
 from sweeps.verdict.finding import Finding
 from sweeps.verdict.landscape import Scored, Slice, best_of, kinds, slices
 
