@@ -69,9 +69,12 @@ class LedgerIndex:
         for name in self.home.names("images"):
             content = self.home.read(f"images/{name}") if name.endswith(".json") else None
             if content is not None:
-                manifest = json.loads(content)
-                packed = as_packed(Dataset.model_construct(**manifest["dataset"]))
-                known.setdefault(manifest["fingerprint"], []).append(packed)
+                try:
+                    manifest = json.loads(content)
+                    packed = as_packed(Dataset.model_construct(**manifest["dataset"]))
+                    known.setdefault(str(manifest["fingerprint"]), []).append(packed)
+                except (ValueError, TypeError, KeyError, RecursionError):
+                    continue  # damaged: it tells of no data set
         return known
 
     def is_of(self, dataset: Dataset, fingerprint: str) -> bool | None:
