@@ -16,11 +16,11 @@ from pydantic_core import PydanticCustomError
 
 from fpt import defaults
 from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS
+from pipeline.bounds import LARGE, MANY, SEEDS, number, whole
 from pipeline.data.sources.catalogue import SOURCES
 from pipeline.storage.masking import masked
 
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, number("share of the classes", 1, 0)]
 HyperParameters = dict[str, float | int | str | bool]
 
 
@@ -61,11 +61,13 @@ class Dataset(Section):
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
     path: str | None = None
-    images_per_class: Positive = 30
-    distractors: Annotated[int, Field(ge=0, le=6)] = 2
+    images_per_class: Annotated[int, whole("scenes of each class of glyphs", 1, 100_000)] = 30
+    distractors: Annotated[int, whole("other glyphs of a scene", 0, 6)] = 2
     resize: Literal["crop", "squash"] = "crop"
-    shares: dict[str, float] = Field(default_factory=lambda: {"validation": 0.5, "novel": 0.5})
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    shares: dict[str, Annotated[float, number("share of the classes", 1, 0)]] = Field(
+        default_factory=lambda: {"validation": 0.5, "novel": 0.5}
+    )
+    split_seed: Annotated[int, whole("seed of the division into splits", 0, SEEDS)] = 0
     # Sweeps and MLflow's parameters were described without it before it was there, and are still.
     hold_out: Annotated[Literal["classes", "pictures"], Field(exclude_if=lambda held: held == "classes")] = "classes"
     all_novel: bool = False
@@ -98,7 +100,7 @@ class BackboneName(Section):
 
     name: str = "vit_micro_glyphs"
     weights: bool | str = True
-    image_size: Positive | None = None
+    image_size: Annotated[int | None, whole("side of the images in pixels", 1, 16_384)] = None
     precision: Annotated[str, one_of(("auto", *PRECISIONS))] = "auto"
 
 
@@ -110,11 +112,11 @@ class Episodes(Section):
 
     split: str = "novel"
     part: Literal["all", "first classes", "other classes", "first pictures", "other pictures"] = "all"
-    way: Annotated[int, Field(ge=2)] = 5
-    shot: Positive = 5
-    query: Positive = 10
-    seed: Annotated[int, Field(ge=0)] = 0
-    count: Positive = 200
+    way: Annotated[int, whole("classes of an episode", 2, 100_000)] = 5
+    shot: Annotated[int, whole("support images of each class", 1, 10_000)] = 5
+    query: Annotated[int, whole("query images of each class", 1, 10_000)] = 10
+    seed: Annotated[int, whole("seed of the episodes; the next one is used too", 0, SEEDS)] = 0
+    count: Annotated[int, whole("episodes", 1, MANY)] = 200
 
     @property
     def step(self) -> float:
@@ -130,14 +132,16 @@ class Solver(Section):
 
     name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
     head: Annotated[str, one_of(HEADS)] = defaults.HEAD
-    temperature: Rate = defaults.TEMPERATURE
-    head_multiplier: Rate = defaults.HEAD_MULTIPLIER
-    lr: Rate = defaults.LR
-    epochs: Annotated[int, Field(ge=0)] = defaults.EPOCHS
-    batch: Annotated[int, Field(ge=0)] = defaults.BATCH
-    blocks: Positive = defaults.BLOCKS
-    rank: Positive = defaults.RANK  # LoRA's
-    tokens: Positive = defaults.TOKENS  # VPT's: in every adapted block if `deep`, else in the first
+    temperature: Annotated[float, number("divisor of distances and scores", 1e6)] = defaults.TEMPERATURE
+    head_multiplier: Annotated[float, number("factor of the head's rate", 1e6)] = defaults.HEAD_MULTIPLIER
+    lr: Annotated[float, number("rate of learning", 1e6)] = defaults.LR
+    epochs: Annotated[int, whole("passes over the support set", 0, 1_000_000)] = defaults.EPOCHS
+    batch: Annotated[int, whole("images of a step, 0 for all", 0, MANY)] = defaults.BATCH
+    blocks: Annotated[int, whole("last blocks that are adapted", 1, 1_000)] = defaults.BLOCKS
+    rank: Annotated[int, whole("rank of LoRA's updates", 1, 100_000)] = defaults.RANK
+    tokens: Annotated[int, whole("tokens of VPT in every adapted block (`deep`) or the first", 1, 100_000)] = (
+        defaults.TOKENS
+    )
     deep: bool = defaults.DEEP
     embeddings: bool = defaults.EMBEDDINGS
 
@@ -158,11 +162,11 @@ class Prompts(Section):
 
     variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
     order: Annotated[str, one_of(ORDERS)] | None = defaults.ORDER
-    lam: Annotated[float, Field(ge=0, alias="lambda")] = defaults.LAM
-    alpha: Annotated[float, Field(ge=0)] = defaults.ALPHA
-    tau: Rate = defaults.TAU
-    patches: Positive = defaults.PATCHES
-    layers: Positive = defaults.LAYERS
+    lam: Annotated[float, number("weight of the gradient", LARGE, 0), Field(alias="lambda")] = defaults.LAM
+    alpha: Annotated[float, number("weight of the prompts in the loss", LARGE, 0)] = defaults.ALPHA
+    tau: Annotated[float, number("temperature of the attention that is steered", LARGE)] = defaults.TAU
+    patches: Annotated[int, whole("patches of a prompt", 1, 1_000_000)] = defaults.PATCHES
+    layers: Annotated[int, whole("last layers that are steered", 1, 1_000)] = defaults.LAYERS
     rows: Annotated[str, one_of(ROWS)] | None = defaults.ROWS
     heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
 
@@ -176,15 +180,15 @@ class Compute(Section):
     has nothing to do for `idle_seconds` is let go.
     """
 
-    workers: Annotated[int, Field(ge=0)] = 0
-    threads_per_worker: Positive = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
-    stack: Annotated[int, Field(ge=0)] = 0
-    shard: Positive = 8
-    settings: Annotated[int, Field(ge=0)] = 0
-    cache_megabytes: Positive = 1024
-    order_seconds: Rate = 1800.0
-    idle_seconds: Rate = 300.0
+    workers: Annotated[int, whole("workers, 0 for as many as there is room for", 0, 100_000)] = 0
+    threads_per_worker: Annotated[int, whole("threads of a worker", 1, 1_024)] = 1
+    gpus_per_worker: Annotated[float | None, number("GPUs of a worker", 1_024, 0)] = None
+    stack: Annotated[int, whole("problems solved together, 0 for as many as fit", 0, 1_000_000)] = 0
+    shard: Annotated[int, whole("episodes of an order", 1, 1_000_000)] = 8
+    settings: Annotated[int, whole("settings of an order, 0 for all that wait", 0, 1_000_000)] = 0
+    cache_megabytes: Annotated[int, whole("megabytes that a worker keeps of images", 1, 100_000_000)] = 1024
+    order_seconds: Annotated[float, number("seconds that an order may take", 1e8)] = 1800.0
+    idle_seconds: Annotated[float, number("seconds without work after which a worker goes", 1e8)] = 300.0
 
 
 class Run(Section):

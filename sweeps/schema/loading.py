@@ -9,6 +9,9 @@ from pydantic import ValidationError
 from sweeps.schema.sentences import sentence_of
 from sweeps.schema.sweep import Sweep
 
+# A number of thousands of digits and a day that no calendar has are ValueErrors of Python's, not of YAML's.
+MISREAD = (yaml.YAMLError, ValueError, RecursionError)
+
 
 def load(path: Path, overrides: list[str]) -> Sweep:
     """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it."""
@@ -16,8 +19,8 @@ def load(path: Path, overrides: list[str]) -> Sweep:
         raise ValueError(f"CONFIG must be a YAML file but {str(path)!r} is none")
     try:
         values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"CONFIG must be YAML but {path} is not: {' '.join(str(error).split())}") from error
+    except MISREAD as error:
+        raise ValueError(f"CONFIG must be YAML but {path} is not: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(values, dict):
         raise ValueError(f"CONFIG must hold fields and values but {path} holds {values!r}")
     for override in overrides:
@@ -39,5 +42,6 @@ def _override(values: dict[str, Any], override: str) -> None:
             raise ValueError(f"--set {field} must name a field but {parent} holds {values!r}")
     try:
         values[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {field} must hold YAML but got {value!r}") from error
+    except MISREAD as error:
+        shown = value if len(value) <= 300 else f"{value[:300]} ..."
+        raise ValueError(f"--set {field} must hold YAML but got {shown!r}") from error

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ValidationError
 
 from sweeps.schema.space import Range
 
+LONGEST_VALUE = 300  # characters
+
 
 def sentence_of(error: ValueError, model: type[BaseModel]) -> str:
     """Returns what a mistake says; one that pydantic found while it read `model` is put into one sentence."""
@@ -28,7 +30,16 @@ def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{field}: {message}" if field else message
     allowed = message[0].lower() + message[1:].replace("Input should be", "must be")
     allowed = allowed.replace("input should be", "must be")
-    return f"{field} {allowed} but got {first['input']!r}"
+    return f"{field} {allowed} but got {_shown(first['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """Returns a value that was given, or its beginning: it may be as long as a file."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number with thousands of digits"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} ..."
 
 
 def _fields_beside(location: tuple[Any, ...], model: Any) -> list[str]:
