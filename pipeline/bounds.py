@@ -25,4 +25,4 @@ def said(high: float | int) -> str:
     """Returns a bound as people write it."""
     if high == SEEDS:
         return "2^63 - 2"
-    return f"{high:,.0f}" if high == int(high) else f"{high:g}"
+    return f"{high:,.0f}" if high == int(high) and high < 1e15 else f"{high:g}"

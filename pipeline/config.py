@@ -134,7 +134,7 @@ class Solver(Section):
     head: Annotated[str, one_of(HEADS)] = defaults.HEAD
     temperature: Annotated[float, number("divisor of distances and scores", 1e6)] = defaults.TEMPERATURE
     head_multiplier: Annotated[float, number("factor of the head's rate", 1e6)] = defaults.HEAD_MULTIPLIER
-    lr: Annotated[float, number("rate of learning", 1e6)] = defaults.LR
+    lr: Annotated[float, number("rate of learning", 1e38)] = defaults.LR
     epochs: Annotated[int, whole("passes over the support set", 0, 1_000_000)] = defaults.EPOCHS
     batch: Annotated[int, whole("images of a step, 0 for all", 0, MANY)] = defaults.BATCH
     blocks: Annotated[int, whole("last blocks that are adapted", 1, 1_000)] = defaults.BLOCKS

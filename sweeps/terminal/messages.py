@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.storage.masking import without_secrets
+from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -171,5 +172,5 @@ def one_sentence_for_mistakes() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Prints a line for people, on standard error, without secrets."""
-    print(without_secrets(line), file=sys.stderr, flush=True)
+    """Prints a line (or several) for people, on standard error, without secrets and with what cannot be seen in it."""
+    print("\n".join(map(on_a_line, without_secrets(line).split("\n"))), file=sys.stderr, flush=True)

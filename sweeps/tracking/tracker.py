@@ -18,6 +18,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 
 from pipeline.storage.masking import masked, without_secrets
+from sweeps.schema.lines import on_a_line
 from sweeps.tracking.connecting import artifacts_beside, is_transient, quiet, refused, unreachable
 from sweeps.tracking.fields import Data, cut
 from sweeps.tracking.outbox import Outbox
@@ -222,7 +223,7 @@ class Tracker:
         run = self._find(identity)
         if run is None:
             named = masked({**tags, IDENTITY_TAG: identity})
-            self.client.create_run(self.experiment_id, begun, named, without_secrets(name))
+            self.client.create_run(self.experiment_id, begun, named, on_a_line(without_secrets(name)))
             run = self._find(identity)
             assert run is not None, f"the run of {identity} was made and is not there"
         else:
