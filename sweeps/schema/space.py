@@ -133,9 +133,13 @@ def check_space(space: Mapping[str, Dimension], solver: str) -> None:
 
 def check_numbers(space: Mapping[str, Dimension], run: Run) -> None:
     """Raises ValueError for a range that would propose values which its hyper-parameter does not take: fractions of
-    what is a whole number, numbers for what is none, or 0 where that is not allowed.
+    what is a whole number, numbers for what is none, or 0 where that is not allowed. What matters to no solver that may
+    be tried is left to `check_space`.
     """
+    tried = solvers_of(space, run.solver.name)
     for name, entry in space.items():
+        if not any(name in dimensions(space, one) for one in tried):
+            continue
         ranges = entry if isinstance(entry, dict) else {"": entry}
         for solver, one in ranges.items():
             if not isinstance(one, Range):
