@@ -1,21 +1,30 @@
 """What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from fpt import defaults
 from fpt.paths import whole_path
 from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS, timms_name
+from pipeline.bounds import LARGE, MANY, SEEDS, number, whole
 from pipeline.data.sources.catalogue import SOURCES
+from pipeline.storage.masking import masked
 
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, number("share of the classes", 1, 0)]
 PathText = Annotated[str, AfterValidator(whole_path)]  # with `~` and environment variables replaced
-Colour = Annotated[float, Field(ge=0, le=1)]
+Colour = Annotated[float, number("mean of a colour", 1, 0)]
+Deviation = Annotated[float, number("standard deviation of a colour", 1)]
 HyperParameters = dict[str, float | int | str | bool]
 
 
@@ -31,7 +40,15 @@ def one_of(names: Collection[str]) -> AfterValidator:
 
 
 class Section(BaseModel):
+    """A section is described (mode="json") without secrets, wherever it is recorded: as a parameter, in a file or in a
+    message. Its values, and what mode="python" gives, are the true ones, which reach the libraries.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_serializer(mode="wrap", when_used="json")
+    def _without_secrets(self, described: Callable[[Any], Any]) -> Any:
+        return masked(described(self))
 
 
 class Dataset(Section):
@@ -52,11 +69,13 @@ class Dataset(Section):
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
     path: PathText | None = None
-    images_per_class: Positive = 30
-    distractors: Annotated[int, Field(ge=0, le=6)] = 2
+    images_per_class: Annotated[int, whole("scenes of each class of glyphs", 1, 100_000)] = 30
+    distractors: Annotated[int, whole("other glyphs of a scene", 0, 6)] = 2
     resize: Literal["crop", "squash"] = "crop"
-    shares: dict[str, float] = Field(default_factory=lambda: {"validation": 0.5, "novel": 0.5})
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    shares: dict[str, Annotated[float, number("share of the classes", 1, 0)]] = Field(
+        default_factory=lambda: {"validation": 0.5, "novel": 0.5}
+    )
+    split_seed: Annotated[int, whole("seed of the division into splits", 0, SEEDS)] = 0
     # Sweeps and MLflow's parameters were described without these before they were there, and are still.
     hold_out: Annotated[Literal["classes", "pictures"], Field(exclude_if=lambda held: held == "classes")] = "classes"
     merge_splits: Annotated[bool, Field(exclude_if=lambda merged: not merged)] = False
@@ -114,11 +133,11 @@ class BackboneName(Section):
 
     name: Annotated[str, AfterValidator(timms_name)] = "vit_micro_glyphs"
     weights: bool | PathText = True
-    image_size: Positive | None = None
+    image_size: Annotated[int | None, whole("side of the images in pixels", 1, 16_384)] = None
     precision: Annotated[str, one_of(("auto", *PRECISIONS))] = "auto"
     # Sweeps and MLflow's parameters were described without them before they were there, and are still.
     mean: Annotated[tuple[Colour, Colour, Colour] | None, Field(exclude_if=lambda mean: mean is None)] = None
-    std: Annotated[tuple[Rate, Rate, Rate] | None, Field(exclude_if=lambda std: std is None)] = None
+    std: Annotated[tuple[Deviation, Deviation, Deviation] | None, Field(exclude_if=lambda std: std is None)] = None
 
     @model_validator(mode="after")
     def _mean_and_std_go_together(self) -> "BackboneName":
@@ -136,11 +155,11 @@ class Episodes(Section):
 
     split: str = "novel"
     part: Literal["all", "first classes", "other classes", "first pictures", "other pictures"] = "all"
-    way: Annotated[int, Field(ge=2)] = 5
-    shot: Positive = 5
-    query: Positive = 10
-    seed: Annotated[int, Field(ge=0)] = 0
-    count: Positive = 200
+    way: Annotated[int, whole("classes of an episode", 2, 100_000)] = 5
+    shot: Annotated[int, whole("support images of each class", 1, 10_000)] = 5
+    query: Annotated[int, whole("query images of each class", 1, 10_000)] = 10
+    seed: Annotated[int, whole("seed of the episodes; the next one is used too", 0, SEEDS)] = 0
+    count: Annotated[int, whole("episodes", 1, MANY)] = 200
 
     @property
     def step(self) -> float:
@@ -156,14 +175,16 @@ class Solver(Section):
 
     name: Annotated[str, one_of(SOLVERS)] = defaults.SOLVER
     head: Annotated[str, one_of(HEADS)] = defaults.HEAD
-    temperature: Rate = defaults.TEMPERATURE
-    head_multiplier: Rate = defaults.HEAD_MULTIPLIER
-    lr: Rate = defaults.LR
-    epochs: Annotated[int, Field(ge=0)] = defaults.EPOCHS
-    batch: Annotated[int, Field(ge=0)] = defaults.BATCH
-    blocks: Positive = defaults.BLOCKS
-    rank: Positive = defaults.RANK  # LoRA's
-    tokens: Positive = defaults.TOKENS  # VPT's: in every adapted block if `deep`, else in the first
+    temperature: Annotated[float, number("divisor of distances and scores", 1e6)] = defaults.TEMPERATURE
+    head_multiplier: Annotated[float, number("factor of the head's rate", 1e6)] = defaults.HEAD_MULTIPLIER
+    lr: Annotated[float, number("rate of learning", 1e38)] = defaults.LR
+    epochs: Annotated[int, whole("passes over the support set", 0, 1_000_000)] = defaults.EPOCHS
+    batch: Annotated[int, whole("images of a step, 0 for all", 0, MANY)] = defaults.BATCH
+    blocks: Annotated[int, whole("last blocks that are adapted", 1, 1_000)] = defaults.BLOCKS
+    rank: Annotated[int, whole("rank of LoRA's updates", 1, 100_000)] = defaults.RANK
+    tokens: Annotated[int, whole("tokens of VPT in every adapted block (`deep`) or the first", 1, 100_000)] = (
+        defaults.TOKENS
+    )
     deep: bool = defaults.DEEP
     embeddings: bool = defaults.EMBEDDINGS
 
@@ -184,11 +205,11 @@ class Prompts(Section):
 
     variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
     order: Annotated[str, one_of(ORDERS)] | None = defaults.ORDER
-    lam: Annotated[float, Field(ge=0, alias="lambda")] = defaults.LAM
-    alpha: Annotated[float, Field(ge=0)] = defaults.ALPHA
-    tau: Rate = defaults.TAU
-    patches: Positive = defaults.PATCHES
-    layers: Positive = defaults.LAYERS
+    lam: Annotated[float, number("weight of the gradient", LARGE, 0), Field(alias="lambda")] = defaults.LAM
+    alpha: Annotated[float, number("weight of the prompts in the loss", LARGE, 0)] = defaults.ALPHA
+    tau: Annotated[float, number("temperature of the attention that is steered", LARGE)] = defaults.TAU
+    patches: Annotated[int, whole("patches of a prompt", 1, 1_000_000)] = defaults.PATCHES
+    layers: Annotated[int, whole("last layers that are steered", 1, 1_000)] = defaults.LAYERS
     rows: Annotated[str, one_of(ROWS)] | None = defaults.ROWS
     heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
 
@@ -202,15 +223,15 @@ class Compute(Section):
     has nothing to do for `idle_seconds` is let go.
     """
 
-    workers: Annotated[int, Field(ge=0)] = 0
-    threads_per_worker: Positive = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
-    stack: Annotated[int, Field(ge=0)] = 0
-    shard: Positive = 8
-    settings: Annotated[int, Field(ge=0)] = 0
-    cache_megabytes: Positive = 1024
-    order_seconds: Rate = 1800.0
-    idle_seconds: Rate = 300.0
+    workers: Annotated[int, whole("workers, 0 for as many as there is room for", 0, 100_000)] = 0
+    threads_per_worker: Annotated[int, whole("threads of a worker", 1, 1_024)] = 1
+    gpus_per_worker: Annotated[float | None, number("GPUs of a worker", 1_024, 0)] = None
+    stack: Annotated[int, whole("problems solved together, 0 for as many as fit", 0, 1_000_000)] = 0
+    shard: Annotated[int, whole("episodes of an order", 1, 1_000_000)] = 8
+    settings: Annotated[int, whole("settings of an order, 0 for all that wait", 0, 1_000_000)] = 0
+    cache_megabytes: Annotated[int, whole("megabytes that a worker keeps of images", 1, 100_000_000)] = 1024
+    order_seconds: Annotated[float, number("seconds that an order may take", 1e8)] = 1800.0
+    idle_seconds: Annotated[float, number("seconds without work after which a worker goes", 1e8)] = 300.0
 
 
 class Run(Section):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from pipeline.storage.folder import Folder
+from pipeline.storage.masking import masked, without_secrets
 
 FILE = "events.jsonl"
 BEGAN, ENDED = "began", "ended"  # of the command itself
@@ -50,9 +51,9 @@ class Story(logging.Handler):
         self.next_upload = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        facts: Event = getattr(record, "facts", {})
+        facts: Event = masked(getattr(record, "facts", {}))
         event = {"time": round(record.created, 3), "event": record.getMessage(), "level": record.levelname.lower()}
-        self.waiting.append(json.dumps({**event, **facts}, default=str))
+        self.waiting.append(json.dumps({**event, **facts}, default=lambda value: without_secrets(str(value))))
         if record.levelno >= logging.WARNING:
             self.warned += 1
             self.warnings.append(in_words({**event, **facts}))

@@ -1,13 +1,23 @@
 """What identifies a result: one function works it out, and all that hashes, packs, compares or reports reads it."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from fpt.registry import SOLVERS, rows_of
 from pipeline.config import Dataset, Run
+from pipeline.storage.descriptions import configuration_hash
+
+__all__ = [
+    "METHOD_VERSION",
+    "Found",
+    "Inputs",
+    "configuration_hash",
+    "hash_of",
+    "identity",
+    "packing_identity",
+    "with_precision",
+]
 
 # Raise it when the method changes results: rows of another version are never reused.
 METHOD_VERSION = 3
@@ -96,11 +106,6 @@ def packing_identity(dataset: Dataset) -> dict[str, Any]:
         listed = ("source", "path", "follow_links", "classes", "merge_splits", "hold_out", "all_novel")
         read = {*listed, "resize", "leaks", *divided}
     return {name: value for name, value in described.items() if name in read}
-
-
-def configuration_hash(described: dict[str, Any]) -> str:
-    """Returns twelve hexadecimal digits for a description."""
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def hash_of(run: Run, inputs: Inputs) -> str:

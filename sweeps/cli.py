@@ -8,21 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.storage.masking import masked, without_secrets
+from pipeline.storage.private import keep_private
 from sweeps.data import data
 from sweeps.redraw import report
 from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
 from sweeps.status import status
 from sweeps.terminal import messages as terminal
-from sweeps.terminal.messages import (
-    Commands,
-    browsing,
-    first_steps,
-    one_sentence_for_mistakes,
-    say,
-    sentence_of,
-    table_width,
-)
+from sweeps.terminal.messages import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of
 from sweeps.terminal.options import AsJson
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
@@ -66,6 +60,7 @@ def fpt(
 
     Then: fpt ui
     """
+    keep_private(Path.cwd())  # of a job
     if context.invoked_subcommand is None:
         print(first_steps())
 
@@ -114,7 +109,7 @@ def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from sweeps.report.json_object import as_json as described
         from sweeps.report.text import print_finding
 
-        console = Console(stderr=as_json, width=table_width(as_json))
+        console = Console(stderr=as_json, width=terminal.table_width(as_json))
         print_finding(finding, console)
         say(f"fpt: {times}")
         console.print(f"Read it: {where['report']}", highlight=False, markup=False, soft_wrap=True)
@@ -141,7 +136,7 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
         from sweeps.tables.layout import as_table
 
         cells, files = make_table(wanted, address)
-        console = Console(stderr=as_json, width=table_width(as_json))
+        console = Console(stderr=as_json, width=terminal.table_width(as_json))
         console.print(as_table(cells, wanted))
         console.print(f"Files: {', '.join(map(str, files))}", highlight=False, markup=False, soft_wrap=True)
         if as_json:
@@ -238,11 +233,13 @@ def submit(
     address: Annotated[str | None, typer.Option(help="Use this dashboard, e.g. http://127.0.0.1:8265.")] = None,
     follow: Annotated[bool, typer.Option("--follow/--detach", help="Show the job's log until it ends, or not.")] = True,
     restart: Annotated[bool, typer.Option(help="Stop the job where it is running, and submit it anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would travel; send nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a command on a Ray cluster, which goes on when this machine sleeps.
 
-    The code of the current folder travels with it. The same command again follows the job that there is.
+    The code of the current folder travels with it, and what CONFIG names; no dot-files, keys or links out of it.
+    The same command again follows the job that there is.
     A job that failed is submitted anew and goes on where it stopped.
 
     Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
@@ -254,6 +251,9 @@ def submit(
         name, *arguments = typed
         config, overrides, options = _parsed(name, arguments)
         command = jobs.remote_command(name, arguments, config, overrides, options)
+        if dry_run:
+            jobs.rehearse(command, say, as_json)
+            return
         url = dashboard.dashboard_address(address)
         status = jobs.submit(command, url, dashboard.connect(url), say, follow, restart, as_json, jobs.PAUSE)
     raise typer.Exit(status)
@@ -310,7 +310,7 @@ def ui(
 
 
 def _print(text: str, result: dict[str, Any], as_json: bool) -> None:
-    print(json.dumps(result) if as_json else text)
+    print(json.dumps(masked(result)) if as_json else without_secrets(text))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from sweeps.lookup.arguments import (
     tracking_uri_named,
 )
 from sweeps.lookup.ledger_index import Described, LedgerIndex, Scores, episodes_in_words
+from sweeps.schema.lines import on_a_line
 from sweeps.schema.naming import setting_of
 from sweeps.statistics.estimates import Estimate, estimate, numbers, paired_difference, paired_p_value
 
@@ -210,4 +211,4 @@ def _accuracy(judged: Estimate | None) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return " · ".join(f"{name} {_shown(own)}" for name, own in value.items() if own is not None)
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else on_a_line(value)

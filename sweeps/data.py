@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sweeps.own_images import Typed, said_of_src
+from sweeps.schema.lines import on_a_line
 from sweeps.terminal.messages import Commands, one_sentence_for_mistakes, say
 
 data = typer.Typer(cls=Commands, help="Tell what your own images are and what is wrong with them, and pack them.")
@@ -213,7 +214,7 @@ def _tell(line: str) -> None:
     escape.
     """
     encoding = sys.stdout.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding))
+    print(on_a_line(line).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _short(name: str) -> str:

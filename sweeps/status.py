@@ -25,9 +25,10 @@ def status(
     """
     with one_sentence_for_mistakes():
         from pipeline.storage.folder import Home
+        from pipeline.storage.masking import masked, without_secrets
         from sweeps.lookup.standing import as_json as described
         from sweeps.lookup.standing import as_text, standings
         from sweeps.schema.sweep import Sweep
 
         told = standings(Home(home or Sweep().home), wanted)
-        print(json.dumps(described(told)) if as_json else as_text(told))
+        print(json.dumps(masked(described(told))) if as_json else without_secrets(as_text(told)))

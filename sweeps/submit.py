@@ -12,15 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pipeline.storage.masking import has_secrets
 from sweeps.jobs.dashboard import find_token
 from sweeps.jobs.upload import MIB, stage, travelling
+from sweeps.schema.lines import on_a_line
 from sweeps.schema.loading import load
 from sweeps.schema.sweep import Sweep
 
-PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@:/]*:[^\s@]+@", re.IGNORECASE)
 SILENT_SECONDS = 60.0  # without a line of log, after which the server is asked how the job is
 PAUSE, TRIES = 5.0, 60  # seconds between two tries to reach a server that is gone, and how many
 STOP_TRIES = 12
+MOST_TOLD = 10  # names of what stays here, for each reason
 STARTING, START_TRIES = (
     "No available agent",
     24,
@@ -64,7 +66,7 @@ def remote_command(
     if config.is_file():
         _refuse_password(config.read_text(encoding="utf-8", errors="replace"), "CONFIG")
     wanted = load(config, overrides)
-    _refuse_password(json.dumps(wanted.model_dump(mode="json")), "CONFIG")
+    _refuse_password(json.dumps(wanted.model_dump(), default=str), "CONFIG")
     if "home" in wanted.model_fields_set and "://" not in wanted.home and not Path(wanted.home).is_absolute():
         raise ValueError(
             f"home must be what every node reaches, a URI like s3://bucket/fpt or an absolute path, but got "
@@ -80,11 +82,37 @@ def remote_command(
 
 
 def _refuse_password(text: str, where: str) -> None:
-    if PASSWORD.search(text):
+    if has_secrets(text):
         raise ValueError(
-            f"{where} must hold no password, for the dashboard shows it to all who reach the cluster, but holds a URI "
-            f"with one; set it in the cluster's environment instead (MLFLOW_TRACKING_URI)"
+            f"{where} must hold no password, token or key, for the dashboard shows it to all who reach the cluster, "
+            "but holds what looks like one; set it in the cluster's environment instead (MLFLOW_TRACKING_URI)"
         )
+
+
+def named_by(wanted: Sweep) -> list[str]:
+    """Returns the paths that a configuration names: of images and weights, those of a table too."""
+    datasets: list[Mapping[str, Any]] = [wanted.dataset.model_dump()]
+    backbones: list[Mapping[str, Any]] = [wanted.backbone.model_dump()]
+    if wanted.table is not None:
+        datasets += wanted.table.datasets.values()
+        backbones += wanted.table.backbones.values()
+    paths = [*(one.get("path") for one in datasets), *(one.get("weights") for one in backbones)]
+    return [path for path in paths if isinstance(path, str)]
+
+
+def rehearse(command: Command, say: Say, as_json: bool) -> None:
+    """Lists what would travel with a command, and what would stay here and why. Sends nothing."""
+    upload = travelling(Path.cwd(), command.config, named_by(command.wanted))
+    if as_json:
+        files = {path.as_posix(): size for path, size in upload.files.items()}
+        told = {"files": files, "bytes": upload.size, "left_out": upload.left_out}
+        print(json.dumps({"submission_id": command.submission_id, "entrypoint": command.entrypoint, **told}))
+        return
+    for line in upload.told(most=1000):
+        say(f"fpt: {line}")
+    for path, size in upload.files.items():
+        print(f"{size:>12,}  {on_a_line(path.as_posix())}")
+    print(f"{upload.size:>12,}  bytes in {len(upload.files)} files would travel; nothing was sent")
 
 
 def submit(
@@ -135,10 +163,12 @@ def _start_or_find(command: Command, client: Any, say: Say, restart: bool, pause
         say(f"fpt: {name} is {status}: attempt {last + 1} goes on from the ledger")
     name = _attempt(command.submission_id, last + 1)
     folder = Path.cwd()
-    files = travelling(folder, command.config)
-    say(f"fpt: submitting {name} with {len(files)} files ({sum(files.values()) / MIB:.1f} MiB)")
+    upload = travelling(folder, command.config, named_by(command.wanted))
+    for line in upload.told(MOST_TOLD):
+        say(f"fpt: {line}")
+    say(f"fpt: submitting {name} with {len(upload.files)} files ({upload.size / MIB:.1f} MiB)")
     with TemporaryDirectory(prefix="fpt-submit-") as staged:
-        stage(folder, files, Path(staged))
+        stage(folder, upload.files, Path(staged))
         try:
             _submit(client, command.entrypoint, name, staged, say, pause)
         except RuntimeError:

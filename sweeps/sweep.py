@@ -15,6 +15,7 @@ from pipeline.limits import check_weights, limits_of
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.masking import without_secrets
 from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
 from sweeps.schema.space import check_space, corners, in_patches, shared
@@ -27,7 +28,6 @@ from sweeps.statistics.t_racing import t_racing
 from sweeps.terminal.progress import Progress, shown
 from sweeps.terminal.story import story_written
 from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
-from sweeps.tracking.masking import without_secrets
 from sweeps.tracking.node_metrics import watched
 from sweeps.tracking.provenance import code_tags, environment_tags
 from sweeps.tracking.reading import check_tracking

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from pipeline.storage.masking import without_secrets
 from pipeline.storage.sqlite import database_of
 from sweeps.terminal.messages import say
-from sweeps.tracking.masking import without_secrets
 from sweeps.tracking.views import PAGES, TAG, VIEW
 
 HOST, PORT, TRIES = "127.0.0.1", 5000, 20  # ports looked at from the first on, where none is asked for

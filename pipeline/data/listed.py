@@ -1,7 +1,6 @@
 """A user's own images, as a configuration names them: listed, split, and packed for its backbone."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.config import Dataset
+from pipeline.data.header import manifest_of
 from pipeline.data.packing.packing import Packing
 from pipeline.data.packing.validating import counts
 from pipeline.data.sources.catalogue import SOURCES, list_source, listed
@@ -83,14 +83,14 @@ def handed_over(dataset: Dataset) -> HandedOver:
     try:
         folder = Folder(uri)
         content = folder.read(f"{name}.json") if folder.has(name) else None
-        manifest = json.loads(content) if content else {}
+        manifest = manifest_of(content) if content else {}
     except OSError as error:
         said = " ".join(str(error).split())
         raise ValueError(f"dataset.path must be what can be reached but {named!r} failed: {said}") from error
     except ValueError as error:
         said = str(error).removeprefix("home must be ")
         raise ValueError(f"dataset.path must be what fpt data pack has written but {named!r} is not: {said}") from error
-    if not isinstance(manifest, dict) or not {"fingerprint", "splits"} <= manifest.keys():
+    if manifest.get("splits") is None:
         raise ValueError(
             f"dataset.path must be a file that fpt data pack has written, with its .json, but {named!r} is none"
         )

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -13,8 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.ipc
+
 from fpt.glyphs import scenes
 from pipeline.config import Run
+from pipeline.data.header import header_of, manifest_of
 from pipeline.data.listed import digest_of, handed_over, listing_of, summary_of
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.sources.glyphs import glyph_scenes
@@ -40,13 +44,19 @@ def packed_images(run: Run, home: Home) -> PackedImages:
     folder = Folder(home.uri_of("images"))
     name = f"{run.dataset.source}-{digest}.arrow"
     manifest = folder.read(f"{name}.json")  # written last: where it is, the images are
-    if manifest is None:
-        path = home.local / "images" / name
-        told = make(path)
-        home.keep([path])
-        manifest = json.dumps({**told, "fingerprint": ImageStore(path).fingerprint, "dataset": described}).encode()
-        folder.write(f"{name}.json", manifest)
-    return PackedImages(folder.uri, name, json.loads(manifest)["fingerprint"])
+    if manifest is not None:
+        try:
+            return PackedImages(folder.uri, name, manifest_of(manifest)["fingerprint"])
+        except ValueError as error:
+            raise ValueError(
+                f"home must hold manifests that fpt has written but {folder.uri_of(name)}.json is not: {error}; where "
+                "it is removed, the images are packed again"
+            ) from error
+    path = home.local / "images" / name
+    told, fingerprint = make(path), ImageStore(path).fingerprint
+    home.keep([path])
+    folder.write(f"{name}.json", json.dumps({**told, "fingerprint": fingerprint, "dataset": described}).encode())
+    return PackedImages(folder.uri, name, fingerprint)
 
 
 # What describes a data set, and what makes its file and tells of it.
@@ -115,16 +125,24 @@ def on_this_node(packed: PackedImages) -> Path:
 
     Their content is checked, once for each node. Raises ValueError where the images are not there, or are other images.
     """
+    if not re.fullmatch("[0-9a-f]{4,64}", packed.fingerprint):  # it becomes the name of a file
+        raise ValueError(
+            f"fingerprint of {packed.name} must be 4 to 64 hexadecimal digits (0-9, a-f) but got {packed.fingerprint!r}"
+        )
     folder, cache = Folder(packed.uri), cache_folder() / "images"
     cache.mkdir(parents=True, exist_ok=True)
     if folder.here is None:
         path = cache / f"{packed.fingerprint}.arrow"
         with _alone(path):
             if not path.exists():
+                _check_header(folder, packed)
                 part = path.with_suffix(".part")
-                folder.fetch(packed.name, part)
-                _check(part, packed)
-                part.replace(path)
+                try:
+                    folder.fetch(packed.name, part)
+                    _check(part, packed)
+                    part.replace(path)
+                finally:
+                    part.unlink(missing_ok=True)
         return path
     path = folder.here / packed.name
     if not path.exists():
@@ -139,6 +157,22 @@ def on_this_node(packed: PackedImages) -> Path:
             _check(path, packed)
             checked.touch()
     return path
+
+
+def _check_header(folder: Folder, packed: PackedImages) -> None:
+    """Raises ValueError for what is no packed file, before any of it is fetched."""
+    try:
+        with folder.filesystem.open_input_file(f"{folder.root}/{packed.name}") as file:
+            header_of(pyarrow.ipc.open_file(file).schema)
+    except FileNotFoundError:
+        raise ValueError(
+            f"{packed.name} must lie in {packed.uri} but is not there; where its .json is removed, it is packed again"
+        ) from None
+    except ValueError as error:  # pyarrow's own for what is no Arrow file is one
+        said = " ".join(str(error).split())
+        raise ValueError(
+            f"{packed.name} in {packed.uri} must be a file that fpt data pack has written but is not: {said}"
+        ) from error
 
 
 def _check(path: Path, packed: PackedImages) -> None:

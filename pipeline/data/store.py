@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, Int, UInt8
 
+from pipeline.data.header import WAY_ON, Header, header_of
 from pipeline.data.pictures import parts_of_classes
 
 ROWS_A_BATCH = 1024
@@ -68,11 +69,15 @@ class ImageStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        reader = pyarrow.ipc.open_file(pa.memory_map(str(path)))
-        metadata = {key.decode(): value.decode() for key, value in reader.schema.metadata.items()}
-        self.side = (int(metadata["height"]), int(metadata["width"]))
-        self.has_masks = metadata["masks"] == "yes"
-        self._batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        try:
+            header, self._batches = _opened(path)
+        except FileNotFoundError:
+            raise
+        except (ValueError, OSError, pa.ArrowException) as error:
+            raise ValueError(
+                f"{path} must be a file that fpt data pack has written but is not: {' '.join(str(error).split())}"
+            ) from error
+        self.side, self.has_masks = (header.height, header.width), header.masks == "yes"
         self._ends = np.cumsum([batch.num_rows for batch in self._batches])  # some are shorter: images were left out
         self.count = int(self._ends[-1])
         self._split_of, self._split_names = self._coded("split")
@@ -153,6 +158,27 @@ class ImageStore:
         batches = np.searchsorted(self._ends, rows, side="right")
         within = rows - np.concatenate([[0], self._ends])[batches]
         return list(zip(batches.tolist(), within.tolist(), strict=True))
+
+
+def _opened(path: Path) -> tuple[Header, list[pa.RecordBatch]]:
+    """Returns the header of a packed file and its batches, whose labels and sizes are checked; pixels are not read.
+    Raises ValueError, with what is wrong, for another file.
+    """
+    reader = pyarrow.ipc.open_file(pa.memory_map(str(path)))
+    header = header_of(reader.schema)
+    filled = ["split", "class", "image", *(["mask"] if header.masks == "yes" else [])]
+    batches = []
+    for number in range(reader.num_record_batches):
+        batch = reader.get_batch(number)
+        batch.validate(full=True)
+        for name in filled:
+            if batch.column(name).null_count:
+                raise ValueError(f"its column {name} must have a value for every image but has none for some; {WAY_ON}")
+        if batch.num_rows:
+            batches.append(batch)
+    if not batches:
+        raise ValueError(f"it must hold an image at least but holds none; {WAY_ON}")
+    return header, batches
 
 
 def fixed_width(batch: pa.RecordBatch, column: str) -> UInt8[np.ndarray, "rows bytes"]:

@@ -26,6 +26,7 @@ from pipeline.identity import Found, hash_of, identity, with_precision
 from pipeline.orders import Context, WorkOrder
 from pipeline.storage.folder import Folder
 from pipeline.storage.ledger import KnownRows, Ledger, Row
+from pipeline.storage.masking import masked
 from pipeline.workers.process import WorkerProcess
 
 LOG = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class Dispatcher:
             staffed_seconds=pool.staffed_seconds if pool else 0.0,
             first_order=pool.first_order if pool else None,
             lost=tuple(sorted(self.lost.values())),
-            complaint=pool.complaint if pool else None,
+            complaint=masked(pool.complaint) if pool else None,
             restarted=self._restarted(),
             warned=self.story.warned,
             warnings=tuple(self.story.warnings),

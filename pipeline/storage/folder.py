@@ -92,6 +92,12 @@ class Folder:
     def delete(self, name: str) -> None:
         self.filesystem.delete_file(f"{self.root}/{name}")
 
+    def move(self, name: str, to: str) -> None:
+        """Gives a file of the folder another name in it, which may lie in another folder of it."""
+        if self.here is not None:
+            (self.here / to).parent.mkdir(parents=True, exist_ok=True)
+        self.filesystem.move(f"{self.root}/{name}", f"{self.root}/{to}")
+
     def fetch(self, name: str, path: Path) -> None:
         """Copies a file out of the folder."""
         pyarrow.fs.copy_files(f"{self.root}/{name}", str(path), source_filesystem=self.filesystem, use_threads=False)

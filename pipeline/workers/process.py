@@ -1,6 +1,7 @@
 """The process of a worker, as the dispatcher hires it. What it computes with is imported in that process alone."""
 
 import socket
+from pathlib import Path
 
 import ray
 
@@ -9,6 +10,7 @@ from pipeline.data.store import PackedImages
 from pipeline.identity import Found, with_precision
 from pipeline.orders import Place, WorkOrder
 from pipeline.storage.ledger import Row
+from pipeline.storage.private import keep_private
 from pipeline.workers.node_sampler import NodeSampler
 
 
@@ -20,6 +22,7 @@ class WorkerProcess:
     def __init__(self, name: str, run: Run, images: PackedImages, ledger: str) -> None:
         self.name, self.run, self.images, self.ledger = name, run, images, ledger
         self.sampler: NodeSampler | None = None
+        keep_private(Path.cwd())
 
     def place(self) -> Place:
         """Returns where the worker is, as soon as there is room for it."""

@@ -36,19 +36,31 @@ class LedgerIndex:
             raise ValueError(f"home must hold a ledger but {home!r} has none; fpt run and fpt sweep make one")
 
     def of(self, config_hash: str) -> Described:
-        """Returns the description that a configuration hash of this ledger stands for."""
+        """Returns the description that a configuration hash of this ledger stands for. Raises ValueError where it is
+        damaged.
+        """
+        described = self._description(config_hash)
+        if described is None:
+            raise ValueError(
+                f"configuration {config_hash} must be described in the ledger of {self.home.uri!r} but its description "
+                "was damaged; the command that computed it describes it again"
+            )
+        return described
+
+    def _description(self, config_hash: str) -> Described | None:
         if config_hash not in self._read:
-            content = self.ledger.folder.read(f"configurations/{config_hash}.json")
-            assert content is not None, f"{config_hash} was listed and is not there"
-            self._read[config_hash] = json.loads(content)
+            described = self.ledger.description(config_hash)
+            if described is None:
+                return None
+            self._read[config_hash] = described
         return self._read[config_hash]
 
     @cached_property
     def found(self) -> list[Inputs]:
         """Returns all inputs that workers found where rows of this version of the method were computed."""
         with ThreadPoolExecutor(READERS) as pool:
-            described = list(pool.map(self.of, self.hashes))
-        return sorted({found_of(known) for known in described if known["method"] == METHOD_VERSION})
+            described = list(pool.map(self._description, self.hashes))
+        return sorted({found_of(known) for known in described if known and known["method"] == METHOD_VERSION})
 
     @cached_property
     def data_sets(self) -> dict[str, list[dict[str, Any]]]:
@@ -57,9 +69,12 @@ class LedgerIndex:
         for name in self.home.names("images"):
             content = self.home.read(f"images/{name}") if name.endswith(".json") else None
             if content is not None:
-                manifest = json.loads(content)
-                packed = as_packed(Dataset.model_construct(**manifest["dataset"]))
-                known.setdefault(manifest["fingerprint"], []).append(packed)
+                try:
+                    manifest = json.loads(content)
+                    packed = as_packed(Dataset.model_construct(**manifest["dataset"]))
+                    known.setdefault(str(manifest["fingerprint"]), []).append(packed)
+                except (ValueError, TypeError, KeyError, RecursionError):
+                    continue  # damaged: it tells of no data set
         return known
 
     def is_of(self, dataset: Dataset, fingerprint: str) -> bool | None:

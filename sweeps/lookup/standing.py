@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.events import BEGAN, ENDED, FILE, OPENED, Event, events_in, in_words
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
+from sweeps.schema.lines import on_a_line
 
 KINDS = ("sweeps", "tables", "evaluations")  # folders of a home that hold stories
 SILENT_SECONDS = 180.0  # after which a command on another machine is held to be dead: it says something every 30 s
@@ -146,7 +147,7 @@ def as_text(told: Sequence[Standing], now: float | None = None) -> str:
     """Returns a line for each command, or all that is known where there is a single command."""
     now = time.time() if now is None else now
     if len(told) > 1:
-        return "\n".join(_line(one, now) for one in told)
+        return "\n".join(on_a_line(_line(one, now)) for one in told)
     (one,) = told
     lines = [
         _line(one, now),
@@ -161,7 +162,7 @@ def as_text(told: Sequence[Standing], now: float | None = None) -> str:
         lines.append(f"  trials: {one.trials_begun} begun, {one.trials_stopped} stopped early")
     lines.append(f"  workers: {one.workers} at work, {one.died} died, {one.refused} refused")
     lines += [f"  {trouble}" for trouble in one.troubles]
-    return "\n".join(lines)
+    return "\n".join(map(on_a_line, lines))
 
 
 def _line(one: Standing, now: float) -> str:

@@ -26,6 +26,7 @@ from pipeline.data.store import ImageStore
 from pipeline.identity import with_precision
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import backbone_of, episode_tensors, setting
+from sweeps.schema.lines import on_a_line
 from sweeps.schema.naming import setting_name
 
 IMAGES = ("support", "query", "both")
@@ -198,7 +199,9 @@ def _means(solved: SolvedEpisode, kind: Kind) -> str:
 def title_of(solved: SolvedEpisode) -> tuple[str, str]:
     """Returns the heading of a picture and the line below it: the episode and how it ended, the setting."""
     run, episodes = solved.run, solved.run.episodes
-    first = f"{run.name}: episode {solved.index} of {episodes.split}, {episodes.way}-way {episodes.shot}-shot"
+    first = (
+        f"{on_a_line(run.name)}: episode {solved.index} of {episodes.split}, {episodes.way}-way {episodes.shot}-shot"
+    )
     told = "scores are not finite" if solved.accuracy is None else f"accuracy {100 * solved.accuracy:.0f} %"
     start = (
         "" if solved.start is None else f" ({100 * solved.start:.0f} % before, {run.solver.head} on frozen features)"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet
 
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.masking import without_secrets
 from sweeps.report.charts.album import Picture, draw_all
 from sweeps.report.charts.page import configuration, write_page
 from sweeps.report.placing import placed_when_done
@@ -44,7 +45,7 @@ def draw_again(finding: Finding, sweep: Sweep, episode: Picture | None, folder: 
 def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[str]:
     (folder / "report.md").write_text(as_markdown(finding, sweep), encoding="utf-8")
     described = finding.best.run.model_dump(by_alias=True, mode="json")
-    best = f"# {verdict(finding)}\n{as_yaml(described)}"
+    best = f"# {without_secrets(verdict(finding))}\n{as_yaml(described)}"
     (folder / "best.yaml").write_text(best, encoding="utf-8")
     (folder / TRIALS).write_text(as_csv(rows_of(finding.record)), encoding="utf-8")
     charts = draw_all(finding, folder)

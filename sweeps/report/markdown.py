@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sweeps.schema.lines import in_a_cell
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], texts: Sequence[str] = ()) -> list[str]:
     """Returns the lines of a table: its first column and those called `texts` are flush left, numbers flush right."""
@@ -10,4 +12,4 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], texts: Sequence
 
 
 def _line(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(in_a_cell, cells))} |"

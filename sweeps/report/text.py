@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.report import markdown, search_space
+from sweeps.schema.lines import in_markdown, on_a_line
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
 from sweeps.statistics.estimates import Estimate, p_text
@@ -72,7 +73,7 @@ def cells(compared: Compared) -> tuple[str, ...]:
     precision, chance = located["prompt_precision"], located["prompt_chance"]
     before, after = located["attention_on_key_before"], located["attention_on_key_after"]
     return (
-        compared.name,
+        on_a_line(compared.name),
         "failed" if compared.estimate is None else str(compared.estimate),
         _points(compared.difference),
         "" if compared.p_holm is None else p_text(compared.p_holm).removeprefix("= "),
@@ -99,22 +100,22 @@ def print_finding(finding: Finding, console: Console) -> None:
     """Prints the table, the verdict and what was left out."""
     console.print(as_table(finding))
     for line in (verdict(finding), *([left_out(finding.lost)] if finding.lost else [])):
-        console.print(line, highlight=False, markup=False)
+        console.print(on_a_line(line), highlight=False, markup=False)
 
 
 def as_markdown(finding: Finding, sweep: Sweep) -> str:
     """Returns the report, for MLflow's description and the report file."""
     lines = [
-        verdict(finding),
+        in_markdown(verdict(finding)),
         "",
-        extent(finding, sweep),
+        in_markdown(extent(finding, sweep)),
         "",
         *markdown.table(COLUMNS, [cells(compared) for compared in finding.compared.values()], texts=COLUMNS[-1:]),
         "",
         with_differences(finding),
         "",
-        *how_sure(finding, sweep),
-        *(["", left_out(finding.lost)] if finding.lost else []),
+        *map(in_markdown, how_sure(finding, sweep)),
+        *(["", in_markdown(left_out(finding.lost))] if finding.lost else []),
         *(["", *search_space.as_markdown(finding.tried, finding.importances)] if finding.tried else []),
     ]
     return "\n".join(lines) + "\n"

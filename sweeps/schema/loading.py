@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sweeps.schema.sentences import sentence_of
+from sweeps.schema.sentences import LONGEST_VALUE, sentence_of
 from sweeps.schema.strict_yaml import MOST_BYTES, NotYamlError, parse, parse_bytes
 from sweeps.schema.sweep import Sweep
 from sweeps.schema.text_fields import text_of
@@ -68,4 +68,5 @@ def override(values: dict[str, Any], said: str) -> None:
     try:
         values[last] = parse(typed) if text is None else text
     except NotYamlError as error:
-        raise ValueError(f"--set {field} must hold YAML but got {typed!r}: {error}") from error
+        shown = typed if len(typed) <= LONGEST_VALUE else f"{typed[:LONGEST_VALUE]}..."
+        raise ValueError(f"--set {field} must hold YAML but got {shown!r}: {error}") from error

@@ -5,6 +5,7 @@ from typing import Any
 
 from fpt.registry import SOLVERS
 from pipeline.config import Run
+from sweeps.schema.lines import on_a_line
 
 USUAL = frozenset({"name", "lambda", "alpha", "tau", "patches", "lr"})
 
@@ -36,4 +37,4 @@ def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> st
         value = (prompts or {}).get(name, solver.get(name))
         if value is not None:
             parts.append(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}")
-    return " · ".join(parts)
+    return on_a_line(" · ".join(parts))

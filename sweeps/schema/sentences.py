@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from sweeps.schema.space import Range
 
-MOST_LETTERS = 200  # of a value
+LONGEST_VALUE = 300  # characters
 
 
 def sentence_of(error: ValueError, model: type[BaseModel]) -> str:
@@ -34,12 +34,16 @@ def _first_mistake(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{field}: {message}" if field else message
     allowed = message[0].lower() + message[1:].replace("Input should be", "must be")
     allowed = allowed.replace("input should be", "must be")
-    return f"{field} {allowed} but got {_shortened(first['input'])}"
+    return f"{field} {allowed} but got {_shown(first['input'])}"
 
 
-def _shortened(value: Any) -> str:
-    told = repr(value)
-    return told if len(told) <= MOST_LETTERS else f"{told[:MOST_LETTERS]}..."
+def _shown(value: Any) -> str:
+    """Returns a value that was given, or its beginning: it may be as long as a file."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number with thousands of digits"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def _fields_beside(location: tuple[Any, ...], model: Any) -> list[str]:

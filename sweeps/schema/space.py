@@ -4,13 +4,19 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import optuna
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from fpt.registry import OF_SOLVERS, SOLVERS
-from pipeline.config import HyperParameters, Prompts, Section
+from pipeline.config import HyperParameters, Prompts, Run, Section, Solver, with_hyper_parameters
 
 STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
 PROMPTING = frozenset(field.alias or name for name, field in Prompts.model_fields.items())
+# The kind of value that each hyper-parameter takes, by its name.
+KINDS = {
+    field.alias or name: field.annotation
+    for section in (Solver, Prompts)
+    for name, field in section.model_fields.items()
+}
 SOLVER = "name"  # of `solver`, where a search may choose it
 
 
@@ -159,6 +165,37 @@ def check_space(space: Mapping[str, Dimension], solver: str) -> None:
                 raise ValueError(f"search.space.{name} must name solvers that are tried, {named}, but names {other!r}")
         if name != SOLVER and not any(name in dimensions(space, one) for one in tried):
             raise ValueError(f"search.space.{name} must matter to a solver that is tried, {named}, but does not")
+
+
+def check_numbers(space: Mapping[str, Dimension], run: Run) -> None:
+    """Raises ValueError for a range that would propose values which its hyper-parameter does not take: fractions of
+    what is a whole number, numbers for what is none, or 0 where that is not allowed. What matters to no solver that may
+    be tried is left to `check_space`.
+    """
+    tried = solvers_of(space, run.solver.name)
+    for name, entry in space.items():
+        if not any(name in dimensions(space, one) for one in tried):
+            continue
+        ranges = entry if isinstance(entry, dict) else {"": entry}
+        for solver, one in ranges.items():
+            if not isinstance(one, Range):
+                continue
+            where, kind = f"search.space.{name}{f'.{solver}' if solver else ''}", KINDS.get(name)
+            if kind is int and not (one.integer or one.share):
+                raise ValueError(
+                    f"{where}.integer must be true, for {name} is a whole number, but is false; write integer: true "
+                    "beside low and high"
+                )
+            if kind not in (int, float, None):
+                raise ValueError(f"{where} must hold choices, for {name} is no number, but holds a range")
+            if one.zero:
+                try:
+                    with_hyper_parameters(run, {name: 0})
+                except ValidationError as error:
+                    raise ValueError(
+                        f"{where}.zero must be false, as {name} must be above 0, but is true; low may be as near to 0 "
+                        "as you like"
+                    ) from error
 
 
 def sample(trial: optuna.Trial, space: Mapping[str, Dimension], solver: str) -> HyperParameters:

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from fpt.paths import whole_database
-from pipeline.config import HyperParameters, PathText, Positive, Rate, Run, Section, plain_run, with_hyper_parameters
+from pipeline.bounds import MANY, SEEDS, number, whole
+from pipeline.config import HyperParameters, PathText, Run, Section, plain_run, with_hyper_parameters
 from sweeps.schema.sentences import sentence_of
-from sweeps.schema.space import Space, corners, shared
+from sweeps.schema.space import Space, check_numbers, corners, shared
 from sweeps.schema.table import Table
-
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Search(Section):
@@ -27,13 +26,20 @@ class Search(Section):
     """
 
     split: str = "validation"
-    seed: Annotated[int, Field(ge=0)] = 0
-    trials: Positive = 16
-    generation: Positive = 8
-    rungs: tuple[Positive, ...] = (16, 24, 32, 48, 64, 100)
+    seed: Annotated[int, whole("seed of the proposals", 0, SEEDS)] = 0
+    trials: Annotated[int, whole("settings that are tried", 1, 10_000_000)] = 16
+    generation: Annotated[int, whole("trials that are proposed at once", 1, 10_000_000)] = 8
+    rungs: Annotated[tuple[Annotated[int, whole("episodes done in all", 1, MANY)], ...], Field(max_length=1_000)] = (
+        16,
+        24,
+        32,
+        48,
+        64,
+        100,
+    )
     stop: Literal["racing", "t_racing", "halving"] = "racing"
-    keep: Share = 0.5
-    delta: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    keep: Annotated[float, Field(gt=0, lt=1, description="share that halving keeps: above 0, below 1")] = 0.5
+    delta: Annotated[float, number("probability of dropping the best", 0.5)] = 0.05
     space: Space
     first: dict[str, HyperParameters] = Field(default_factory=dict)
     audit: bool = False
@@ -60,9 +66,9 @@ class Final(Section):
     the other half of the classes, or of the pictures where classes are few.
     """
 
-    episodes: Positive = 200
-    precision: Rate | None = None
-    most: Positive = 2000
+    episodes: Annotated[int, whole("episodes that decide", 1, MANY)] = 200
+    precision: Annotated[float | None, number("half an interval in points of accuracy", 100)] = None
+    most: Annotated[int, whole("the most episodes that a precision may ask for", 1, MANY)] = 2000
     again: bool = True
     masks: bool = False
 
@@ -89,6 +95,7 @@ class Sweep(Run):
     def _first_and_space_fit_the_run(self) -> "Sweep":
         if self.search is not None:
             run, space = plain_run(self), self.search.space
+            check_numbers(space, run)
             for values in corners(space, run.solver.name):
                 with_hyper_parameters(run, values)
             for name, values in self.search.first.items():

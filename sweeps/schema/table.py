@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from pipeline.config import Positive, Run, Section, with_hyper_parameters
+from pipeline.bounds import MANY, whole
+from pipeline.config import Run, Section, with_hyper_parameters
 from sweeps.schema.sentences import sentence_of
 
 MEAN = "mean"  # what a table calls the average over its data sets
@@ -16,8 +17,8 @@ MEAN = "mean"  # what a table calls the average over its data sets
 class TableEpisodes(Section):
     """A cell has `closed_form` episodes for solvers that read frozen features alone, `fine_tuned` for the others."""
 
-    closed_form: Positive = 400
-    fine_tuned: Positive = 200
+    closed_form: Annotated[int, whole("episodes of a cell on frozen features", 1, MANY)] = 400
+    fine_tuned: Annotated[int, whole("episodes of any other cell", 1, MANY)] = 200
 
 
 class Table(Section):
@@ -32,7 +33,7 @@ class Table(Section):
     change there; the later win, and a solver's own fields win over all of them.
     """
 
-    shots: tuple[Positive, ...] = (1, 5)
+    shots: tuple[Annotated[int, whole("support images of each class", 1, 10_000)], ...] = (1, 5)
     episodes: TableEpisodes = TableEpisodes()
     datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
     backbones: dict[str, dict[str, Any]] = Field(default_factory=dict)

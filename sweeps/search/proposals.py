@@ -79,7 +79,7 @@ class Proposals(Searcher):  # type: ignore[misc]
         leader = self._so_far().leader
         self.incumbents.append(leader.values if leader else None)
         self.study.sampler = optuna.samplers.TPESampler(
-            seed=self.search.seed * 1_000_003 + generation, n_startup_trials=self.search.generation
+            seed=(self.search.seed * 1_000_003 + generation) % 2**32, n_startup_trials=self.search.generation
         )
         size = min(self.search.generation, self.search.trials - len(self.asked))
         names = [f"{generation}.{place}" for place in range(size)]

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pipeline.config import Run
 from sweeps.report import markdown
+from sweeps.schema.lines import in_markdown, on_a_line
 from sweeps.schema.table import MEAN
 from sweeps.statistics.estimates import SIGNIFICANCE
 from sweeps.tables.cells import Cell, values_of
@@ -55,7 +56,7 @@ def caption(cells: Sequence[Cell], run: Run) -> str:
         "intervals are 95 %",
         *([f"* p < {SIGNIFICANCE:g}, paired t test{corrected}"] if tested else []),
     ]
-    return f"{'; '.join(parts)}."
+    return on_a_line(f"{'; '.join(parts)}.")
 
 
 def blocks_of(cells: Sequence[Cell]) -> list[Block]:
@@ -89,8 +90,8 @@ def _shots_beside(cells: Sequence[Cell], title: str) -> Block:
     for solver in values_of(cells, "solver"):
         own = [cell for cell in cells if cell.solver == solver]
         texts = [text for shot in shots for text in _parts([cell for cell in own if cell.shot == shot])]
-        lines.append(Line(solver, False, (_episodes(own), *texts)))
-    return Block(title, tuple(heads), tuple(lines))
+        lines.append(Line(on_a_line(solver), False, (_episodes(own), *texts)))
+    return Block(on_a_line(title), tuple(heads), tuple(lines))
 
 
 def _datasets_beside(cells: Sequence[Cell], title: str) -> Block:
@@ -100,9 +101,11 @@ def _datasets_beside(cells: Sequence[Cell], title: str) -> Block:
         own = [cell for cell in cells if cell.solver == solver]
         columns = [_parts([cell for cell in own if cell.dataset == dataset]) for dataset in datasets]
         without, *below = zip(*columns, strict=True)
-        lines.append(Line(solver, False, (_episodes(own), *without)))
+        lines.append(Line(on_a_line(solver), False, (_episodes(own), *without)))
         lines += [Line(name, True, ("", *texts)) for name, texts in zip(BELOW, below, strict=True) if any(texts)]
-    return Block(title, (("", "episodes"), *(("", dataset) for dataset in datasets)), tuple(lines))
+    return Block(
+        on_a_line(title), (("", "episodes"), *(("", on_a_line(dataset)) for dataset in datasets)), tuple(lines)
+    )
 
 
 def _parts(cells: Sequence[Cell]) -> tuple[str, str, str]:
@@ -137,8 +140,8 @@ def as_markdown(cells: Sequence[Cell], run: Run) -> str:
     for title, heads, lines in blocks_of(cells):
         columns = ["solver", *(", ".join(filter(None, head)) for head in heads)]
         told = "\n".join(markdown.table(columns, [(label, *own) for label, _, own in lines]))
-        texts.append(f"**{title}**\n\n{told}" if title else told)
-    return "\n\n".join([*texts, caption(cells, run)]) + "\n"
+        texts.append(f"**{in_markdown(title)}**\n\n{told}" if title else told)
+    return "\n\n".join([*texts, in_markdown(caption(cells, run))]) + "\n"
 
 
 def as_table(cells: Sequence[Cell], run: Run) -> RenderableType:
@@ -164,8 +167,8 @@ def _shots_below(cells: Sequence[Cell], title: str) -> list[Block]:
         lines = []
         for solver in values_of(at_shot, "solver"):
             own = [cell for cell in at_shot if cell.solver == solver]
-            lines.append(Line(solver, False, (str(shot), _episodes(own), *_parts(own))))
-        blocks.append(Block(title, heads, tuple(lines)))
+            lines.append(Line(on_a_line(solver), False, (str(shot), _episodes(own), *_parts(own))))
+        blocks.append(Block(on_a_line(title), heads, tuple(lines)))
     return blocks
 
 

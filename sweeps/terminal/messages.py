@@ -14,6 +14,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from pipeline.storage.masking import without_secrets
+from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
 from sweeps.terminal.output import ENOUGH, reader_has_left, say_no_more, take_any_letter
 
@@ -154,7 +156,7 @@ def _reached(file: Path) -> Path:
 def browsing(config: Path, overrides: Sequence[str]) -> str:
     """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
     kept = [override for override in overrides if override.startswith(("home=", "name="))]
-    return shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)])
+    return without_secrets(shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)]))
 
 
 def table_width(as_json: bool) -> int | None:
@@ -185,5 +187,5 @@ def one_sentence_for_mistakes() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Prints a line for people, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Prints a line (or several) for people, on standard error, without secrets and with what cannot be seen in it."""
+    print("\n".join(map(on_a_line, without_secrets(line).split("\n"))), file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from rich.text import Text
 from pipeline.dispatch.dispatcher import Status
 from pipeline.session import DispatcherGoneError, Session
 from sweeps.statistics.estimates import Estimate
+from sweeps.terminal.messages import say
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.5
@@ -202,14 +203,14 @@ def shown(progress: Progress, session: Session) -> Iterator[None]:
         now = session.status(DISPATCHER_SECONDS)
         new = min(now.warned - warned, len(now.warnings))
         for line in now.warnings[len(now.warnings) - new :] if new > 0 else ():
-            print(f"fpt: {line}", file=sys.stderr, flush=True)
+            say(f"fpt: {line}")
         warned = now.warned
         return now
 
     def plain() -> None:
         while not ended.wait(PLAIN_SECONDS):
             with suppress(TimeoutError):
-                print(progress.line(status()), file=sys.stderr, flush=True)
+                say(progress.line(status()))
 
     def live() -> None:
         # Standard output is the command's own; what others write on standard error goes above the display.
@@ -231,7 +232,7 @@ def shown(progress: Progress, session: Session) -> Iterator[None]:
         ended.set()
         thread.join()
         with suppress(DispatcherGoneError, TimeoutError):
-            print(progress.line(status()), file=sys.stderr, flush=True)
+            say(progress.line(status()))
 
 
 def is_live(console: Console) -> bool:

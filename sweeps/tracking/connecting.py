@@ -5,8 +5,8 @@ import os
 
 from requests import RequestException
 
+from pipeline.storage.masking import sentence, without_secrets
 from pipeline.storage.sqlite import database_of
-from sweeps.tracking.masking import sentence, without_secrets
 
 # What MLflow calls a server that does not answer or is not well, too many requests and a database that is locked. The
 # first is also what its client makes of every connection that failed. A mistake has other codes.

@@ -11,7 +11,7 @@ from pipeline.config import HyperParameters, Run
 from pipeline.data.store import ImageStore
 from pipeline.identity import Inputs, hash_of, identity
 from pipeline.storage.folder import Home
-from sweeps.tracking.masking import without_secrets
+from pipeline.storage.masking import without_secrets
 
 # Hyper-parameters that a trial's run has under their own names, whether they are searched or not.
 USUAL = ("lambda", "alpha", "tau", "patches", "lr")

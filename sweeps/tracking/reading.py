@@ -5,10 +5,10 @@ import os
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from pipeline.storage.masking import without_secrets
 from pipeline.storage.sqlite import database_of
 from sweeps.tracking.connecting import quiet, unreachable
 from sweeps.tracking.fields import hyper_parameters_of
-from sweeps.tracking.masking import without_secrets
 
 
 def check_tracking(tracking_uri: str) -> None:

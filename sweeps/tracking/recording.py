@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sweeps.tracking.masking import without_secrets
+from pipeline.storage.masking import without_secrets
 from sweeps.tracking.tracker import Tracker
 
 ENDING_SECONDS, AWAY_MINUTES = 10.0, 10  # that the end of a command waits for MLflow, and for one that is away

@@ -17,6 +17,8 @@ import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from pipeline.storage.masking import masked, without_secrets
+from sweeps.schema.lines import on_a_line
 from sweeps.tracking.connecting import artifacts_beside, is_transient, quiet, refused, unreachable
 from sweeps.tracking.fields import Data, cut
 from sweeps.tracking.outbox import Outbox
@@ -220,14 +222,15 @@ class Tracker:
     ) -> Run:
         run = self._find(identity)
         if run is None:
-            self.client.create_run(self.experiment_id, begun, {**tags, IDENTITY_TAG: identity}, name)
+            named = masked({**tags, IDENTITY_TAG: identity})
+            self.client.create_run(self.experiment_id, begun, named, on_a_line(without_secrets(name)))
             run = self._find(identity)
             assert run is not None, f"the run of {identity} was made and is not there"
         else:
             self.client.update_run(run.info.run_id, status="RUNNING")
         # Whoever made the run may have ended before its parameters were there, or was another version of this.
         missing = {key: value for key, value in parameters.items() if key not in run.data.params}
-        entries = [Param(key, cut(str(value), LONGEST_PARAMETER)) for key, value in missing.items()]
+        entries = [Param(key, cut(without_secrets(str(value)), LONGEST_PARAMETER)) for key, value in missing.items()]
         changed = [tag for tag in _tags(tags) if run.data.tags.get(tag.key) != tag.value]
         for first in range(0, max(len(entries), len(changed)), BATCH):
             part = slice(first, first + BATCH)
@@ -280,10 +283,10 @@ def _entries(metrics: Mapping[str, float | None], step: int) -> list[Metric]:
 
 
 def _tags(tags: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, cut(value, LONGEST_TAG)) for key, value in tags.items()]
+    return [RunTag(key, cut(without_secrets(value), LONGEST_TAG)) for key, value in tags.items()]
 
 
 def _input(data: Data) -> DatasetInput:
-    source, profile = json.dumps({"uri": data.uri}), json.dumps(data.profile)
+    source, profile = json.dumps({"uri": without_secrets(data.uri)}), json.dumps(data.profile)
     dataset = Dataset(data.name, data.digest, data.source_type, source, profile=profile)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)])

@@ -18,6 +18,8 @@ from sweeps.schema.sweep import Sweep
 from sweeps.terminal.messages import CONFIGS
 
 FOLDER = CONFIGS / "folder.yaml"
+# The weights of the backbone that it names may not be here.
+FOR_FOLDERS = ("--for", FOLDER, "--set", "backbone.name=vit_micro_glyphs")
 
 
 def photos(root: Path, classes: int, pictures: int) -> Path:
@@ -98,7 +100,7 @@ def test_sentences_name_src(said, typed):
 
 def test_whether_a_sweep_would_start_is_the_last_line_and_the_status(ten):
     """One picture in two classes is left out by the configuration of folders, and refused without one."""
-    result = validated(ten, "--for", FOLDER)
+    result = validated(ten, *FOR_FOLDERS)
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (
         0,
         f"A sweep of {FOLDER} would start: episodes of 5 classes with 1 + 3 images of each.",
@@ -113,22 +115,22 @@ def test_whether_a_sweep_would_start_is_the_last_line_and_the_status(ten):
     assert validated(ten, "--query", 3, "--set", "dataset.leaks=leave_out").exit_code == 0
     told = json.loads(validated(ten, "--query", 3, "--json").stdout.splitlines()[-1])
     assert (told["starts"], told["obstacle"][:13]) == (False, "dataset.leaks")
-    assert json.loads(validated(ten, "--for", FOLDER, "--json").stdout.splitlines()[-1])["starts"] is True
+    assert json.loads(validated(ten, *FOR_FOLDERS, "--json").stdout.splitlines()[-1])["starts"] is True
 
 
 def test_what_it_says_to_type_makes_a_sweep_start(tmp_path):
     root = photos(tmp_path / "photos", 6, 6)
-    last = validated(root, "--for", FOLDER).stdout.splitlines()[-1]
+    last = validated(root, *FOR_FOLDERS).stdout.splitlines()[-1]
     assert "would not start: episodes.way must be at most 3, the classes of split" in last
     assert "(3 of all 6 classes are set aside for" in last
     ways = re.findall(r"((?:--set \S+ ?)+)", last.replace(",", ""))
     assert len(ways) == 2
     for way in ways:
-        result = validated(root, "--for", FOLDER, *way.split())
+        result = validated(root, *FOR_FOLDERS, *way.split())
         assert result.exit_code == 0, result.output
 
 
 def test_what_the_configuration_has_wrong_does_not_let_a_sweep_start(ten):
-    result = validated(ten, "--for", FOLDER, "--set", "search.split=novel")
+    result = validated(ten, *FOR_FOLDERS, "--set", "search.split=novel")
     assert result.exit_code == 1
     assert "would not start: search.split must differ from episodes.split" in result.stdout.splitlines()[-1]

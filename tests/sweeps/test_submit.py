@@ -186,3 +186,44 @@ def test_detached_the_id_is_all_that_is_printed(submit, cluster):
     assert "the same command follows it" in result.stderr
     result = submit("sweep", "one.yaml", options=("--address", URL, "--detach", "--json"))
     assert json.loads(result.stdout) == {"submission_id": job.submission_id, "status": "PENDING", "address": URL}
+
+
+def test_a_rehearsal_lists_what_would_travel_and_sends_nothing(submit, cluster):
+    Path(".env").write_text("TOKEN=x")
+    Path("code.py").write_text("pass")
+    result = submit("sweep", "one.yaml", options=("--dry-run",))
+    assert (result.exit_code, cluster.staged, cluster.jobs) == (0, [], [])
+    *files, last = result.stdout.splitlines()
+    assert [line.split()[1] for line in files] == ["code.py", "one.yaml"]
+    assert last.split(maxsplit=1)[1] == "bytes in 2 files would travel; nothing was sent"
+    assert result.stderr == "fpt: stays here, as their names begin with a dot: .env\n"
+    told = json.loads(submit("sweep", "one.yaml", options=("--dry-run", "--json")).stdout)
+    assert set(told["files"]) == {"code.py", "one.yaml"}
+    assert told["bytes"] == sum(told["files"].values())
+    assert told["left_out"] == {"their names begin with a dot": [".env"]}
+
+
+def test_images_and_weights_that_a_configuration_names_travel(submit, cluster):
+    for name in ("photos/a/1.png", "own.pth", "others/2.png"):
+        Path(name).parent.mkdir(exist_ok=True, parents=True)
+        Path(name).write_text("x")
+    sets = ("--set=dataset.source=folder", "--set=dataset.path=photos", "--set=backbone.weights=own.pth")
+    assert submit("run", "one.yaml", *sets).exit_code == 0
+    assert cluster.staged[0][1] == ["one.yaml", "own.pth", "photos/a/1.png"]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "dataset.path=s3://KEY:hunter2@bucket/x",
+        "tracking_uri=https://hunter2@host",
+        "tracking_uri=postgresql://u@h/db?password=hunter2",
+        "dataset.path=s3://bucket/x?token=hunter2",
+        "home=s3://bucket/x?X-Amz-Signature=hunter2",
+    ],
+)
+def test_no_secret_of_any_kind_is_submitted(submit, cluster, secret):
+    result = submit("sweep", "one.yaml", f"--set={secret}", "--set=dataset.source=packed")
+    assert (result.exit_code, cluster.staged) == (2, [])
+    assert "must hold no password, token or key" in result.stderr
+    assert "hunter2" not in result.output

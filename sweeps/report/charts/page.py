@@ -8,13 +8,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pipeline.storage.masking import without_secrets
 from sweeps.report import search_space
 from sweeps.report.charts.album import Picture
 from sweeps.report.charts.style import points
 from sweeps.report.text import COLUMNS, cells, extent, how_sure, left_out, verdict, with_differences
+from sweeps.schema.lines import on_a_line
 from sweeps.schema.strict_yaml import as_yaml
 from sweeps.schema.sweep import Sweep
-from sweeps.tracking.masking import without_secrets
 from sweeps.verdict.finding import Finding
 from sweeps.verdict.landscape import Scored, Slice, best_of, kinds, slices
 
@@ -54,10 +55,12 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
     there is left out.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape  # jinja2's own
 
     environment = Environment(
         loader=PackageLoader("sweeps.report.charts", "."),
         autoescape=True,
+        finalize=lambda value: on_a_line(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -81,7 +84,9 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
         "with_importance": search_space.WITH_IMPORTANCE if shares else search_space.WITHOUT_IMPORTANCE,
         "slices": {name: [_slice_row(one) for one in slices(finding.tried, name)] for name in names},
         "with_slices": search_space.WITH_SLICES,
-        "configuration": configuration(sweep),
+        "configuration": Markup(
+            "\n".join(escape(on_a_line(line)) for line in configuration(sweep).split("\n"))
+        ),  # its lines are meant
         "hashes": [(name, one.config_hash) for name, one in finding.compared.items()],
         "other_hashes": sorted(set(finding.hashes) - {one.config_hash for one in finding.compared.values()}),
     }

@@ -254,7 +254,10 @@ def test_a_bucket_that_does_not_answer_is_one_sentence(monkeypatch):
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
-        ("[1]", r"a file that fpt data pack has written, with its \.json, but '.*photos\.arrow' is none$"),
+        ("[1]", r"what fpt data pack has written but '.*photos\.arrow' is not: it must hold fields and values"),
+        ("[" * 99999, r"what fpt data pack has written but '.*photos\.arrow' is not: it must hold sections"),
+        ('{"fingerprint": "../../../x"}', r"what .* is not: its fingerprint must be 4 to 64 hexadecimal digits"),
+        ('{"fingerprint": "0123", "splits": {"novel": 3}}', r"what .* is not: its splits must be counts of images"),
         ('{"fingerprint": "0123"}', r"a file that fpt data pack has written, with its \.json, but .* is none$"),
         ("", r"a file that fpt data pack has written, with its \.json, but .* is none$"),
         ("{", r"what fpt data pack has written but '.*photos\.arrow' is not: Expecting property name"),

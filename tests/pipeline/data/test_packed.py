@@ -115,6 +115,51 @@ def test_other_images_than_those_named_are_refused(shared, remote, cache):
         assert not list(cache.glob("*.arrow"))
 
 
+@pytest.mark.parametrize("fingerprint", ["../../../x", "", "abc", "0123/4567", "ABCDEF0123456789"])
+def test_a_fingerprint_that_is_none_names_no_file(shared, remote, cache, fingerprint):
+    for there in (shared, remote):
+        wrong = PackedImages(there.uri, there.name, fingerprint)
+        with pytest.raises(ValueError, match=r"^fingerprint of noise\.arrow must be 4 to 64 hexadecimal digits"):
+            on_this_node(wrong)
+    assert not cache.exists()
+
+
+def test_what_is_no_packed_file_is_not_fetched(remote, cache, monkeypatch):
+    monkeypatch.setattr(Folder, "fetch", None)
+    bucket = Folder(remote.uri)
+    for content in (b"", b"no Arrow file", bucket.read(remote.name)[:100], bucket.read(remote.name)[:-100]):
+        bucket.write(remote.name, content)
+        with pytest.raises(
+            ValueError, match=r"^noise\.arrow in .* must be a file that fpt data pack has written"
+        ) as said:
+            on_this_node(remote)
+        assert len(str(said.value).splitlines()) == 1
+    bucket.delete(remote.name)
+    with pytest.raises(ValueError, match=r"^noise\.arrow must lie in .* but is not there"):
+        on_this_node(remote)
+    assert not list(cache.glob("*.arrow")) + list(cache.glob("*.part"))
+
+
+def test_what_was_changed_in_a_bucket_gets_no_name_here(remote, cache):
+    bucket, place = Folder(remote.uri), 4000
+    content = bytearray(bucket.read(remote.name))
+    content[place] ^= 255
+    bucket.write(remote.name, bytes(content))
+    with pytest.raises(ValueError, match=r"^noise\.arrow in .* must have the fingerprint"):
+        on_this_node(remote)
+    assert not list(cache.glob("*.arrow")) + list(cache.glob("*.part"))
+
+
+@pytest.mark.parametrize("manifest", ['{"fingerprint": "../../x"}', "{}", "[", "[1]"])
+def test_a_manifest_of_the_home_that_is_none_is_one_sentence_with_the_way_on(tmp_path, drawn, manifest):
+    first = packed_images(Run(), Home(str(tmp_path)))
+    (tmp_path / "images" / f"{first.name}.json").write_text(manifest)
+    with pytest.raises(
+        ValueError, match=r"^home must hold manifests .*\.json is not: .*removed, the images are packed"
+    ):
+        packed_images(Run(), Home(str(tmp_path)))
+
+
 def test_a_node_that_does_not_share_the_folder_says_so(shared, cache):
     (Path(shared.uri) / shared.name).unlink()
     with pytest.raises(ValueError, match=r"^home must be a folder that all nodes share, or like s3://"):

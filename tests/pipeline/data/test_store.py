@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 
-from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack
+from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack, schema_of
 
 
 def drawn(count, masks=True, side=(6, 5)):
@@ -131,3 +133,65 @@ def test_images_of_unequal_size_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"image must be \(6, 5, 3\) like the first but got \(5, 6, 3\)"):
         pack([*drawn(2), *drawn(1, side=(5, 6))], tmp_path / "odd.arrow")
     assert not (tmp_path / "odd.arrow").exists()
+
+
+def written(path, schema, *rows):
+    """Writes an Arrow file of any kind, a batch for each list of rows."""
+    with pyarrow.ipc.new_file(str(path), schema) as writer:
+        for batch in rows:
+            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+    return path
+
+
+IMAGE = {"split": "novel", "class": "a", "image": b"x" * 12, "mask": b"x"}
+
+
+def test_a_store_of_any_batches_is_read(tmp_path: Path):
+    store = ImageStore(written(tmp_path / "a.arrow", schema_of(2, 2, True), [], [IMAGE], [], [IMAGE] * 2, []))
+    assert (store.count, store.side) == (3, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        ((), "it must hold an image at least but holds none"),
+        (([],), "it must hold an image at least but holds none"),
+        (([{**IMAGE, "split": None}],), "its column split must have a value for every image"),
+        (([{**IMAGE, "class": None}],), "its column class must have"),
+        (([{**IMAGE, "image": None}],), "its column image must have"),
+        (([IMAGE, {**IMAGE, "mask": None}],), "its column mask must have"),
+    ],
+)
+def test_a_store_without_what_it_must_hold_is_refused(tmp_path: Path, batches, said):
+    path = written(tmp_path / "a.arrow", schema_of(2, 2, True), *batches)
+    with pytest.raises(ValueError, match=rf"a\.arrow must be a file that fpt data pack has written but is not: {said}"):
+        ImageStore(path)
+
+
+@pytest.mark.parametrize("metadata", [{"height": "-2"}, {"width": "3"}, {"height": "99999999"}, {"masks": ""}])
+def test_a_header_that_is_wrong_is_refused(tmp_path: Path, metadata):
+    schema = schema_of(2, 2, True)
+    told = {key.decode(): value.decode() for key, value in schema.metadata.items()}
+    with pytest.raises(ValueError, match=r"a\.arrow must be a file that fpt data pack has written but is not: its "):
+        ImageStore(written(tmp_path / "a.arrow", schema.with_metadata({**told, **metadata}), [IMAGE]))
+
+
+def test_whatever_is_cut_off_or_changed_is_refused_or_has_another_fingerprint(tmp_path: Path):
+    path = pack(drawn(5), tmp_path / "whole.arrow")
+    content, whole, random, told = path.read_bytes(), ImageStore(path), np.random.default_rng(0), []
+    for number in range(300):
+        wrong = bytearray(content)
+        if number % 2:
+            wrong = wrong[: random.integers(len(content))]
+        else:
+            wrong[random.integers(len(content))] ^= 1 << random.integers(8)
+        path.write_bytes(wrong)
+        try:
+            store = ImageStore(path)
+        except ValueError as refused:
+            told.append(str(refused))
+        else:
+            same = store.fingerprint == whole.fingerprint
+            assert not same or (store.count, store.side, store.splits) == (5, whole.side, whole.splits)
+    assert len(told) > 100
+    assert all(len(line.splitlines()) == 1 for line in told)

@@ -87,6 +87,25 @@ def test_what_the_ledger_has_is_not_computed_again(made, run, tmp_path):
     assert (status.computed, status.reused, status.waiting) == (14, 6, 0)
 
 
+def test_the_rows_of_a_damaged_file_alone_are_computed_again(made, run, tmp_path):
+    ledger, blank = Ledger(str(tmp_path / "ledger")), {"class_hits": [], "failed": False, "seconds": 1.0}
+    dispatcher, _ = made()
+    going(dispatcher, lambda: dispatcher.solve(CONTEXT, [run], range(8)))
+    (known,) = dispatcher.known.unpacked.values()
+    for number, part in enumerate((range(4), range(4, 8))):
+        ledger.write(f"order {number}", [{**blank, **known[episode]} for episode in part])
+    damaged = tmp_path / "ledger" / "rows" / "order 1.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+
+    dispatcher, staff = made()
+    ((*_, last),) = going(dispatcher, lambda: dispatcher.solve(CONTEXT, [run], range(8)))
+    assert [order.episodes for order in staff.orders] == [(4, 5, 6, 7)]
+    assert last["accuracy"] == accuracy_of(run, 7)
+    (warning,) = asyncio.run(dispatcher.status()).warnings
+    assert "set a damaged file aside: " in warning
+    assert "order 1.parquet is damaged: it cannot be read" in warning
+
+
 def test_what_was_asked_for_before_is_not_computed_again(made, run):
     dispatcher, staff = made()
 

@@ -1,11 +1,14 @@
 import json
+import re
 from pathlib import Path
 
-import pyarrow as pa
+import fsspec
 import pyarrow.parquet
 import pytest
 
-from pipeline.storage.ledger import CIRCUMSTANCES, SCHEMA, KnownRows, Ledger
+from pipeline.storage.descriptions import configuration_hash
+from pipeline.storage.folder import Folder
+from pipeline.storage.ledger import CIRCUMSTANCES, MOST_SAID, SCHEMA, KnownRows, Ledger
 
 
 @pytest.fixture
@@ -123,20 +126,102 @@ def test_known_rows_are_those_of_the_ledger_and_those_that_came_since(ledger):
     assert KnownRows(Ledger(ledger.folder.uri + "/empty").read()).of("a") == {}
 
 
-def test_a_damaged_file_is_not_passed_over_in_silence(ledger):
+@pytest.fixture(params=["disk", "bucket"])
+def anywhere(request, tmp_path: Path):
+    """A ledger on a disk, and one on an object store, which fsspec's store in memory stands for."""
+    if request.param == "disk":
+        yield Ledger(str(tmp_path / "ledger"))
+    else:
+        yield Ledger("memory://bucket/ledger")
+        fsspec.filesystem("memory").store.clear()
+
+
+DAMAGE = {
+    "truncated": lambda content: content[:-20],
+    "empty": lambda content: b"",
+    "no Parquet": lambda content: b"not Parquet",
+    "a bit flipped": lambda content: content.replace(b"worker-0", b"worker-1", 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_set_aside_and_named_and_only_its_rows_are_gone(anywhere, damage, capfd, caplog):
+    anywhere.write("one", [row("a", 0), row("b", 0)])
+    anywhere.write("two", [row("a", 1)])
+    content = anywhere.folder.read("rows/two.parquet")
+    wrong = DAMAGE[damage](content)
+    anywhere.folder.write("rows/two.parquet", wrong)
+    assert anywhere.read().to_pylist() == [row("a", 0), row("b", 0)]
+    (line,) = capfd.readouterr().err.splitlines()
+    assert re.match(
+        r"fpt: \S+/rows/two\.parquet is damaged: it .*; it is kept as \S+/damaged/two\.parquet, and its ", line
+    )
+    (event,) = [record for record in caplog.records if hasattr(record, "facts")]
+    assert (event.levelname, event.facts["file"]) == ("WARNING", "rows/two.parquet")
+    assert anywhere.folder.read("damaged/two.parquet") == wrong
+    assert anywhere.read().num_rows == 2
+    assert capfd.readouterr().err == ""
+    anywhere.write("two", [row("a", 1)])
+    assert anywhere.read().num_rows == 3
+    anywhere.folder.write("rows/two.parquet", wrong + b"more")  # once more, and the first stays as it is
+    assert anywhere.read(["a"]).to_pylist() == [row("a", 0)]
+    assert anywhere.folder.names("damaged") == ["two.parquet", "two.parquet.2"]
+
+
+def test_what_is_damaged_is_not_lost_when_files_become_one(ledger):
+    for episode in range(3):
+        ledger.write(f"order {episode}", [row("a", episode)])
+    Path(ledger.folder.root, "rows", "order 1.parquet").write_bytes(b"damage")
+    ledger.compact(most_files=1)
+    assert ledger.read()["episode"].to_pylist() == [0, 2]
+    assert len(files(ledger)) == 1
+    assert Path(ledger.folder.root, "damaged", "order 1.parquet").read_bytes() == b"damage"
+
+
+def test_damage_that_cannot_be_moved_is_only_left_out(ledger, monkeypatch, capfd):
+    def refuse(*_):
+        raise PermissionError("read-only")
+
     ledger.write("one", [row("a", 0)])
-    Path(ledger.folder.root, "rows", "two.parquet").write_bytes(b"not Parquet")
-    with pytest.raises(pa.ArrowInvalid):
-        ledger.read()
+    damaged = Path(ledger.folder.root, "rows", "two.parquet")
+    damaged.write_bytes(b"damage")
+    monkeypatch.setattr(Folder, "move", refuse)
+    assert ledger.read().num_rows == 1
+    assert "left where it is (read-only)" in capfd.readouterr().err
+    ledger.compact(most_files=1)
+    assert damaged.read_bytes() == b"damage"
+
+
+def test_much_damage_is_told_in_few_lines(ledger, capfd):
+    for episode in range(MOST_SAID + 5):
+        ledger.write(f"order {episode}", [row("a", episode)])
+        Path(ledger.folder.root, "rows", f"order {episode}.parquet").write_bytes(b"damage")
+    assert ledger.read().num_rows == 0
+    assert len(capfd.readouterr().err.splitlines()) == MOST_SAID
+    assert ledger.set_aside == MOST_SAID + 5
 
 
 def test_a_description_is_kept_beside_the_rows(ledger):
-    ledger.describe("abc", {"solver": {"lr": 0.01}, "method": 1})
-    ledger.describe("abc", {"solver": {"lr": 0.01}, "method": 1})
+    described = {"solver": {"lr": 0.01}, "method": 1}
+    name = configuration_hash(described)
+    for _ in range(2):
+        ledger.describe(name, described)
     (path,) = Path(ledger.folder.root, "configurations").iterdir()
-    assert path.name == "abc.json"
-    assert json.loads(path.read_text()) == {"solver": {"lr": 0.01}, "method": 1}
+    assert path.name == f"{name}.json"
+    assert json.loads(path.read_text()) == ledger.description(name) == described
     assert ledger.read().num_rows == 0
+    assert ledger.description("0" * 12) is None
+
+
+def test_a_description_of_something_else_is_set_aside_and_written_again(anywhere, capfd):
+    described = {"solver": {"lr": 0.01}, "method": 1}
+    name = configuration_hash(described)
+    anywhere.folder.write(f"configurations/{name}.json", b'{"solver": {"lr": 0.02}, "method": 1}')
+    assert anywhere.description(name) is None
+    assert f"configurations/{name}.json is damaged: what it describes has the hash " in capfd.readouterr().err
+    anywhere.describe(name, described)
+    assert anywhere.description(name) == described
+    assert anywhere.folder.names("damaged") == [f"{name}.json"]
 
 
 def test_files_are_plain_parquet(ledger):

@@ -163,3 +163,29 @@ def test_shares_are_checked(fields, said):
 
 def test_a_range_without_shares_is_described_as_before():
     assert "share" not in Range(low=1, high=2).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("field", "entry", "said"),
+    [
+        *(
+            (name, "{low: 1, high: 8}", rf"^search\.space\.{name}\.integer must be true, for {name} is a whole number")
+            for name in ("patches", "rank", "tokens", "epochs", "batch", "blocks", "layers")
+        ),
+        ("rank", "{lora: {low: 1, high: 8}}", r"^search\.space\.rank\.lora\.integer must be true"),
+        ("deep", "{low: 0, high: 1}", r"^search\.space\.deep must hold choices, for deep is no number"),
+        ("head", "{low: 0, high: 1}", r"^search\.space\.head must hold choices"),
+        ("tau", "{low: 1, high: 8, zero: true}", r"^search\.space\.tau\.zero must be false, as tau must be above 0"),
+        ("lr", "{lora: {low: 0.1, high: 1, zero: true}}", r"^search\.space\.lr\.lora\.zero must be false"),
+        ("patches", "{low: 1, high: 8, integer: true, zero: true}", r"^search\.space\.patches\.zero must be false"),
+        ("patches", "{low: 1, high: 8000000, integer: true}", r"patches must be less than or equal to 1000000"),
+    ],
+)
+def test_a_range_that_proposes_what_is_not_allowed_is_refused_when_it_is_read(field, entry, said):
+    with pytest.raises(ValueError, match=said):
+        load(CONFIG, [f"search.space.{field}={entry}", *(["solver.name=vpt"] if field in ("tokens", "deep") else [])])
+
+
+@pytest.mark.parametrize("entry", ["alpha={low: 1, high: 8, zero: true}", "patches={low: 1, high: 8, integer: true}"])
+def test_a_range_that_fits_is_taken(entry):
+    assert load(CONFIG, [f"search.space.{entry}"])

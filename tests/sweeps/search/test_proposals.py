@@ -84,6 +84,10 @@ def test_the_same_seed_gives_the_same_proposals():
     assert len(play(searching()).values) == 12
 
 
+def test_the_largest_seed_is_one_too():
+    assert generation(play(searching(seed=2**63 - 2)), 0) != generation(play(searching(seed=2**62)), 0)
+
+
 def test_another_seed_gives_others():
     assert generation(play(searching()), 0) != generation(play(searching(seed=1)), 0)
 
