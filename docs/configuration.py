@@ -4,6 +4,7 @@ A test tells when the page is not what the models say any more.
 """
 
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -87,15 +88,16 @@ def _default(field: FieldInfo) -> str:
 
 def _bounds(field: FieldInfo) -> str:
     """Returns what a field's description tells, or that of what it holds a list of."""
-    if field.description:
-        return field.description
-    described = [
-        one.description
-        for inner in get_args(field.annotation)
-        for one in (getattr(inner, "__metadata__", ()))
-        if isinstance(one, FieldInfo) and one.description
-    ]
-    return described[0] if described else ""
+    return field.description or next(_descriptions(field.annotation), "")
+
+
+def _descriptions(annotation: Any) -> Iterator[str]:
+    """Yields what the types within a type are described by."""
+    for one in getattr(annotation, "__metadata__", ()):
+        if isinstance(one, FieldInfo) and one.description:
+            yield one.description
+    for inner in get_args(annotation):
+        yield from _descriptions(inner)
 
 
 if __name__ == "__main__":

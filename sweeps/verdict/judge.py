@@ -72,7 +72,7 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
         progress.planned += count
     progress.note = f"final evaluation: {different} settings on {count} unseen episodes"
     rows = dict(zip(settings, session.solve(list(settings.values()), range(count)), strict=True))
-    hashes = session.hashes([*settings.values(), *tried.values()])
+    hashes = session.hashes([*settings.values(), *tried.values(), *yardsticks.runs])
     yardstick, asked = harder(rows), _asked(settings)
     drawn = _drawn(session, reported, rows["best"])
     compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)

@@ -22,12 +22,13 @@ BELOW = 10.0  # times lower than the search's are the lowest rates
 @dataclass(frozen=True)
 class Yardsticks:
     """Yardsticks are the best setting without prompts, fine-tuned like the winner, and the best classifier on frozen
-    features. Choosing them took so many `problems`.
+    features. They were chosen among `runs`, which took so many `problems`.
     """
 
     plain: HyperParameters
     frozen: HyperParameters
     problems: int
+    runs: tuple[Run, ...] = ()
 
 
 def candidates(search: Search, searched: Run, record: SearchRecord) -> list[HyperParameters]:
@@ -76,7 +77,8 @@ def choose(search: Search, session: Session, searched: Run, record: SearchRecord
     frozen = frozen_classifiers()
     rows = session.solve([with_hyper_parameters(searched, one) for one in frozen], range(search.rungs[-1]))
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
-    return Yardsticks(plain, frozen[means.index(max(means))], problems + sum(map(len, rows)))
+    runs = tuple(with_hyper_parameters(searched, one) for one in (*settings, *frozen))
+    return Yardsticks(plain, frozen[means.index(max(means))], problems + sum(map(len, rows)), runs)
 
 
 def _best(
