@@ -17,6 +17,7 @@ from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head, scores
 from fpt.prompts.loss import Steering
+from fpt.prompts.relevance import gradient_and_relevance, norm_apart
 from fpt.prompts.variants import rectified, variant_named
 from fpt.registry import ORDERS, check_name
 
@@ -50,9 +51,10 @@ class PositionPrompts:
 
 
 def first_component(
-    gradient: Float[Tensor, "images patches dim"], tokens: Float[Tensor, "images patches dim"]
+    gradient: Float[Tensor, "images patches dim"], relevance_BN: Float[Tensor, "images patches"]
 ) -> Float[Tensor, "images patches"]:
-    """Returns G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance.
+    """Returns G = gradient V1, V1 the first right singular vector, its sign that of gradient-times-input relevance
+    (relevance.py).
 
     G is the first left singular vector times its singular value, too: the Gram matrix of patches or of dimensions,
     whichever are fewer, is squared until only its first eigenvector is left. A gradient of zero gives G = 0.
@@ -74,7 +76,6 @@ def first_component(
         component_BN = (unit_BK[:, None] @ gradient).norm(dim=2) * unit_BK
     else:
         component_BN = (gradient @ unit_BK[..., None])[..., 0]
-    relevance_BN = (gradient * tokens).sum(-1)
     agrees_B1 = (component_BN * relevance_BN).sum(1, keepdim=True) >= 0
     return torch.where(agrees_B1, component_BN, -component_BN)
 
@@ -99,17 +100,20 @@ def gather_evidence(
     )
     with torch.no_grad(), keep_maps(maps[:, :top], how.heads):
         tokens = backbone.lower(images, top)
-    with torch.enable_grad():
-        leaf = tokens.detach().requires_grad_()
+    leaf = tokens.detach().requires_grad_()
+    with torch.enable_grad(), norm_apart(backbone.blocks[top], leaf) as apart:
         passed = backbone.upper(leaf, top, watched=1)
-        (gradient,) = torch.autograd.grad(own_scores(passed.features, labels, head, problem_of).sum(), leaf)
+        whole = gradient_and_relevance(own_scores(passed.features, labels, head, problem_of).sum(), leaf, apart)
     with torch.no_grad():
         keep_map(passed.calls[0], how.heads, maps[:, top])
-        gradient, tokens = (wide(backbone.patch_tokens(part)) for part in (gradient, tokens))
+        gradient, relevance = (backbone.patch_tokens(part) for part in whole)
+        relevance = relevance.nan_to_num().sum(-1)
         if how.centred:
+            mean = gradient.mean(1, keepdim=True)
+            relevance = relevance - (mean * wide(backbone.patch_tokens(tokens))).nan_to_num().sum(-1)
             together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
-            gradient = (gradient - gradient.mean(1, keepdim=True)) / together[:, None, None]
-        component = first_component(gradient.nan_to_num(), tokens)
+            gradient = (gradient - mean) / together[:, None, None]
+        component = first_component(gradient.nan_to_num(), relevance)
     return Evidence(maps, component)
 
 
