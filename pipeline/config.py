@@ -72,9 +72,7 @@ class Dataset(Section):
     images_per_class: Annotated[int, whole("scenes of each class of glyphs", 1, 100_000)] = 30
     distractors: Annotated[int, whole("other glyphs of a scene", 0, 6)] = 2
     resize: Literal["crop", "squash"] = "crop"
-    shares: dict[str, Annotated[float, number("share of the classes", 1, 0)]] = Field(
-        default_factory=lambda: {"validation": 0.5, "novel": 0.5}
-    )
+    shares: dict[str, Share] = Field(default_factory=lambda: {"validation": 0.5, "novel": 0.5})
     split_seed: Annotated[int, whole("seed of the division into splits", 0, SEEDS)] = 0
     # Sweeps and MLflow's parameters were described without these before they were there, and are still.
     hold_out: Annotated[Literal["classes", "pictures"], Field(exclude_if=lambda held: held == "classes")] = "classes"

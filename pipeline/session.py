@@ -5,6 +5,7 @@ Nothing outside `pipeline/` knows Ray's calls. The file is light: a trial's proc
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from pipeline.config import Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
-from pipeline.data.store import ImageStore
+from pipeline.data.store import ImageStore, SplitClasses
 from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.identity import Found, Inputs, hash_of
@@ -71,8 +72,7 @@ class Session:
 
     def sampler(self, run: Run) -> EpisodeSampler:
         """Returns what draws the episodes of a run from the images of this session."""
-        classes = ImageStore(self.store).classes(run.episodes.split)
-        return sampler_of(classes, run.episodes, run.dataset.small_classes)
+        return sampler_of(_classes(self.store, run.episodes.split), run.episodes, run.dataset.small_classes)
 
     def begin(self, spec: GenerationSpec) -> None:
         """Has the first rung of a generation computed, whether its trials have asked for it or not."""
@@ -104,6 +104,12 @@ class Session:
     @property
     def _context(self) -> Context:
         return Context(self.found, self.story)
+
+
+@lru_cache(maxsize=4)
+def _classes(store: Path, split: str) -> SplitClasses:
+    """Returns the classes of a split; the labels of many images take a second to read."""
+    return ImageStore(store).classes(split)
 
 
 def _answered(asked: Any, seconds: float | None = None) -> Any:

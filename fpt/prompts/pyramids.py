@@ -90,9 +90,8 @@ def gather_stage_evidence(
                 gradient, tokens = (
                     wide(_windowed(backbone, stage, part)) for part in (gradients[stage], entered[last])
                 )
-                component = first_component(gradient.flatten(1, 2), (gradient * tokens).flatten(1, 2).sum(-1)).view_as(
-                    received
-                )
+                relevance = (gradient * tokens).flatten(1, 2).sum(-1)
+                component = first_component(gradient.flatten(1, 2), relevance).view_as(received)
         evidence.append(StageEvidence(received.detach(), component))
     return evidence
 

@@ -178,7 +178,7 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
             f"- On as many episodes of {finding.about.again if finding.about else 'another seed'} {who} has "
             f"{again.estimate} %, {_points(again.difference)} points against {yardstick(finding)}."
         )
-    lines += _intervals(finding.best if prompted is None else prompted, finding)
+    lines += _intervals(asked, finding)
     if final.precision is not None and gain is not None:
         reached = 100 * gain.ci95 <= final.precision
         lines.append(

@@ -34,15 +34,15 @@ def racing(trials: int, delta: float) -> StoppingRule:
     ) -> set[str]:
         assert len(accuracies) <= trials, f"{len(accuracies)} of {trials} trials"
         whole, raced = raced_by(accuracies, incumbent)
-        bar = np.log(max(1, trials - 1) / delta)
-        return {trial for trial, own in zip(whole, raced, strict=False) if _capital(raced - own) < bar}
+        left = in_the_race(raced, trials, delta)
+        return {trial for place, trial in enumerate(whole) if place in left}
 
     return survivors
 
 
-def in_the_race(accuracies: Sequence[Sequence[float]], trials: int, delta: float) -> list[int]:
-    """Returns which of those that did all episodes `racing` would keep after the last: with probability 1 - delta, and
-    under its condition, the true best of the sweep is among them.
+def in_the_race(accuracies: Sequence[Sequence[float]] | np.ndarray, trials: int, delta: float) -> list[int]:
+    """Returns which of those that did the same episodes `racing` keeps after them: with probability 1 - delta, and
+    under its condition, the true best of the sweep is among them if it did those.
     """
     raced = np.asarray(accuracies, float)
     bar = np.log(max(1, trials - 1) / delta)

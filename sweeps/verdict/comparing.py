@@ -55,6 +55,7 @@ class Difference:
     beyond: Estimate
     p_episodes: float | None
     p_beyond: float | None
+    bounds: tuple[float, float]
 
     @staticmethod
     def of(ours: Rows, theirs: Rows, drawn: Drawn) -> "Difference | None":
@@ -68,7 +69,8 @@ class Difference:
         several = len(own) > 1
         p = paired_p_value(own, other, step) if several else None
         beyond = drawn.over(apart, judged)
-        return Difference(judged, beyond, p, None if p is None else drawn.p_value(apart, beyond, p))
+        p_beyond = None if p is None else drawn.p_value(apart, beyond, p)
+        return Difference(judged, beyond, p, p_beyond, bounds((np.array(own) - np.array(other)).tolist()))
 
 
 def by_class(rows: Rows) -> Float[np.ndarray, "episodes way"]:
@@ -114,16 +116,9 @@ def compare_all(
             difference=None if apart is None else apart.beyond if few else apart.episodes,
             over_episodes=None if apart is None else apart.episodes,
             over_classes=None if apart is None else apart.beyond,
-            bounds=None if apart is None else bounds(_differences(own, rows_of[yardstick])),
+            bounds=None if apart is None else apart.bounds,
             localisation={key: metrics[key] for key in LOCALISATION},
             p=p_values.get(hash_of[name]),
         )
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     return {name: replace(one, p_holm=corrected.get(one.config_hash)) for name, one in compared.items()}
-
-
-def _differences(ours: Rows, theirs: Rows) -> list[float]:
-    own, other = accuracies_of(ours), accuracies_of(theirs)
-    assert own is not None
-    assert other is not None
-    return [one - another for one, another in zip(own, other, strict=True)]
