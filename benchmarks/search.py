@@ -14,11 +14,11 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from benchmarks.propose import Looks, finalists, next_settings, spread_evenly
 from benchmarks.simulated import Episodes, Simulated
 from benchmarks.surfaces import FOLDER
 from pipeline.config import HyperParameters
 from sweeps.schema.space import sample
+from sweeps.search.looks import Looks, finalists, next_settings, spread_evenly
 from sweeps.statistics.t_racing import t_racing
 
 RUNGS, GENERATION, DELTA = (16, 24, 32, 48, 64, 100), 8, 0.05

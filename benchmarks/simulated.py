@@ -11,13 +11,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import LinearRegression
 
-from benchmarks.encoding import Encoding
-from benchmarks.propose import spread_evenly
-from benchmarks.surfaces import FOLDER, SURFACES
+from benchmarks.surfaces import ANCHORS, EPISODES, FOLDER, PEAK_EPISODES, SURFACES
 from pipeline.config import HyperParameters
+from sweeps.search.encoding import Encoding
+from sweeps.search.looks import spread_evenly
 
 WAVES = 400  # random Fourier features (Rahimi and Recht, NeurIPS 2007) of an episode's liking
 
@@ -34,14 +34,16 @@ class Simulated:
         self.encoding = Encoding(self.space, self.solver)
         table = pyarrow.parquet.read_table(folder / f"{name}.parquet")
         self.settings: list[HyperParameters] = [json.loads(values) for values in table["values"].to_pylist()]
-        self.measured = np.array(table["accuracies"].to_pylist(), float)
+        told = table["accuracies"].to_pylist()
+        self.measured = np.array([own[:EPISODES] for own in told], float)  # those that all settings did
         self.points = self.encoding.points(self.settings)
-        self.means = self.measured.mean(axis=1)
-        residuals = self.measured - self.means[:, None] - self.measured.mean(axis=0) + self.measured.mean()
+        own_means, easy = self.measured.mean(axis=1), self.measured.mean(axis=0)
+        residuals = self.measured - own_means[:, None] - easy + easy.mean()
         rows, episodes = residuals.shape
         self.noise = float((residuals**2).sum() / ((rows - 1) * (episodes - 1)))  # variance of a setting on an episode
-        self.process = _fitted(self.points, self.means, self.noise / episodes)
-        self.scales = np.asarray(self.process.kernel_.k1.k2.length_scale)
+        self.means, self.counts = _levelled(told)
+        self.process = _fitted(self.points, self.means, self.noise / self.counts)
+        self.scales = np.asarray(self.process.kernel_.k2.length_scale)
         shared = residuals @ residuals.T / (episodes - 1)
         alike = RBF(self.scales)(self.points)
         pairs = np.triu_indices(rows, 1)
@@ -65,9 +67,9 @@ class Simulated:
         for fold in range(folds):
             left = places[fold::folds]
             kept = np.setdiff1d(places, left)
-            process = _fitted(self.points[kept], self.means[kept], self.noise / self.measured.shape[1])
+            process = _fitted(self.points[kept], self.means[kept], self.noise / self.counts[kept])
             errors += (process.predict(self.points[left]) - self.means[left]).tolist()
-        return float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(self.noise / self.measured.shape[1]))
+        return float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(np.mean(self.noise / self.counts)))
 
 
 class Episodes:
@@ -97,13 +99,27 @@ def _chance(seed: int, episode: int, point: ndarray) -> float:
     return float(np.random.default_rng([seed, episode, *point.view(np.uint64).tolist()]).standard_normal())
 
 
-def _fitted(points: ndarray, means: ndarray, noise: float) -> GaussianProcessRegressor:
+def _levelled(told: list[list[float]]) -> tuple[ndarray, ndarray]:
+    """Returns the mean accuracy of each setting, and on how many episodes. Those that did more than EPISODES were
+    chosen by these, so only the others count for them; how much easier those are is told by the ANCHORS, which were
+    not chosen.
+    """
+    means, counts = np.array([np.mean(own[:EPISODES]) for own in told]), np.full(len(told), EPISODES)
+    chosen = [place for place, own in enumerate(told) if len(own) > EPISODES]
+    if chosen:
+        later = np.array([np.mean(told[place][EPISODES:]) for place in chosen])
+        anchors = [i for i, place in enumerate(chosen) if place < ANCHORS]
+        easier = later[anchors].mean() - means[:ANCHORS].mean()
+        means[chosen], counts[chosen] = later - easier, PEAK_EPISODES - EPISODES
+    return means, counts
+
+
+def _fitted(points: ndarray, means: ndarray, noise: ndarray) -> GaussianProcessRegressor:
     scale = float(means.var())
-    kernel = ConstantKernel(1.0, (0.05, 20.0)) * RBF(np.full(points.shape[1], 0.6), (0.08, 8.0)) + WhiteKernel(
-        max(noise / scale, 1e-4), "fixed"
-    )
+    kernel = ConstantKernel(1.0, (0.05, 20.0)) * RBF(np.full(points.shape[1], 0.6), (0.08, 8.0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=1, random_state=0).fit(
-            points, means
+        known = GaussianProcessRegressor(
+            kernel, alpha=np.maximum(noise / scale, 1e-4), normalize_y=True, n_restarts_optimizer=1, random_state=0
         )
+        return known.fit(points, means)

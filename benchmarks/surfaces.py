@@ -2,23 +2,21 @@
 
 `python -m benchmarks.surfaces [NAME ...] [--home FOLDER]` makes those that `benchmarks/surfaces/` lacks, some ten
 minutes each on two cores. A surface is a Parquet file with a row for each setting: values (JSON) and its accuracy on
-each of 16 validation episodes. It goes on where it stopped, as its rows are in the home's ledger.
+each of 16 validation episodes, or 64 for those that may be the best. It goes on where it stopped, as its rows are in
+the home's ledger.
 """
 
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-from scipy.stats import qmc
 
 from fpt.glyphs import scenes
-from fpt.registry import SOLVERS
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.data.packed import packed_images
 from pipeline.data.sources.glyphs import _draw_class
@@ -27,11 +25,14 @@ from pipeline.identity import packing_identity
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from sweeps.schema.loading import load
-from sweeps.schema.space import SOLVER, STEERING, Choices, Range, dimensions, solvers_of
 from sweeps.schema.sweep import Sweep
+from sweeps.search.encoding import Encoding
+from sweeps.search.looks import Looks, key_of, next_settings, spread_evenly
 
 FOLDER, CONFIG = Path(__file__).parent / "surfaces", Path("sweeps/configs/glyphs.yaml")
-SETTINGS, WITHOUT, EPISODES, TOGETHER = 256, 32, 16, 32
+SETTINGS, EPISODES, TOGETHER = 288, 16, 32
+PEAK, PEAK_EPISODES, PEAK_ROUNDS = 16, 64, 2
+ANCHORS = 8  # of all settings, which tell how much easier the peak's episodes are
 
 
 @dataclass(frozen=True)
@@ -66,37 +67,6 @@ SURFACES = {
 }
 
 
-def evenly(sweep: Sweep, seed: int) -> Iterator[HyperParameters]:
-    """Yields settings that fill the space, by Sobol's sequence: those with prompts, then those without."""
-    assert sweep.search is not None
-    space, solvers = sweep.search.space, solvers_of(sweep.search.space, sweep.solver.name)
-    for count, steered in ((SETTINGS, True), (WITHOUT, False)):
-        for place, solver in enumerate(solvers):
-            known = {name: entry for name, (_, entry) in dimensions(space, solver).items() if name != SOLVER}
-            if not steered:
-                known = {name: entry for name, entry in known.items() if name not in (*STEERING, "alpha")}
-            points = qmc.Sobol(len(known), seed=np.random.default_rng((seed, place, steered))).random(
-                -(-count // len(solvers))
-            )
-            for point in points:
-                values: HyperParameters = {SOLVER: solver} if SOLVER in space else {}
-                if not steered and SOLVERS[solver].steered:
-                    values["alpha"] = 0.0
-                for share, (name, entry) in zip(point, known.items(), strict=True):
-                    values[name] = _at(float(share), entry)
-                yield values
-
-
-def _at(share: float, entry: Range | Choices) -> float | int | str | bool:
-    if isinstance(entry, Choices):
-        return entry.choices[min(int(share * len(entry.choices)), len(entry.choices) - 1)]
-    low, high = entry.low, entry.high
-    if entry.integer:
-        low, high = low - 0.5, high + 0.5
-    value = low * (high / low) ** share if entry.log else low + share * (high - low)
-    return int(min(max(round(value), entry.low), entry.high)) if entry.integer else float(f"{value:.6g}")
-
-
 def with_weak_context(home: Path, sweep: Sweep) -> None:
     """Packs scenes whose distractors come from all base classes, where the session looks for its own."""
     if (home / "images").exists():
@@ -122,28 +92,58 @@ def _name_of(sweep: Sweep) -> str:
 
 
 def make(name: str, home: Path) -> None:
-    """Writes a surface."""
+    """Writes a surface: settings that fill the space on EPISODES; those that may be best, and the first of all, on
+    PEAK_EPISODES.
+    """
     surface = SURFACES[name]
     own = home / "weak" if surface.weak_context else home
     sweep = surface.sweep(own)
     assert sweep.search is not None
-    searched, settings = plain_run(sweep, sweep.search.split), list(evenly(sweep, seed=1))
+    searched, encoding = plain_run(sweep, sweep.search.split), Encoding(sweep.search.space, sweep.solver.name)
     if surface.weak_context:
         with_weak_context(own, sweep)
         packed_images(searched, Home(str(own)))
-    rows = []
     with open_session(searched, Home(str(own))) as session:
-        for first in range(0, len(settings), TOGETHER):
-            runs = [with_hyper_parameters(searched, values) for values in settings[first : first + TOGETHER]]
-            rows += session.solve(runs, range(EPISODES))
-            print(f"{name}: {min(first + TOGETHER, len(settings))} of {len(settings)} settings", flush=True)
-    table = {
-        "values": [json.dumps(values) for values in settings],
-        "accuracies": [[row["accuracy"] for row in own] for own in rows],
-    }
+
+        def measured(settings: list[HyperParameters], episodes: int) -> list[list[float]]:
+            found: list[list[float]] = []
+            for first in range(0, len(settings), TOGETHER):
+                runs = [with_hyper_parameters(searched, values) for values in settings[first : first + TOGETHER]]
+                found += [[row["accuracy"] for row in rows] for rows in session.solve(runs, range(episodes))]
+                print(f"{name}: {len(found)} of {len(settings)} settings on {episodes} episodes", flush=True)
+            return found
+
+        settings = spread_evenly(encoding, SETTINGS, seed=1, without=1 / 9)
+        accuracies = measured(settings, EPISODES)
+        for round in range(PEAK_ROUNDS):
+            peak = promising(encoding, settings, accuracies, PEAK, seed=round)
+            peak += settings[:ANCHORS] if round == 0 else []
+            keys = [key_of(values) for values in settings]
+            for values, accurate in zip(peak, measured(peak, PEAK_EPISODES), strict=True):
+                if key_of(values) in keys:
+                    accuracies[keys.index(key_of(values))] = accurate
+                else:
+                    settings.append(values)
+                    accuracies.append(accurate)
     FOLDER.mkdir(exist_ok=True)
     kind = pa.schema({"values": pa.string(), "accuracies": pa.list_(pa.float32())})
+    table = {"values": [json.dumps(values) for values in settings], "accuracies": accuracies}
     pyarrow.parquet.write_table(pa.Table.from_pydict(table, kind), FOLDER / f"{name}.parquet", compression="zstd")
+
+
+def promising(
+    encoding: Encoding, settings: list[HyperParameters], accuracies: list[list[float]], count: int, seed: int
+) -> list[HyperParameters]:
+    """Returns settings that may be the best, by a model of what was measured: on the first EPISODES, which all did, and
+    as blocks of their own on the others.
+    """
+    looks = Looks()
+    looks.add(settings, 0, [float(np.mean(own[:EPISODES])) for own in accuracies], EPISODES)
+    more = [place for place, own in enumerate(accuracies) if len(own) > EPISODES]
+    if more:
+        means = [float(np.mean(accuracies[place][EPISODES:])) for place in more]
+        looks.add([settings[place] for place in more], 1, means, PEAK_EPISODES - EPISODES)
+    return next_settings(encoding, looks, count, seed)
 
 
 def main() -> None:

@@ -37,12 +37,13 @@ def open_session(
     address: str | None = None,
     stopping: StoppingRule | None = None,
     worker: type = WorkerProcess,
+    parallel: int = 1,
 ) -> Iterator[Session]:
     """Connects to the cluster at `address`, or at what RAY_ADDRESS names, or starts Ray on this machine. Yields the
     session.
 
-    `worker` is the class that becomes an actor. Raises ValueError for what only a worker can tell to be wrong, and for
-    a home that a job would take with it when it ends.
+    `worker` is the class that becomes an actor, `parallel` how many orders a question makes at least. Raises
+    ValueError for what only a worker can tell to be wrong, and for a home that a job would take with it when it ends.
     """
     _check_outlives_job(home)
     check_sockets(address)
@@ -52,7 +53,7 @@ def open_session(
     with connected(address) as elsewhere:
         with phase("workers"):
             wanted = wanted_workers(run.compute, grows=elsewhere)
-            dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, stopping, worker)
+            dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, stopping, worker, parallel)
             try:
                 found = _first_worker(dispatcher, wanted, run.backbone.name)
             except BaseException:

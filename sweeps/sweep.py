@@ -20,7 +20,8 @@ from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
 from sweeps.schema.space import check_space, corners, in_patches, shared
 from sweeps.schema.sweep import Search, Sweep
-from sweeps.search.tuning import generation_sizes, search_settings
+from sweeps.search.plan import Plan, plan_of
+from sweeps.search.tuning import search_settings
 from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
 from sweeps.statistics.racing import racing
@@ -96,23 +97,24 @@ def stopping_rule(search: Search) -> StoppingRule:
     """Returns the rule by which trials go on after a rung, as the search wants it."""
     if search.stop == "halving":
         return halving(search.keep)
+    plan = plan_of(search)
     if search.stop == "racing":
-        return racing(search.trials, search.delta)
-    return t_racing(search.trials, max(1, len(search.rungs) - 1), search.delta)
+        return racing(plan.racers, search.delta)
+    return t_racing(plan.racers, max(1, len(plan.rungs) - 1), search.delta)
 
 
-def planned_problems(sweep: Sweep, search: Search) -> int:
+def planned_problems(sweep: Sweep, search: Search, plan: Plan) -> int:
     """Returns how many (setting, episode) problems a sweep has, as far as is known before it runs; a race stops some
     more.
     """
-    keep, total = halving(search.keep) if search.stop == "halving" else lambda rung, left: set(left), 0
-    for size in generation_sizes(search):
-        left: dict[str, list[float | None]] = {f"0.{i}": [0.0] for i in range(size)}
-        for rung, (start, stop) in enumerate(zip((0, *search.rungs), search.rungs, strict=False)):
-            if rung > 0:
-                left = {trial: left[trial] for trial in keep(rung, left)}
-            total += len(left) * (stop - start)
-    return total + problems_to_judge(sweep, search)
+    keep = halving(search.keep) if search.stop == "halving" else lambda rung, left: set(left)
+    left: dict[str, list[float | None]] = {f"0.{i}": [0.0] for i in range(plan.racers)}
+    total = plan.looks
+    for rung, (start, stop) in enumerate(zip((0, *plan.rungs), plan.rungs, strict=False)):
+        if rung > 0:
+            left = {trial: left[trial] for trial in keep(rung, left)}
+        total += len(left) * (stop - start)
+    return total + problems_to_judge(sweep, search, plan)
 
 
 def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str], Status]:
@@ -124,8 +126,10 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     with phase("checks"):
         sweep = with_shares_in_patches(sweep)
         search = check_sweep(sweep)
+        plan = plan_of(search)
     home = Home(sweep.home)
-    with open_session(plain_run(sweep), home, address, stopping_rule(search)) as session:
+    rule, parallel = stopping_rule(search), search.parallel
+    with open_session(plain_run(sweep), home, address, rule, parallel=parallel) as session:
         inputs = session.inputs._asdict()
         identity = sweep_identity(sweep, inputs)
         with phase("MLflow"):
@@ -139,20 +143,20 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)},
                 data,
             )
-        progress, place = Progress(planned_problems(sweep, search)), f"sweeps/{identity}"
+        progress, place = Progress(planned_problems(sweep, search, plan)), f"sweeps/{identity}"
         with recorded(tracker), story_written(session, home, place, sweep.name, progress.planned) as session:
             tracker.arrange(arrangement(search.space))
-            tracker.describe(f"**Searching:** {search.trials} trials, none has ended yet.")
+            tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.")
             session.note("phase", name="search")
             folder = home.local / place
             show, watch = shown(progress, session), watched(tracker, session)
             with ThreadPoolExecutor(1) as aside, show, watch:
-                record = search_settings(sweep, search, session, tracker, progress, home, identity, code, data)
-                tracker.describe(f"**Final evaluation:** all {search.trials} trials have ended.")
+                record = search_settings(sweep, search, plan, session, tracker, progress, home, identity, code, data)
+                tracker.describe(f"**Final evaluation:** the race of {len(record.racers)} settings has ended.")
                 session.note("phase", name="final evaluation")
                 winner = record.winner
                 episode = aside.submit(_first_episode, sweep, winner.values, session.store, folder)
-                finding = judge(sweep, search, session, record, progress)
+                finding = judge(sweep, search, plan, session, record, progress)
             session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
@@ -194,7 +198,7 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
     for trial in finding.tried:
         behind, behind_ci95 = numbers(trial.difference)
         scored = {"score": trial.score, "to_best": behind, "to_best_ci95": behind_ci95}
-        tracker.score(trial.name, trial.curve[-1].episodes, scored)
+        tracker.score(trial.name, trial.episodes + trial.looks, scored)
     tracker.summarise(
         metrics,
         best.estimate.episodes if best.estimate else sweep.final.episodes,

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,8 +64,8 @@ class Status:
 
 class Dispatcher:
     """A dispatcher is made into an actor by opening.py, and asked through session.py. `stopping` says which trials of a
-    generation go on. A dispatcher that was started again learns from the context of the next question what kind of
-    workers to hire.
+    generation go on; a question becomes as many orders as there are shards, and at least `parallel` where it can. A
+    dispatcher that was started again learns from the context of the next question what kind of workers to hire.
     """
 
     def __init__(
@@ -76,8 +76,10 @@ class Dispatcher:
         wanted: Wanted,
         stopping: StoppingRule | None,
         worker: type = WorkerProcess,
+        parallel: int = 1,
     ) -> None:
         self.run, self.images, self.wanted, self.stopping, self.worker = run, images, wanted, stopping, worker
+        self.parallel = parallel
         self.story = Story()
         parent = logging.getLogger("pipeline")
         parent.setLevel(logging.INFO)
@@ -228,8 +230,7 @@ class Dispatcher:
                 rows = self.known.of(hash_of(run, context.found.inputs))
                 return [rows[episode]["accuracy"] for episode in there]
 
-            incumbent = [value for value in of(spec.incumbent) if value is not None] if spec.incumbent else None
-            going = self.stopping(rung, {trial: of(spec.runs[trial]) for trial in left}, incumbent)
+            going = self.stopping(rung, {trial: of(spec.runs[trial]) for trial in left})
             if stopped := sorted(left - going):
                 tell(LOG, "trials stopped", generation=spec.number, rung=rung, trials=stopped)
             return going
@@ -240,14 +241,17 @@ class Dispatcher:
         self, hashes: Sequence[str], runs: Sequence[Run], episodes: Sequence[int]
     ) -> list[tuple[WorkOrder, str, int]]:
         """Returns orders for what the ledger lacks and nobody computes yet, shard by shard; configurations that lack
-        the same episodes go together. Each order comes with what is drawn in it, and with its shard.
+        the same episodes go together. Where these are fewer than `parallel`, shards are cut into fewer episodes, and
+        then orders into fewer configurations. Each order comes with what is drawn in it, and with its shard.
         """
         orders = []
         drawn_by = [_drawn(run) for run in runs]
         shards: dict[int, list[int]] = {}
         for episode in sorted(set(episodes)):
             shards.setdefault(episode // self.run.compute.shard, []).append(episode)
-        for shard, inside in shards.items():
+        cuts, parts = self._cuts(shards.values(), len(set(hashes)))
+        pieces = [(shard, inside[first::cuts]) for shard, inside in shards.items() for first in range(cuts)]
+        for shard, inside in pieces:
             together: dict[tuple[str, int, tuple[int, ...]], dict[str, Run]] = {}
             for config_hash, run, drawn in zip(hashes, runs, drawn_by, strict=True):
                 known = self.known.of(config_hash)
@@ -257,13 +261,21 @@ class Dispatcher:
                 if missing:
                     together.setdefault((drawn, run.solver.adapted, missing), {})[config_hash] = run
             for (drawn, _, missing), members in together.items():
-                names, most = sorted(members), self.run.compute.settings or len(members)
+                names = sorted(members)
+                most = min(self.run.compute.settings or len(names), -(-len(set(hashes)) // parts))
                 for first in range(0, len(names), most):
                     part = names[first : first + most]
                     digest = hashlib.sha256(repr((part, missing)).encode()).hexdigest()[:16]
                     order = WorkOrder(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
                     orders.append((order, drawn, shard))
         return orders
+
+    def _cuts(self, shards: Collection[Sequence[int]], configurations: int) -> tuple[int, int]:
+        """Returns into how many parts shards are cut by episodes, and orders by configurations: what is asked decides,
+        not what is still lacking, so that a rerun makes the same orders.
+        """
+        cuts = min(max(map(len, shards), default=1), -(-self.parallel // max(1, len(shards))))
+        return cuts, min(configurations, -(-self.parallel // max(1, cuts * len(shards))))
 
     def _begin(self, order: WorkOrder, drawn: str, shard: int) -> asyncio.Task[None]:
         """Has an order solved, and returns the task; until it ends, whoever asks for one of its

@@ -13,40 +13,26 @@ Select = Callable[[int, set[str]], set[str]]
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """A stopping rule returns which trials go on after a rung, by their accuracies and those of an earlier trial
-    (`incumbent`) on the same episodes.
-    """
+    """A stopping rule returns which trials go on after a rung, by their accuracies on the same episodes."""
 
-    def __call__(
-        self, rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
-    ) -> set[str]: ...
+    def __call__(self, rung: int, accuracies: dict[str, list[float | None]]) -> set[str]: ...
 
 
 @dataclass(frozen=True)
 class GenerationSpec:
-    """A generation of trials has a number, each trial's run by name, the episodes that each rung adds, and, as
-    `incumbent`, the best run of the generations before, which has done all of them.
-    """
+    """A generation of trials has a number, each trial's run by name, and the episodes that each rung adds."""
 
     number: int
     runs: Mapping[str, Run]
     episodes: Sequence[Sequence[int]]
-    incumbent: Run | None = None
 
     @staticmethod
     def of(
-        number: int,
-        settings: Mapping[str, HyperParameters],
-        incumbent: HyperParameters | None,
-        searched: Run,
-        episodes: Sequence[Sequence[int]],
+        number: int, settings: Mapping[str, HyperParameters], searched: Run, episodes: Sequence[Sequence[int]]
     ) -> "GenerationSpec":
-        """Returns the generation whose trials and incumbent change these hyper-parameters of a run."""
+        """Returns the generation whose trials change these hyper-parameters of a run."""
         return GenerationSpec(
-            number,
-            {name: with_hyper_parameters(searched, own) for name, own in settings.items()},
-            episodes,
-            None if incumbent is None else with_hyper_parameters(searched, incumbent),
+            number, {name: with_hyper_parameters(searched, own) for name, own in settings.items()}, episodes
         )
 
 

@@ -15,39 +15,56 @@ from sweeps.schema.table import Table
 
 
 class Search(Section):
-    """A search has trials, which come in generations. After every rung (a number of episodes) `stop: racing` lets all
-    go on but those that rivals beat with confidence, so that the true best is dropped with probability `delta` at most;
-    `stop: t_racing` promises that for symmetric differences alone, with fewer episodes; `stop: halving` keeps the
-    better `keep`, a share.
+    """A search looks at many settings on an episode each, at those again that may be best, and has the most promising
+    race on fresh episodes. It takes so many `problems`, one of which is a setting on an episode, or as many as are
+    solved in so many `minutes`, which is measured once; or its looks (`trials`) are said, and its `rungs`, the episodes
+    of the race after which trials are judged. Half of the problems are for the race, unless rungs are given. `more`
+    looks are added to those of the plan, which stay as they are. With `enough`, in points, looking ends when 64 more
+    looks are expected to gain less.
 
-    `rungs` are episodes done in all. `space` holds ranges and choices; what matters to some solvers only is asked for
-    those alone, and a range may be given for each solver. `first` are settings tried before any is sampled, by name.
-    With `audit`, all trials do all episodes afterwards, to tell what stopping them has cost and saved.
+    `finalists` race, and the settings that are named. `stop: racing` lets all go on but those that rivals beat with
+    confidence, so that the truly best of them is dropped with probability `delta` at most; `stop: t_racing` promises
+    that for symmetric differences alone, with fewer episodes; `stop: halving` keeps the better `keep`, a share.
+
+    `parallel` is how many workers the plan is made for: so many orders there are at least at a time, however many
+    workers there turn out to be. `space` holds ranges and choices; what matters to some solvers only is asked for those
+    alone, and a range may be given for each solver. `first` are settings that are tried before any is sampled, by name.
+    With `audit`, all that race do all episodes afterwards, to tell what stopping them has cost and saved.
     """
 
     split: str = "validation"
     seed: Annotated[int, whole("seed of the proposals", 0, SEEDS)] = 0
-    trials: Annotated[int, whole("settings that are tried", 1, 10_000_000)] = 16
-    generation: Annotated[int, whole("trials that are proposed at once", 1, 10_000_000)] = 8
-    rungs: Annotated[tuple[Annotated[int, whole("episodes done in all", 1, MANY)], ...], Field(max_length=1_000)] = (
-        16,
-        24,
-        32,
-        48,
-        64,
-        100,
-    )
+    problems: Annotated[int | None, whole("settings times episodes", 2, 10_000_000)] = None
+    minutes: Annotated[float | None, number("minutes of the search", 1e6)] = None
+    trials: Annotated[int | None, whole("looks at settings, an episode each", 1, 1_000_000)] = None
+    more: Annotated[int, whole("looks beside those of the plan", 0, 1_000_000)] = 0
+    enough: Annotated[float | None, number("points that 64 more looks may be expected to gain", 100)] = None
+    finalists: Annotated[int, whole("settings that race", 1, 10_000)] = 8
+    rungs: (
+        Annotated[
+            tuple[Annotated[int, whole("episodes done in all", 1, MANY)], ...], Field(min_length=1, max_length=1_000)
+        ]
+        | None
+    ) = None
     stop: Literal["racing", "t_racing", "halving"] = "racing"
     keep: Annotated[float, Field(gt=0, lt=1, description="share that halving keeps: above 0, below 1")] = 0.5
     delta: Annotated[float, number("probability of dropping the best", 0.5)] = 0.05
+    parallel: Annotated[int, whole("workers that the plan is made for", 1, 100_000)] = 2
     space: Space
     first: dict[str, HyperParameters] = Field(default_factory=dict)
     audit: bool = False
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> "Search":
-        if list(self.rungs) != sorted(set(self.rungs)) or not self.rungs:
+        if self.rungs is not None and list(self.rungs) != sorted(set(self.rungs)):
             raise ValueError(f"rungs must rise but got {list(self.rungs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Search":
+        given = [name for name in ("problems", "minutes", "trials") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} must stand alone, without {given[1]}, which says as much, but both are given")
         return self
 
     @model_validator(mode="after")

@@ -2,27 +2,39 @@
 
 import warnings
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import TrialState
 
-from sweeps.search.record import LEAST_TRIALS
+from sweeps.schema.space import Dimension, as_optuna
+from sweeps.search.record import LEAST_TRIALS, SearchRecord
+from sweeps.search.sampler import distributions_of
 
 
-def importances(study: optuna.Study) -> dict[str, float] | None:
-    """Returns shares by PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255; for conditional spaces 2601.20800).
+def importances(record: SearchRecord, space: Mapping[str, Dimension], solver: str) -> SearchRecord:
+    """Returns the record with shares by PED-ANOVA (Watanabe et al., IJCAI 2023, arXiv:2304.10255; for conditional
+    spaces 2601.20800).
 
     A hyper-parameter has a share, the largest first, in the variance of being among the best quarter that they explain
-    each alone, over the sampled settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) is
-    added up. Nothing is random. Returns None for fewer than LEAST_TRIALS complete trials, and where too many score the
+    each alone, over the settings that have it; what Optuna samples apart (`alpha is zero`, `lr of lora`) is added up.
+    Nothing is random. There are none for fewer than LEAST_TRIALS trials with a score, and where too many score the
     same.
     """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = [trial for trial in record.trials if trial.score is not None]
     if len(complete) < LEAST_TRIALS:
-        return None
-    sampled = {label: kind for trial in complete for label, kind in trial.distributions.items()}
+        return record
+    study = optuna.create_study(direction="maximize")
+    for trial in complete:
+        values = as_optuna(trial.values, space, solver)
+        known = distributions_of(space, solver, trial.values)
+        kinds = {label: known[label] for label in values}
+        with suppress(ValueError):  # what is named may lie outside the space
+            study.add_trial(optuna.trial.create_trial(params=values, distributions=kinds, value=trial.score))
+    sampled = {label: kind for trial in study.get_trials(deepcopy=False) for label, kind in trial.distributions.items()}
     explained: dict[str, float] = defaultdict(float)
     with warnings.catch_warnings():  # of ties, and of what a single trial has
         warnings.simplefilter("ignore")
@@ -33,4 +45,5 @@ def importances(study: optuna.Study) -> dict[str, float] | None:
             found = get_param_importances(study, evaluator=evaluator, params=[label], normalize=False)
             explained[label.removesuffix(" is zero").split(" of ")[0]] += found[label]
     total, largest_first = sum(explained.values()), sorted(explained, key=lambda name: (-explained[name], name))
-    return {name: explained[name] / total for name in largest_first} if total > 0 else None
+    shares = {name: explained[name] / total for name in largest_first} if total > 0 else None
+    return replace(record, importances=shares)

@@ -1,134 +1,202 @@
-"""Optuna's proposals, generation by generation, as a Ray Tune search algorithm.
+"""Proposals, generation by generation, as a Ray Tune search algorithm: looks first, then a race.
 
-Proposal k depends on (seed, k, finished generations) alone: a sampler is made anew for each generation, and results
-are told in the order of the trials, so that a sweep can be repeated exactly.
+Proposal k depends on (seed, k, what earlier generations gave) alone, so that a sweep can be repeated exactly.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from pipeline.config import HyperParameters
-from sweeps.schema.space import as_optuna, sample
+from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
 from sweeps.search.importance import importances
+from sweeps.search.looks import key_of
+from sweeps.search.plan import Plan
 from sweeps.search.record import Report, SearchRecord, Trial
-from sweeps.statistics.racing import control_variate
+from sweeps.search.sampler import ACCURACY, BEHIND, BLOCK, LookSampler
+from sweeps.search.scores import Accuracies, scored
 
-Announce = Callable[[int, dict[str, HyperParameters], HyperParameters | None], None]
-# Returns the accuracies of settings, by their trials' names, on so many of the first episodes each.
-Accuracies = Callable[[Mapping[str, tuple[HyperParameters, int]]], dict[str, list[float]]]
+# Hears of a generation: its number, its trials' hyper-parameters by name, and the episodes that each rung adds.
+Announce = Callable[[int, dict[str, HyperParameters], list[list[int]]], None]
+# Hears which setting is believed to be the best, its accuracy, that one's standard deviation, and after how many looks.
+Hear = Callable[[HyperParameters, float, float, int], None]
+
+
+@dataclass
+class _Asked:
+    """A trial of Tune's: a look, or a part in the race."""
+
+    trial: optuna.Trial
+    values: HyperParameters
+    reports: list[Report] = field(default_factory=list)
+    stopped_by: str | None = None
+    ended: bool = False
 
 
 class Proposals(Searcher):  # type: ignore[misc]
-    """Proposals are made by seeded TPE (Bergstra et al., NeurIPS 2011) on an Optuna study, over `search.space` for a
-    run whose solver is `solver`.
+    """Proposals are drawn by a LookSampler on an Optuna study, over `search.space` for a run whose solver is `solver`.
 
-    `values` holds every trial's hyper-parameters by its name, `generation.number`. `announce` hears of a generation
-    before Tune does: of its number, its trials' hyper-parameters by name, and those of the best trial before. A trial
-    that was stopped is told by its control variate, for which `accuracies` are asked: what it would have on all
-    episodes by those that it shares with the best trial so far.
+    What Tune runs is called `generation.place`; a setting that is looked at again goes by the name of its first look.
+    `announce` hears of a generation before Tune does, as soon as those are known that it follows from, and `hear` of
+    the setting that is believed to be the best after it, its expected accuracy and how uncertain that is. A trial that
+    was stopped in the race is told by its control variate, for which `accuracies` are asked.
     """
 
     def __init__(
-        self, search: Search, solver: str, study: optuna.Study, accuracies: Accuracies, announce: Announce | None = None
+        self,
+        search: Search,
+        plan: Plan,
+        solver: str,
+        study: optuna.Study,
+        accuracies: Accuracies,
+        announce: Announce | None = None,
+        hear: Hear | None = None,
     ) -> None:
         super().__init__(metric="accuracy", mode="max")
-        self.search, self.solver, self.study = search, solver, study
-        self.accuracies, self.announce = accuracies, announce
-        self.values: dict[str, HyperParameters] = {}
-        self.reports: dict[str, list[Report]] = {}
-        self.stopped_by: dict[str, str] = {}
-        self.scores: dict[str, float] = {}  # as told
-        self.asked: list[optuna.Trial] = []
-        self.incumbents: list[HyperParameters | None] = []  # of the generations before each
-        self.names: dict[str, str] = {}  # Tune's trial id -> ours
-        self.finished: set[str] = set()
-        self.told = 0
-        for first in search.first.values():
-            study.enqueue_trial(as_optuna(first, search.space, solver))
+        self.search, self.plan, self.solver, self.study = search, plan, solver, study
+        self.accuracies, self.announce, self.hear = accuracies, announce, hear
+        self.sampler = LookSampler(search.space, solver, plan, search.seed, list(search.first.values()), search.enough)
+        study.sampler = self.sampler
+        self.asked: list[list[_Asked]] = []  # by generation
+        self.names: dict[str, tuple[int, int]] = {}  # Tune's trial id -> generation, place
+        self.first_looks: dict[str, str] = {}  # what a setting goes by
+        self.told = 0  # generations
 
     def suggest(self, trial_id: str) -> Any:
-        number = len(self.names)
-        if number == self.search.trials:
+        generation, place = self.sampler.place_of(len(self.names))
+        if generation == len(self.asked):
+            self._propose_what_is_known()
+        if generation == len(self.asked):
+            return None
+        if place >= len(self.asked[generation]):
             return Searcher.FINISHED
-        generation, place = divmod(number, self.search.generation)
-        if place == 0:
-            if len(self.finished) < number:
-                return None
-            self._propose(generation)
-        name = f"{generation}.{place}"
-        self.names[trial_id] = name
-        settings = {other: values for other, values in self.values.items() if other.split(".")[0] == str(generation)}
+        self.names[trial_id] = generation, place
+        settings = {f"{generation}.{i}": asked.values for i, asked in enumerate(self.asked[generation])}
+        values = self.asked[generation][place].values
         return {
-            "trial": name,
+            "trial": self.first_looks[key_of(values)],
+            "look": f"{generation}.{place}",
             "generation": generation,
-            "values": self.values[name],
+            "values": values,
             "settings": settings,
-            "incumbent": self.incumbents[generation],
+            "rungs": self.rungs_of(generation),
+            "race": generation == self.sampler.race,
         }
 
+    def rungs_of(self, generation: int) -> list[list[int]]:
+        """Returns the episodes that each rung of a generation adds."""
+        if generation < self.sampler.race:
+            return [[self.plan.episode(generation)]]
+        rungs = self.plan.rungs
+        return [list(range(start, stop)) for start, stop in zip((0, *rungs), rungs, strict=False)]
+
+    @property
+    def racing(self) -> bool:
+        """Returns whether the race has been proposed."""
+        return len(self.asked) > self.sampler.race
+
+    def _propose_what_is_known(self) -> None:
+        """Proposes all generations that follow from those that have ended."""
+        while not self.racing:
+            generation = len(self.asked)
+            needed = 0 if generation == 0 else max(1, generation + 1 - BEHIND)
+            if generation == self.sampler.race:
+                needed = generation
+            if not all(one.ended for asked in self.asked[:needed] for one in asked):
+                return
+            self._tell(needed)
+            self._propose(generation)
+
     def _propose(self, generation: int) -> None:
-        """Makes all trials of a generation at once."""
-        self._tell()
-        leader = self._so_far().leader
-        self.incumbents.append(leader.values if leader else None)
-        self.study.sampler = optuna.samplers.TPESampler(
-            seed=(self.search.seed * 1_000_003 + generation) % 2**32, n_startup_trials=self.search.generation
-        )
-        size = min(self.search.generation, self.search.trials - len(self.asked))
-        names = [f"{generation}.{place}" for place in range(size)]
-        for name in names:
+        """Makes all trials of a generation at once; it may turn out to be the race."""
+        settings = self.sampler.propose(self.study, generation) if generation < self.sampler.race else []
+        if generation == self.sampler.race:
+            if not all(one.ended for asked in self.asked for one in asked):
+                return
+            self._tell(generation)
+            settings = self.sampler.propose(self.study, generation)
+        self.asked.append([])
+        for place in range(len(settings)):
             trial = self.study.ask()
-            self.asked.append(trial)
-            trial.set_user_attr("trial", name)
-            self.values[name] = sample(trial, self.search.space, self.solver)
+            values = sample(trial, self.search.space, self.solver)
+            trial.set_user_attr("trial", f"{generation}.{place}")
+            self.first_looks.setdefault(key_of(values), f"{generation}.{place}")
+            self.asked[generation].append(_Asked(trial, values))
         if self.announce is not None:
-            self.announce(generation, {name: self.values[name] for name in names}, self.incumbents[generation])
-
-    def _so_far(self) -> SearchRecord:
-        trials = (trial.user_attrs["trial"] for trial in self.asked)
-        return SearchRecord(tuple(map(self._as_told, trials)), self.search.rungs)
-
-    def _as_told(self, name: str) -> Trial:
-        return Trial(
-            name,
-            int(name.split(".")[0]),
-            self.values[name],
-            tuple(self.reports.get(name, [])),
-            self.scores.get(name),
-            self.stopped_by.get(name),
-        )
+            named = {f"{generation}.{place}": one.values for place, one in enumerate(self.asked[generation])}
+            self.announce(generation, named, self.rungs_of(generation))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the report of a rung, or why there are no more; a trial that is run again after a fault reports the
         same again.
         """
-        name = self.names[trial_id]
+        asked = self._asked(trial_id)
         if "stopped_by" in result or "error" in result:
-            self.stopped_by[name] = result.get("stopped_by", "error")
-        elif len(past := self.reports.setdefault(name, [])) < result["rung"]:
-            past.append(Report.of(result))
+            asked.stopped_by = result.get("stopped_by", "error")
+        elif len(asked.reports) < result["rung"]:
+            asked.reports.append(Report.of(result))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if trial_id in self.names:
-            self.finished.add(self.names[trial_id])
+            asked = self._asked(trial_id)
+            asked.ended = True
             if error:
-                self.stopped_by[self.names[trial_id]] = "error"
+                asked.stopped_by = "error"
+            self._propose_what_is_known()
+
+    def _asked(self, trial_id: str) -> _Asked:
+        generation, place = self.names[trial_id]
+        return self.asked[generation][place]
 
     def finish(self) -> SearchRecord:
-        """Tells Optuna what the last generation gave, and returns all that was found.
+        """Tells Optuna what the race gave, and returns all that was found.
 
-        Raises RuntimeError where a planned trial has not ended.
+        Raises RuntimeError where what was planned has not ended.
         """
-        self._so_far().check_ended(self.search.trials)
-        self._tell()
-        return replace(self._so_far(), importances=importances(self.study))
+        planned = sum(self.sampler.sizes) + self.plan.racers
+        ended = sum(one.ended for asked in self.asked for one in asked)
+        if not self.racing or ended < sum(map(len, self.asked)):
+            raise RuntimeError(
+                f"the search has ended early, with {ended} of {planned} trials done; the same command goes on with it"
+            )
+        record = scored(self.trials(), self.plan.rungs, self.sampler, self.accuracies)
+        of_setting = {trial.name: trial for trial in record.trials}
+        for one in self.asked[self.sampler.race]:
+            for report in one.reports:
+                if report.accuracy is not None:
+                    one.trial.report(report.accuracy, report.episodes)
+            self._tell_one(one, of_setting[self.first_looks[key_of(one.values)]].score)
+        return importances(record, self.search.space, self.solver)
+
+    def trials(self) -> list[Trial]:
+        """Returns all settings so far with what they had, in the order of their first looks."""
+        looks: dict[str, list[Report]] = {}
+        values: dict[str, HyperParameters] = {}
+        race: dict[str, _Asked] = {}
+        for generation, asked in enumerate(self.asked):
+            for one in asked:
+                name = self.first_looks[key_of(one.values)]
+                values.setdefault(name, one.values)
+                if generation < self.sampler.race:
+                    looks.setdefault(name, []).extend(one.reports)
+                else:
+                    race[name] = one
+        return [
+            Trial(
+                name,
+                int(name.split(".")[0]),
+                own,
+                tuple(looks.get(name, ())),
+                tuple(race[name].reports) if name in race else (),
+                stopped_by=race[name].stopped_by if name in race else None,
+            )
+            for name, own in values.items()
+        ]
 
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: a sweep is resumed by running it again over its ledger."""
@@ -136,33 +204,34 @@ class Proposals(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Restores nothing."""
 
-    def _tell(self) -> None:
-        """Tells Optuna of the trials of a generation, in their order."""
-        so_far, new = self._so_far(), self.asked[self.told :]
-        stopped = [trial for trial in so_far.trials[self.told :] if self._was_stopped(trial)]
-        self.scores |= {trial.name: trial.accuracy for trial in so_far.whole if trial.accuracy is not None}
-        self.scores |= self._scores_of(stopped, so_far.leader)
-        for trial, found in zip(new, so_far.trials[self.told :], strict=True):
-            for report in found.reports:
-                if report.accuracy is not None:
-                    trial.report(report.accuracy, report.episodes)
-            trial.set_user_attr("stopped", found in stopped)
-            if found.name in self.scores:
-                self.study.tell(trial, self.scores[found.name])
-            else:
-                self.study.tell(trial, state=TrialState.FAIL)
-        self.told = len(self.asked)
+    def _tell(self, generations: int) -> None:
+        """Tells Optuna of the looks of the first so many generations, in their order: each by what the model of those
+        looks expects of its setting, as accuracies of single episodes are no values to rank by.
+        """
+        if generations <= self.told:
+            return
+        new = [one for asked in self.asked[self.told : generations] for one in asked]
+        for one in new:
+            generation, _ = self.sampler.place_of(one.trial.number)
+            one.trial.set_user_attr(BLOCK, generation)
+            accuracy = one.reports[0].accuracy if one.reports else None
+            if accuracy is not None:
+                one.trial.set_user_attr(ACCURACY, accuracy)
+                one.trial.report(accuracy, 1)
+        self.sampler.hear(self.study, generations)
+        if self.hear is not None and (best := self.sampler.best()) is not None:
+            self.hear(*best, sum(self.sampler.sizes[:generations]))
+        belief = self.sampler.believed([one.values for one in new])
+        for place, one in enumerate(new):
+            failed = not one.reports or one.reports[0].accuracy is None
+            self._tell_one(one, None if failed or belief is None else float(belief.mean[place]))
+        self.told = generations
 
-    def _was_stopped(self, trial: Trial) -> bool:
-        return 0 < len(trial.reports) < len(self.search.rungs) and trial.accuracy is not None
-
-    def _scores_of(self, stopped: Sequence[Trial], leader: Trial | None) -> dict[str, float]:
-        """Returns control variates of trials by their last reports; none where no trial has done all episodes."""
-        if not stopped or leader is None:
-            return {}
-        asked = {trial.name: (trial.values, trial.episodes) for trial in (*stopped, leader)}
-        accuracies = self.accuracies(asked)
-        return {trial.name: control_variate(accuracies[leader.name], accuracies[trial.name]) for trial in stopped}
+    def _tell_one(self, one: _Asked, value: float | None) -> None:
+        if value is None:
+            self.study.tell(one.trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            self.study.tell(one.trial, value)
 
 
 @contextmanager

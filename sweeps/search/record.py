@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import HyperParameters
+from sweeps.statistics.estimates import Estimate
 from sweeps.statistics.rows import LOCALISATION
 
 LEAST_TRIALS = 8  # trials with a score, below which importances are not told
@@ -37,52 +38,86 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A trial is a setting that a search tried. `name` is `generation.number`; `reports` come after each rung that it
-    did.
+class Gain:
+    """A gain is what so many more `looks` are expected to gain, in accuracy, and its standard deviation, in the opinion
+    of the model of those before.
+    """
 
-    `score` is its accuracy over all episodes, for a stopped trial by control variate, None where an episode failed or
-    there was no trial to tell it by. `stopped_by` is the rule that stopped it, `error` where it could not go on, None
-    where it did all rungs.
+    looks: int
+    mean: float
+    spread: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:+.1f} ± {100 * self.spread:.1f} points"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial is a setting that a search tried. `name` is `generation.number` of its first look; `looks` are what it
+    had on an episode each, `reports` come after each rung of the race that it did.
+
+    `score` is its accuracy over all episodes of the race: as measured where it did them, by control variate where it
+    was stopped, and as the model of all looks expects it where it did not race; None where an episode failed.
+    `to_winner` is how far it is from the winner, in that model's opinion (95 %), None where that cannot be told.
+    `stopped_by` is the rule that stopped it in the race, `error` where it could not go on, None where nothing did.
     """
 
     name: str
     generation: int
     values: HyperParameters
+    looks: tuple[Report, ...] = ()
     reports: tuple[Report, ...] = ()
     score: float | None = None
+    to_winner: Estimate | None = None
     stopped_by: str | None = None
+
+    @property
+    def raced(self) -> int:
+        """Returns how many episodes of the race the trial did."""
+        return self.reports[-1].episodes if self.reports else 0
 
     @property
     def episodes(self) -> int:
         """Returns how many episodes the trial did."""
-        return self.reports[-1].episodes if self.reports else 0
+        return self.raced + sum(look.episodes for look in self.looks)
 
     @property
     def accuracy(self) -> float | None:
-        """Returns the mean accuracy over those, None where an episode failed, or there was none."""
-        return self.reports[-1].accuracy if self.reports else None
+        """Returns the mean accuracy over those of the race, or of all looks where it did not race; None where an
+        episode failed, or there was none.
+        """
+        if self.reports:
+            return self.reports[-1].accuracy
+        seen = [look.accuracy for look in self.looks]
+        return sum(map(float, seen)) / len(seen) if seen and None not in seen else None  # type: ignore[arg-type]
 
     @property
     def seconds(self) -> float:
-        """Returns how long workers took for those."""
-        return self.reports[-1].seconds_per_episode * self.episodes if self.reports else 0.0
+        """Returns how long workers took for all of them."""
+        race = self.reports[-1:]
+        return sum(report.seconds_per_episode * report.episodes for report in (*self.looks, *race))
 
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """A record holds all `trials` of a search in their order. A rung is a number of episodes after which trials are
-    judged: `rungs` are all of them. `importances` are the hyper-parameters' shares (importance.py), None where they
-    cannot be told.
+    """A record holds all `trials` of a search in the order of their first looks. A rung is a number of episodes after
+    which those that race are judged: `rungs` are all of them. `importances` are the hyper-parameters' shares
+    (importance.py), None where they cannot be told; `gain` is what more looks are expected to gain.
     """
 
     trials: tuple[Trial, ...]
     rungs: tuple[int, ...]
     importances: Mapping[str, float] | None = None
+    gain: Gain | None = None
+
+    @property
+    def racers(self) -> list[Trial]:
+        """Returns the trials that raced."""
+        return [trial for trial in self.trials if trial.reports]
 
     @property
     def whole(self) -> list[Trial]:
-        """Returns the trials that did all episodes without a failure."""
+        """Returns the trials that did all episodes of the race without a failure."""
         return [trial for trial in self.trials if self._did_all(trial) and trial.accuracy is not None]
 
     @property
@@ -97,13 +132,15 @@ class SearchRecord:
             raise RuntimeError("no trial did all its episodes without a failure; lower rates in search.space may help")
         return leader
 
-    def check_ended(self, planned: int) -> None:
-        """Raises RuntimeError where a planned trial has neither done all its rungs nor been stopped."""
-        ended = sum(self._did_all(trial) or trial.stopped_by is not None for trial in self.trials)
-        if ended < planned:
-            raise RuntimeError(
-                f"the search has ended early, with {ended} of {planned} trials done; the same command goes on with it"
-            )
+    @property
+    def problems(self) -> int:
+        """Returns how many problems the search took."""
+        return sum(trial.episodes for trial in self.trials)
+
+    @property
+    def raced(self) -> int:
+        """Returns how many problems of those the race took."""
+        return sum(trial.raced for trial in self.trials)
 
     def _did_all(self, trial: Trial) -> bool:
         return len(trial.reports) == len(self.rungs)

@@ -5,115 +5,135 @@ from typing import Any
 
 from ray import tune
 
-from pipeline.config import Run, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, with_hyper_parameters
 from pipeline.identity import Inputs
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Search
-from sweeps.search.proposals import Accuracies
-from sweeps.statistics.estimates import Estimate, numbers, paired_difference
+from sweeps.search.plan import Plan
+from sweeps.search.record import SearchRecord, Trial
+from sweeps.statistics.estimates import Estimate
 from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Best, Progress, Trials
 from sweeps.tracking.fields import Data, hash_tag, parameters_of_trial, tags_of
 from sweeps.tracking.tracker import Tracker
 
+UNRACED = "looks"  # what stopped a trial that did not race
+
 
 class Recorder(tune.Callback):  # type: ignore[misc]
     """A recorder tells MLflow and the progress display what Tune says of trials. `searched` is the run as trials change
-    it, `inputs` what workers found, `code` tags of every trial and `data` what all of them read; `accuracies` of
-    settings are asked for to tell how far a trial is ahead of the incumbent, the best of earlier generations.
+    it, `inputs` what workers found, `code` tags of every trial and `data` what all of them read. A trial of MLflow's is
+    a setting, however often Tune looks at it.
     """
 
     def __init__(
         self,
         searched: Run,
         search: Search,
+        plan: Plan,
         inputs: Inputs,
         tracker: Tracker,
         progress: Progress,
-        accuracies: Accuracies,
         code: Mapping[str, str],
         data: Sequence[Data],
     ) -> None:
-        self.searched, self.search, self.inputs = searched, search, inputs
-        self.tracker, self.progress, self.accuracies = tracker, progress, accuracies
+        self.searched, self.search, self.plan, self.inputs = searched, search, plan, inputs
+        self.tracker, self.progress = tracker, progress
         self.code, self.data = code, data
-        self.ended, self.stopped, self.spared = 0, 0, 0  # `spared`: episodes that stopped trials need not do
-        self.leader: Best | None = None
+        self.looks, self.racing, self.stopped, self.raced = 0, 0, 0, 0
+        self.spared = 0  # episodes that stopped trials need not do
+        self.known: set[str] = set()
+        self.best: Best | None = None
         progress.away_since = lambda: tracker.away_since
-        progress.searching(Trials(0, 0, 0, search.trials, 0 if search.stop != "halving" else None), None)
+        self._note()
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune writes down what it would go on with, but a sweep is gone on with from its ledger."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        values, generation = trial.config["values"], trial.config["generation"]
-        run = with_hyper_parameters(self.searched, values)
-        self.tracker.trial(
-            trial.config["trial"],
-            setting_name(run, values),
-            parameters_of_trial(run, values, generation, self.search.seed, self.inputs),
-            # `winner` may be said otherwise at the end, `stopped_by` when the trial ends.
-            {**tags_of(run, "trial"), **hash_tag(run, self.inputs), **self.code, "winner": "no"},
-            self.data,
-        )
-        self._note(trials)
+        name, values = trial.config["trial"], trial.config["values"]
+        self.racing += trial.config["race"]
+        if name not in self.known:
+            self.known.add(name)
+            run, generation = with_hyper_parameters(self.searched, values), int(name.split(".")[0])
+            self.tracker.trial(
+                name,
+                setting_name(run, values),
+                parameters_of_trial(run, values, generation, self.search.seed, self.inputs),
+                # `winner` may be said otherwise at the end, `stopped_by` when the search ends.
+                {**tags_of(run, "trial"), **hash_tag(run, self.inputs), **self.code, "winner": "no"},
+                self.data,
+            )
+        self._note()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if "stopped_by" in result or "error" in result:
             return
+        if not trial.config["race"]:
+            self.tracker.look(trial.config["trial"], trial.config["generation"], result["accuracy"])
+            return
         metrics = {name: result[name] for name in METRICS}
         if result["seconds_per_episode"]:
             metrics["episodes_per_second"] = 1 / result["seconds_per_episode"]  # of one worker
-        metrics["difference"], metrics["difference_ci95"] = self._ahead(trial.config, result)
         self.tracker.report(trial.config["trial"], result["episodes"], metrics)
-        accuracy, last = result["accuracy"], result["rung"] == len(self.search.rungs)
-        if last and accuracy is not None and (self.leader is None or accuracy > self.leader.estimate.mean):
-            run = with_hyper_parameters(self.searched, trial.config["values"])
-            estimate = Estimate(accuracy, result["ci95"], result["episodes"])
-            self.leader = Best(setting_name(run, trial.config["values"]), estimate)
-        self._note(trials)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        last = trial.last_result or {}
-        self._end(trials, trial, "FAILED" if "error" in last else "FINISHED", last.get("stopped_by", "none"))
+        self._end(trial, (trial.last_result or {}).get("stopped_by"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trials, trial, "FAILED", "error")
+        self._end(trial, "error")
 
-    def _end(self, trials: list[Any], trial: Any, status: str, stopped_by: str) -> None:
-        self.ended += 1
-        if stopped_by != "none":
-            self.stopped += 1
-            self.spared += self.search.rungs[-1] - (trial.last_result or {}).get("episodes", 0)
-        self.tracker.finish_trial(trial.config["trial"], status, stopped_by)
-        self.tracker.so_far(self.ended, self.leader.estimate.mean if self.leader else None, self.description())
-        self._note(trials)
+    def _end(self, trial: Any, stopped_by: str | None) -> None:
+        if not trial.config["race"]:
+            self.looks += 1
+        else:
+            self.racing -= 1
+            self.raced += 1
+            if stopped_by is not None:
+                self.stopped += 1
+                self.spared += self.plan.rungs[-1] - (trial.last_result or {}).get("episodes", 0)
+        self._note()
 
-    def _ahead(self, config: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float | None, float | None]:
-        """Returns how far a trial is ahead of the best of earlier generations, on the same episodes, and half the
-        interval.
-        """
-        if config["incumbent"] is None or result["accuracy"] is None:
-            return None, None
-        episodes = self.search.rungs[result["rung"] - 1]
-        asked = {"own": (config["values"], episodes), "incumbent": (config["incumbent"], episodes)}
-        found = self.accuracies(asked)
-        return numbers(paired_difference(found["own"], found["incumbent"], self.searched.episodes.step))
+    def believed(self, values: HyperParameters, mean: float, spread: float, looks: int) -> None:
+        """Notes which setting is believed to be the best after so many looks, and how accurate it would be."""
+        run = with_hyper_parameters(self.searched, values)
+        self.best = Best(setting_name(run, values), Estimate(mean, 1.96 * spread, looks))
+        self.tracker.so_far(looks, mean, self.description())
+        self._note()
+
+    def close(self, record: SearchRecord) -> None:
+        """Closes the runs of all trials."""
+        for trial in record.trials:
+            failed = "error" in (trial.stopped_by or "")
+            self.tracker.finish_trial(trial.name, "FAILED" if failed else "FINISHED", stopped_by(trial))
+        winner = record.winner
+        last = winner.reports[-1]
+        assert last.accuracy is not None
+        assert last.ci95 is not None
+        run = with_hyper_parameters(self.searched, winner.values)
+        self.best = Best(setting_name(run, winner.values), Estimate(last.accuracy, last.ci95, last.episodes))
+        self._note()
 
     def description(self) -> str:
         """Returns what goes on, for MLflow's page of a sweep that has no verdict yet."""
-        said = f"**Searching:** {self.ended} of {self.search.trials} trials have ended."
-        if self.leader is None:
+        said = f"**Searching:** {self.looks} of {self.plan.looks} looks, at {len(self.known)} settings."
+        if self.best is None:
             return said
-        best = self.leader.estimate
-        return f"{said} Best so far: {self.leader.setting}, {best} % on {best.episodes} {self.search.split} episodes."
+        return f"{said} Best so far: {self.best.setting}, expected to have {self.best.estimate} %."
 
-    def _note(self, trials: list[Any]) -> None:
+    def _note(self) -> None:
         spared = self.spared if self.search.stop != "halving" else None  # halving is in the plan already
-        running = len(trials) - self.ended
         self.progress.searching(
-            Trials(running, self.stopped, self.ended - self.stopped, self.search.trials, spared), self.leader
+            Trials(self.looks, self.plan.looks, len(self.known), self.racing, self.raced, self.stopped, spared),
+            self.best,
         )
+
+
+def stopped_by(trial: Trial) -> str:
+    """Returns what stopped a trial, for MLflow: the rule of the race, `looks` where it did not come to race, `none`
+    where it did all episodes.
+    """
+    return trial.stopped_by or ("none" if trial.reports else UNRACED)

@@ -12,6 +12,7 @@ from pipeline.session import Session
 from pipeline.storage.folder import Home
 from pipeline.storage.sqlite import sqlite_uri
 from sweeps.schema.sweep import Search, Sweep
+from sweeps.search.plan import Plan
 from sweeps.search.proposals import Proposals, open_study
 from sweeps.search.record import SearchRecord
 from sweeps.search.recorder import Recorder
@@ -21,19 +22,10 @@ from sweeps.tracking.fields import Data
 from sweeps.tracking.tracker import Tracker
 
 
-def generation_sizes(search: Search) -> list[int]:
-    """Returns how many trials each generation has."""
-    return [min(search.generation, search.trials - first) for first in range(0, search.trials, search.generation)]
-
-
-def rung_episodes(search: Search) -> list[list[int]]:
-    """Returns the episodes that each rung adds."""
-    return [list(range(start, stop)) for start, stop in zip((0, *search.rungs), search.rungs, strict=False)]
-
-
 def search_settings(
     sweep: Sweep,
     search: Search,
+    plan: Plan,
     session: Session,
     tracker: Tracker,
     progress: Progress,
@@ -42,14 +34,15 @@ def search_settings(
     code: Mapping[str, str],
     data: Sequence[Data],
 ) -> SearchRecord:
-    """Runs all trials and returns what they were and reported. `code` are tags of each trial's run, `data` what
-    the sweep reads. Raises RuntimeError where a trial could not be run, and where Tune ends before all trials have.
+    """Runs all trials of a plan and returns what they were and reported. `code` are tags of each trial's run, `data`
+    what the sweep reads. Raises RuntimeError where a trial could not be run, and where Tune ends before all
+    trials have.
     """
-    rungs, searched = rung_episodes(search), plain_run(sweep, search.split)
+    searched = plain_run(sweep, search.split)
 
-    def begin(generation: int, values: dict[str, HyperParameters], incumbent: HyperParameters | None) -> None:
+    def begin(generation: int, values: dict[str, HyperParameters], rungs: list[list[int]]) -> None:
         """Lets the workers begin, while the trials' own processes are still starting."""
-        session.begin(GenerationSpec.of(generation, values, incumbent, searched, rungs))
+        session.begin(GenerationSpec.of(generation, values, searched, rungs))
 
     def accuracies(trials: Mapping[str, tuple[HyperParameters, int]]) -> dict[str, list[float]]:
         asked = [(with_hyper_parameters(searched, values), episodes) for values, episodes in trials.values()]
@@ -57,17 +50,17 @@ def search_settings(
 
     home.local.mkdir(parents=True, exist_ok=True)
     with open_study(sqlite_uri(home.local / "optuna.db"), f"{sweep.name} {identity}") as study:
-        proposals = Proposals(search, searched.solver.name, study, accuracies, begin)
-        trainable = tune.with_parameters(run_trial, session=session, searched=searched, rungs=rungs, rule=search.stop)
+        trainable = tune.with_parameters(run_trial, session=session, searched=searched, rule=search.stop)
         read = [one for one in data if one.context == "search"]
-        recorder = Recorder(searched, search, session.inputs, tracker, progress, accuracies, code, read)
+        recorder = Recorder(searched, search, plan, session.inputs, tracker, progress, code, read)
+        proposals = Proposals(search, plan, searched.solver.name, study, accuracies, begin, recorder.believed)
         failure = _Failure()
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
             tune_config=tune.TuneConfig(
                 search_alg=proposals,
-                num_samples=search.trials,
-                max_concurrent_trials=search.generation,
+                num_samples=plan.looks + plan.racers,
+                max_concurrent_trials=plan.racers,  # they wait for each other; looks do not
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -85,7 +78,9 @@ def search_settings(
             raise RuntimeError(f"a trial failed: {failure.error}")
         if results.errors:
             raise RuntimeError(f"a trial failed: {str(results.errors[0]).strip().splitlines()[-1]}")
-        return proposals.finish()
+        record = proposals.finish()
+        recorder.close(record)
+        return record
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]

@@ -12,12 +12,10 @@ def halving(keep: float) -> StoppingRule:
     episodes.
 
     It is that of Jamieson and Talwalkar, AISTATS 2016 (arXiv:1502.07943). Of equals the earlier trial stays; a trial
-    with a failed episode (None) goes. The incumbent of earlier generations does not matter.
+    with a failed episode (None) goes.
     """
 
-    def survivors(
-        rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
-    ) -> set[str]:
+    def survivors(rung: int, accuracies: dict[str, list[float | None]]) -> set[str]:
         means = {
             trial: float(np.mean([value for value in values if value is not None]))
             for trial, values in accuracies.items()

@@ -15,31 +15,29 @@ def t_racing(trials: int, rungs: int, delta: float) -> StoppingRule:
     """Returns a rule that keeps all trials but those that a rival beats with confidence, if differences are symmetric.
 
     After each of `rungs` rungs (the last has no decision after it, so one less than a sweep has) every trial is
-    compared with all others that are still in, and with the incumbent of earlier generations, by a one-sided paired t
-    test at level delta / ((trials - 1) * rungs), as in the "Racing algorithm" (Maron and Moore, Artificial Intelligence
-    Review 1997) and F-race (Birattari et al., GECCO 2002); delta is spent evenly over rivals and rungs by Bonferroni.
+    compared with all others that are still in by a one-sided paired t test at level delta / ((trials - 1) * rungs), as
+    in the "Racing algorithm" (Maron and Moore, Artificial Intelligence Review 1997) and F-race (Birattari et al., GECCO
+    2002); delta is spent evenly over rivals and rungs by Bonferroni.
 
-    **The true best is dropped in the whole sweep with probability at most delta where paired differences are
+    **The true best of those that race is dropped with probability at most delta where paired differences are
     symmetric**, however heavy their tails, and settings were not chosen by these episodes. To drop it, at some rung
     some rival must pass a test against it that is false; there are (trials - 1) * rungs such tests. Where differences
     are skewed (a rival collapses in an episode of thirty, say) it is dropped far more often, and no look at a few
     episodes can tell: racing.py holds then too, at some three times the episodes (benchmarks/README.md).
 
     Differences that are all equal say nothing about their spread and stop nobody: of accuracies in steps a few often
-    are. A trial with a failed episode (None) goes. One trial at least stays, unless an earlier incumbent beats all.
-    Raises ValueError for arguments out of range and for accuracies that are not as many on all sides.
+    are. A trial with a failed episode (None) goes. One trial at least stays. Raises ValueError
+    for arguments out of range and for accuracies that are not as many for all.
     """
     check_racing(trials, delta)
     if rungs < 1:
         raise ValueError(f"rungs must be at least 1 but got {rungs}")
     level = delta / (max(1, trials - 1) * rungs)
 
-    def survivors(
-        rung: int, accuracies: dict[str, list[float | None]], incumbent: list[float] | None = None
-    ) -> set[str]:
+    def survivors(rung: int, accuracies: dict[str, list[float | None]]) -> set[str]:
         assert 1 <= rung <= rungs, f"rung {rung} of {rungs}"
         assert len(accuracies) <= trials, f"{len(accuracies)} of {trials} trials"
-        whole, rivals = raced_by(accuracies, incumbent)
+        whole, rivals = raced_by(accuracies)
         if not whole or (episodes := rivals.shape[1]) < 2:
             return set(whole)
         bar = -stdtrit(episodes - 1, level) / np.sqrt(episodes)

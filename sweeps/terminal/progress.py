@@ -30,24 +30,31 @@ SEARCH = "search"
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of a search are counted here: those `running`, `stopped` early, `done` with all their episodes, and
-    `planned` in all. `spared` are problems that were planned and are not any more, as a race has stopped who should
-    have solved them; it is None where what is planned is what will be solved.
+    """The trials of a search are counted here: how many `looks` of those `planned` there were, at how many `settings`;
+    how many are `racing`, have `raced`, and of these were `stopped`. `spared` are problems that were planned and are
+    not any more, as a race has stopped who should have solved them; it is None where what is planned is what will be
+    solved.
     """
 
-    running: int
-    stopped: int
-    done: int
+    looks: int
     planned: int
+    settings: int
+    racing: int = 0
+    raced: int = 0
+    stopped: int = 0
     spared: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.running} running, {self.stopped} stopped, {self.done} done of {self.planned}"
+        if self.racing or self.raced:
+            return f"{self.racing} of {self.racing + self.raced} race, {self.stopped} were stopped"
+        return f"{self.looks} of {self.planned} looks, at {self.settings} settings"
 
 
 @dataclass(frozen=True)
 class Best:
-    """This is the best, so far, of the trials that did all their episodes."""
+    """This is the setting that is best so far: by the model after so many looks, which are the estimate's episodes, or
+    by the race.
+    """
 
     setting: str
     estimate: Estimate

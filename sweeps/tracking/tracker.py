@@ -27,7 +27,8 @@ BATCH, METRICS_BATCH = 100, 1000  # the most parameters or tags, and metrics, th
 LONGEST_PARAMETER, LONGEST_TAG = 6000, 8000  # characters
 IDENTITY_TAG, NOTE_TAG = "fpt.id", "mlflow.note.content"
 Values = Mapping[str, Any]
-EPISODES, BEST, SCORE = "episodes", "best_so_far", "score"  # metrics whose steps tell which are there already
+EPISODES, BEST, SCORE, LOOK = "episodes", "best_so_far", "score", "look"
+STEPPED = (EPISODES, BEST, SCORE, LOOK)  # metrics whose steps tell which are there already
 
 
 class Tracker:
@@ -114,8 +115,13 @@ class Tracker:
         entries = _entries(metrics, step)
         self._put(lambda: self._log(self.children[trial], EPISODES, step, entries))
 
+    def look(self, trial: str, generation: int, accuracy: float | None) -> None:
+        """Logs what a trial had on the episode of a generation, which is the step."""
+        entries = _entries({LOOK: accuracy}, generation)
+        self._put(lambda: self._log(self.children[trial], LOOK, generation, entries))
+
     def so_far(self, ended: int, best: float | None, note: str) -> None:
-        """Logs how the search stands, on the parent: the best accuracy by how many trials have ended, and a
+        """Logs how the search stands, on the parent: the best accuracy by how many looks there were, and a
         description.
         """
         entries, tag = _entries({BEST: best}, ended), _tags({NOTE_TAG: note})
@@ -239,7 +245,7 @@ class Tracker:
         there = {(one.dataset.name, one.dataset.digest) for one in inputs}
         if new := [_input(one) for one in data if (one.name, one.digest) not in there]:
             self.client.log_inputs(run.info.run_id, new)
-        self.logged |= {(run.info.run_id, by): set() for by in (EPISODES, BEST, SCORE) if by not in run.data.metrics}
+        self.logged |= {(run.info.run_id, by): set() for by in STEPPED if by not in run.data.metrics}
         return run
 
     def _find(self, identity: str) -> Run | None:

@@ -4,6 +4,7 @@ that no trial saw.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pipeline.config import HyperParameters, Run, plain_run, with_hyper_paramete
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Search, Sweep
+from sweeps.search.plan import Plan
 from sweeps.search.record import SearchRecord, Trial
 from sweeps.statistics.estimates import SIGNIFICANCE, Estimate, estimate, paired_difference
 from sweeps.statistics.racing import in_the_race
@@ -28,11 +30,11 @@ AUDITED = "best of all"
 Rows = list[Row]  # of a setting, by episode
 
 
-def problems_to_judge(sweep: Sweep, search: Search) -> int:
+def problems_to_judge(sweep: Sweep, search: Search, plan: Plan) -> int:
     """Counts the problems that `judge` takes, as far as is known before the search."""
     again = 2 * sweep.final.again * sweep.final.episodes
-    audit = search.rungs[-1] * search.audit * search.trials
-    return most_problems(search) + audit + _most_judged(sweep, search) + again
+    audit = plan.rungs[-1] * search.audit * plan.racers
+    return most_problems(plan) + audit + _most_judged(sweep, search) + again
 
 
 def _most_judged(sweep: Sweep, search: Search) -> int:
@@ -41,7 +43,9 @@ def _most_judged(sweep: Sweep, search: Search) -> int:
     return (3 + named + sweep.final.masks) * sweep.final.episodes
 
 
-def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, progress: Progress) -> Finding:
+def judge(
+    sweep: Sweep, search: Search, plan: Plan, session: Session, record: SearchRecord, progress: Progress
+) -> Finding:
     """Evaluates the winner beside both yardsticks, the named first settings and the true masks.
 
     Raises RuntimeError where there is no winner.
@@ -49,24 +53,25 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
     winner, searched = record.winner, plain_run(sweep, search.split)
     values_of = {trial.name: trial.values for trial in record.trials}
     tried = {name: with_hyper_parameters(searched, values) for name, values in values_of.items()}
-    in_search = sum(trial.episodes for trial in record.trials)
+    raced = {trial.name: tried[trial.name] for trial in record.racers}
     scored = [trial for trial in record.trials if trial.score is not None]
-    accuracies = session.accuracies([(tried[trial.name], trial.episodes) for trial in scored])
-    on_validation = {trial.name: own for trial, own in zip(scored, accuracies, strict=True)}
-    progress.planned = in_search + problems_to_judge(sweep, search)
+    racers = [trial for trial in scored if trial.name in raced]
+    accuracies = session.accuracies([(tried[trial.name], trial.raced) for trial in racers])
+    on_validation = {trial.name: own for trial, own in zip(racers, accuracies, strict=True)}
+    progress.planned = record.problems + problems_to_judge(sweep, search, plan)
     progress.note = "choosing what prompts have to beat, on validation episodes"
-    yardsticks = choose(search, session, searched, record)
-    progress.planned += yardsticks.problems - most_problems(search)
+    yardsticks = choose(search, plan, session, searched, record)
+    progress.planned += yardsticks.problems - most_problems(plan)
     prompted = best_with_prompts(record, tried)
     lost = prompted.values if prompted is not None and not takes_prompts(tried[winner.name]) else None
     parts = parts_of(sweep, session)
     reported = parts.first
     settings = _compared_settings(sweep, search, reported, winner.values, yardsticks, lost)
     different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
-    count = _episodes(sweep, session, searched, winner if prompted is None else prompted, yardsticks, search)
+    count = _episodes(sweep, session, searched, winner if prompted is None else prompted, yardsticks, plan)
     progress.planned += different * count - _most_judged(sweep, search)
     progress.planned += 2 * sweep.final.again * (count - sweep.final.episodes)
-    best_of_all = _best_of_all(session, tried, search.rungs[-1], progress) if search.audit else winner.name
+    best_of_all = _best_of_all(session, raced, plan.rungs[-1], progress) if search.audit else winner.name
     if best_of_all != winner.name:
         settings[AUDITED] = with_hyper_parameters(reported, values_of[best_of_all])
         progress.planned += count
@@ -84,20 +89,20 @@ def judge(sweep: Sweep, search: Search, session: Session, record: SearchRecord, 
     audit = None
     if search.audit:
         lead = _lead(rows[AUDITED], rows["best"]) if AUDITED in settings else None
-        audit = Audit(settings.get(AUDITED, settings["best"]), lead, in_search, len(tried) * search.rungs[-1])
+        audit = Audit(settings.get(AUDITED, settings["best"]), lead, record.raced, len(raced) * plan.rungs[-1])
     whole = [on_validation[trial.name] for trial in record.whole]
     return Finding(
         record=record,
         validation=estimate(on_validation[winner.name], sweep.episodes.step),
         compared=compared,
-        spent=in_search + yardsticks.problems + sum(judged.values()) + _solved(again),
+        spent=record.problems + yardsticks.problems + sum(judged.values()) + _solved(again),
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
         again=again[asked] if again else None,
-        may_be_best=len(in_the_race(whole, search.trials, SIGNIFICANCE)),
+        may_be_best=len(in_the_race(whole, plan.racers, SIGNIFICANCE)),
         best_if_symmetric=len(in_the_race_if_symmetric(whole, SIGNIFICANCE)),
         tried=tuple(
-            _scored(trial, on_validation[trial.name], on_validation[winner.name], sweep.episodes.step)
+            _scored(trial, on_validation.get(trial.name, ()), on_validation[winner.name], sweep.episodes.step)
             for trial in scored
         ),
         audit=audit,
@@ -122,9 +127,7 @@ def _drawn(session: Session, run: Run, rows: Sequence[Row]) -> Drawn:
     )
 
 
-def _episodes(
-    sweep: Sweep, session: Session, searched: Run, asked: Trial, yardsticks: Yardsticks, search: Search
-) -> int:
+def _episodes(sweep: Sweep, session: Session, searched: Run, asked: Trial, yardsticks: Yardsticks, plan: Plan) -> int:
     """Returns how many final episodes there are, fixed before the first of them is drawn: as many as bring the interval
     down to the precision that is asked for, if differences spread as on the validation episodes.
     """
@@ -132,7 +135,7 @@ def _episodes(
         return sweep.final.episodes
     settings: list[HyperParameters] = [asked.values, yardsticks.plain, yardsticks.frozen]
     runs = [with_hyper_parameters(searched, values) for values in settings]
-    rows = session.solve(runs, range(min(asked.episodes, search.rungs[-1])))
+    rows = session.solve(runs, range(asked.raced or plan.rungs[-1]))
     own, *others = (accuracies_of(one) for one in rows)
     known = [paired_difference(own, other, sweep.episodes.step) for other in others if own and other]
     return max((episodes_for(one, sweep.final) for one in known), default=sweep.final.episodes)
@@ -148,17 +151,23 @@ def best_with_prompts(record: SearchRecord, tried: Mapping[str, Run]) -> Trial |
 
 
 def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float], step: float) -> Scored:
-    """Returns a trial beside the winner, on the first episodes, which both did."""
+    """Returns a trial beside the winner: on the race's first episodes, which both did, or as the model of all looks has
+    them.
+    """
     assert trial.score is not None
     curve = [
         Estimate(report.accuracy, report.ci95, report.episodes)
         for report in trial.reports
         if report.accuracy is not None and report.ci95 is not None
     ]
-    same = list(own) == list(winners[: len(own)])
-    to_winner = Estimate(0.0, 0.0, len(own)) if same else paired_difference(own, winners[: len(own)], step)
-    seconds = trial.reports[-1].seconds_per_episode
-    return Scored(trial.values, trial.score, to_winner, trial.name, tuple(curve), seconds)
+    if not own:
+        to_winner = trial.to_winner or Estimate(0.0, inf, 0)
+    elif list(own) == list(winners[: len(own)]):
+        to_winner = Estimate(0.0, 0.0, len(own))
+    else:
+        to_winner = paired_difference(own, winners[: len(own)], step)
+    seconds = trial.seconds / max(1, trial.episodes)
+    return Scored(trial.values, trial.score, to_winner, trial.name, tuple(curve), seconds, len(trial.looks))
 
 
 def _compared_settings(

@@ -14,24 +14,25 @@ from sweeps.statistics.estimates import Estimate, estimate
 
 @dataclass(frozen=True)
 class Scored:
-    """A trial has a score, its accuracy over all episodes (by control variate if it was stopped), and a paired
-    difference to the best trial.
+    """A trial has a score, its accuracy over all episodes of the race (by control variate if it was stopped, by the
+    model of all looks if it did not race), and a difference to the best trial, paired if it raced.
 
     `name` is `generation.number`, `curve` its accuracy after each rung that it did, `seconds` what a worker took for an
-    episode.
+    episode, and `looks` on how many episodes it was seen before the race.
     """
 
     values: HyperParameters
     score: float
-    difference: Estimate  # on the episodes that both saw; 0 ± 0 for the best itself
+    difference: Estimate  # 0 ± 0 for the best itself
     name: str = ""
     curve: tuple[Estimate, ...] = ()
     seconds: float = 0.0
+    looks: int = 0
 
     @property
     def episodes(self) -> int:
-        """Returns how many episodes the trial did."""
-        return self.curve[-1].episodes if self.curve else self.difference.episodes
+        """Returns how many episodes of the race the trial did."""
+        return self.curve[-1].episodes if self.curve else 0
 
 
 @dataclass(frozen=True)

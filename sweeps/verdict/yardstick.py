@@ -10,11 +10,12 @@ from pipeline.config import HyperParameters, Run, with_hyper_parameters
 from pipeline.session import Session
 from sweeps.schema.space import Range, dimensions
 from sweeps.schema.sweep import Search
+from sweeps.search.plan import Plan
 from sweeps.search.record import SearchRecord
 from sweeps.statistics.halving import halving
 from sweeps.statistics.rows import summary
 
-MOST_RATES = 16  # more, over so few decades, are closer than a rate needs to be
+RATES = 16  # more, over so few decades, are closer than a rate needs to be
 SINGLE = 1e-9  # share of candidates that is left in the end: one
 BELOW = 10.0  # times lower than the search's are the lowest rates
 
@@ -33,20 +34,19 @@ class Yardsticks:
 
 def candidates(search: Search, searched: Run, record: SearchRecord) -> list[HyperParameters]:
     """Returns settings without prompts, of which the best is one yardstick: the winner without its prompts; the
-    settings without prompts that were tried; and the winner at as many rates as the search had trials (MOST_RATES at
-    most), from a tenth of the lowest that it may try to the highest, and at 0, the head that fine-tuning starts from.
+    settings without prompts that raced; and the winner at RATES rates, from a tenth of the lowest that it may try to the
+    highest, and at 0, the head that fine-tuning starts from.
 
     Without prompts a rate is most of what is left to choose, and it has been looked for as hard as the winner's own.
     """
     twin: HyperParameters = {**record.winner.values, "alpha": 0.0}
-    tried = [trial.values for trial in record.trials if trial.values.get("alpha") == 0]
+    tried = [trial.values for trial in record.racers if trial.values.get("alpha") == 0]
     solver = with_hyper_parameters(searched, twin).solver.name
     rates: list[HyperParameters] = []
     known = dimensions(search.space, solver).get("lr")
     if known is not None and isinstance(known[1], Range):
         lowest, highest = known[1].low / BELOW, known[1].high
-        count = min(search.trials, MOST_RATES)
-        rates = [{**twin, "lr": float(f"{rate:.3g}")} for rate in np.geomspace(lowest, highest, count)]
+        rates = [{**twin, "lr": float(f"{rate:.3g}")} for rate in np.geomspace(lowest, highest, RATES)]
     if SOLVERS[solver].trained:
         rates.append({**twin, "epochs": 0})
     different = {with_hyper_parameters(searched, values).model_dump_json(): values for values in (*rates, *tried, twin)}
@@ -58,24 +58,24 @@ def frozen_classifiers() -> list[HyperParameters]:
     return [{"name": name, "embeddings": False} for name, solver in SOLVERS.items() if not solver.trained]
 
 
-def most_problems(search: Search) -> int:
+def most_problems(plan: Plan) -> int:
     """Counts the problems that choosing yardsticks takes, as far as is known before a search."""
     frozen = sum(not solver.trained for solver in SOLVERS.values())
-    left, total, done = min(search.trials, MOST_RATES) + 2, 0, 0
-    for rung in search.rungs:
+    left, total, done = RATES + 2, 0, 0
+    for rung in plan.rungs:
         total += left * (rung - done)
         left, done = max(1, -(-left // 2)), rung
-    return total + frozen * search.rungs[-1]
+    return total + frozen * plan.rungs[-1]
 
 
-def choose(search: Search, session: Session, searched: Run, record: SearchRecord) -> Yardsticks:
-    """Returns the yardsticks: of all candidates the better half goes on after each rung of the search; every classifier
+def choose(search: Search, plan: Plan, session: Session, searched: Run, record: SearchRecord) -> Yardsticks:
+    """Returns the yardsticks: of all candidates the better half goes on after each rung of the race; every classifier
     on frozen features does all its episodes.
     """
     settings = candidates(search, searched, record)
-    plain, problems = _best(settings, searched, search.rungs, session)
+    plain, problems = _best(settings, searched, plan.rungs, session)
     frozen = frozen_classifiers()
-    rows = session.solve([with_hyper_parameters(searched, one) for one in frozen], range(search.rungs[-1]))
+    rows = session.solve([with_hyper_parameters(searched, one) for one in frozen], range(plan.rungs[-1]))
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
     runs = tuple(with_hyper_parameters(searched, one) for one in (*settings, *frozen))
     return Yardsticks(plain, frozen[means.index(max(means))], problems + sum(map(len, rows)), runs)

@@ -6,14 +6,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import qmc
 
-from benchmarks.encoding import Encoding, share_of, value_at
-from benchmarks.model import Model
 from fpt.registry import SOLVERS
 from pipeline.config import HyperParameters
 from sweeps.schema.space import SOLVER, Range, dimensions
+from sweeps.search.belief import Model
+from sweeps.search.encoding import Encoding, share_of, value_at
+from sweeps.search.record import Gain
 
 NEW, NEAR, AROUND = 384, 32, 6  # candidates: spread over the space, and near each of the most promising
 CLOSE = 0.08  # standard deviation of a near candidate in each column
+WITHOUT = 0.1  # share of the first looks that go to settings without prompts
+CONTINUATIONS = 64  # of a search, in thought
+GROWN = 1.25  # so many times the looks, and what the model weighs is fitted anew
+
+
+def key_of(values: HyperParameters) -> str:
+    """Returns a text that is the same for equal settings alone."""
+    return repr(sorted(values.items()))
 
 
 @dataclass
@@ -24,28 +33,37 @@ class Looks:
     blocks: list[int] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     episodes: list[int] = field(default_factory=list)
+    latest: Model | None = None
 
     def add(self, settings: Sequence[HyperParameters], block: int, accuracies: Sequence[float], episodes: int) -> None:
+        """Adds looks of one block, whose episodes they share."""
         self.settings += settings
         self.blocks += [block] * len(settings)
         self.accuracies += accuracies
         self.episodes += [episodes] * len(settings)
 
     def model(self, encoding: Encoding) -> Model:
-        return Model(
+        """Returns the model of all looks. What it weighs is fitted anew where they have grown by a quarter."""
+        earlier = self.latest
+        self.latest = Model(
             encoding.points(self.settings),
             np.array(self.blocks),
             np.array(self.accuracies, float),
             np.array(self.episodes),
+            earlier.kernel if earlier else None,
+            earlier is not None and len(self.settings) < GROWN * earlier.fitted_to,
         )
+        if earlier is not None and self.latest.kernel is earlier.kernel:
+            self.latest.fitted_to = earlier.fitted_to
+        return self.latest
 
     @property
     def different(self) -> list[HyperParameters]:
         """Returns each setting once, in the order in which it was first looked at."""
-        return list({repr(sorted(values.items(), key=str)): values for values in self.settings}.values())
+        return list({key_of(values): values for values in self.settings}.values())
 
 
-def spread_evenly(encoding: Encoding, count: int, seed: int, without: float = 0.1) -> list[HyperParameters]:
+def spread_evenly(encoding: Encoding, count: int, seed: int, without: float = WITHOUT) -> list[HyperParameters]:
     """Returns settings that fill the space by Sobol's sequence, as many for each solver; a share of them without
     prompts, where that is a choice.
     """
@@ -63,21 +81,50 @@ def spread_evenly(encoding: Encoding, count: int, seed: int, without: float = 0.
     return [found[i] for i in order[:count]]
 
 
-def next_settings(encoding: Encoding, looks: Looks, count: int, seed: int) -> list[HyperParameters]:
+def next_settings(encoding: Encoding, looks: Looks, count: int, seed: int | tuple[int, ...]) -> list[HyperParameters]:
     """Returns settings to look at next, old ones among them: those that are best on so many surfaces that the model
     thinks likely (Thompson sampling, Biometrika 1933), each once. The same looks and seed give the same settings.
     """
-    rng = np.random.default_rng((seed, len(looks.settings)))
-    model, known = looks.model(encoding), looks.different
-    believed = model.belief(encoding.points(known)).mean
-    promising = [known[i] for i in np.argsort(-believed)[:AROUND]]
-    candidates = known + spread_evenly(encoding, NEW, int(rng.integers(2**31)))
-    candidates += [near for one in promising for near in neighbours(encoding, one, NEAR, rng)]
+    rng = np.random.default_rng(seed)
+    model = looks.model(encoding)
+    candidates = _candidates(encoding, looks, model, rng)
     belief = model.belief(encoding.points(candidates))
     chosen: list[int] = []
     for surface in belief.draw(rng, count):
         chosen.append(next(int(i) for i in np.argsort(-surface) if int(i) not in chosen))
     return [candidates[i] for i in chosen]
+
+
+def expected_gain(encoding: Encoding, looks: Looks, count: int, seed: int) -> Gain:
+    """Returns what so many more looks are expected to gain: how much better the setting is that would then be believed
+    to be the best than the one that is now, on average over surfaces that the model thinks likely (preposterior
+    analysis; Raiffa and Schlaifer, Applied Statistical Decision Theory, 1961). All looks are drawn at once, as
+    `next_settings` does, so that what each would teach the next is left out.
+    """
+    rng = np.random.default_rng((seed, len(looks.settings), count))
+    model = looks.model(encoding)
+    candidates = _candidates(encoding, looks, model, rng)
+    belief = model.belief(encoding.points(candidates))
+    now = int(belief.mean.argmax())
+    asked = belief.draw(rng, count).argmax(axis=1)
+    noise = model.scale**2 * (model.kernel.noise + model.kernel.liking)
+    with_looks = belief.covariance[:, asked]
+    weight = np.linalg.solve(with_looks[asked] + noise * np.eye(count), with_looks.T).T
+    gains = []
+    for surface in belief.draw(rng, CONTINUATIONS):
+        seen = surface[asked] + np.sqrt(noise) * rng.standard_normal(count)
+        then = int((belief.mean + weight @ (seen - belief.mean[asked])).argmax())
+        gains.append(surface[then] - surface[now])
+    return Gain(count, float(np.mean(gains)), float(np.std(gains, ddof=1)))
+
+
+def _candidates(encoding: Encoding, looks: Looks, model: Model, rng: np.random.Generator) -> list[HyperParameters]:
+    """Returns settings that were looked at, new ones all over the space, and neighbours of the most promising."""
+    known = looks.different
+    believed = model.belief(encoding.points(known)).mean
+    promising = [known[i] for i in np.argsort(-believed)[:AROUND]]
+    candidates = known + spread_evenly(encoding, NEW, int(rng.integers(2**31)))
+    return candidates + [near for one in promising for near in neighbours(encoding, one, NEAR, rng)]
 
 
 def neighbours(
