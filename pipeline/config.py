@@ -233,7 +233,9 @@ class Compute(Section):
 
 
 class Run(Section):
-    """A run is everything that makes one configuration, and how to compute it."""
+    """A run is everything that makes one configuration, and how to compute it. With an `ensemble`, settings of `solver`
+    and `prompts`, each as far as it differs, their mean class probabilities classify.
+    """
 
     name: str = "run"
     dataset: Dataset = Dataset()
@@ -241,6 +243,10 @@ class Run(Section):
     episodes: Episodes = Episodes()
     solver: Solver = Solver()
     prompts: Prompts = Prompts()
+    # Runs were described without it before it was there, and are still.
+    ensemble: Annotated[
+        tuple[HyperParameters, ...], Field(max_length=100, exclude_if=lambda ensemble: not ensemble)
+    ] = ()
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -260,6 +266,13 @@ class Run(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _members_adapt_the_same(self) -> "Run":
+        adapted = {member.solver.adapted for member in members_of(self)}
+        if len(adapted) > 1:
+            raise ValueError(f"ensemble must hold settings that adapt as many blocks each but has {sorted(adapted)}")
+        return self
+
 
 def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     """Returns the run with some fields of `prompts` (lambda, alpha ...) and `solver` (lr ...) replaced.
@@ -275,6 +288,12 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
             raise ValueError(f"{name} is not a field of prompts or solver; did you mean {near}?")
         described[section][name] = value
     return Run.model_validate(described)
+
+
+def members_of(run: Run) -> list[Run]:
+    """Returns the runs whose mean a run is: itself, where it is no ensemble."""
+    alone = run.model_copy(update={"ensemble": ()})
+    return [with_hyper_parameters(alone, values) for values in run.ensemble] or [run]
 
 
 def plain_run(run: Run, split: str | None = None) -> Run:

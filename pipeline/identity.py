@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from fpt.registry import SOLVERS, rows_of
-from pipeline.config import Dataset, Run
+from pipeline.config import Dataset, Run, members_of
 from pipeline.storage.descriptions import configuration_hash
 
 __all__ = [
@@ -88,7 +88,17 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
         "episodes": episodes,
         "solver": solver,
         "prompts": prompts,
+        **_members(run, inputs),
     }
+
+
+def _members(run: Run, inputs: Inputs) -> dict[str, Any]:
+    """Returns solvers and prompts of the members of an ensemble, whose order does not matter; nothing for others."""
+    if not run.ensemble:
+        return {}
+    members = [identity(member, inputs) for member in members_of(run)]
+    described = [{name: member[name] for name in ("solver", "prompts")} for member in members]
+    return {"ensemble": sorted(described, key=repr)}
 
 
 def packing_identity(dataset: Dataset) -> dict[str, Any]:

@@ -35,6 +35,7 @@ HERE_ONLY = ("compare", "data", "report", "show", "status", "submit", "ui")  # c
 Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
 Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]
+More = Annotated[int | None, typer.Option(help="Look at settings so many times more than CONFIG's plan says.")]
 Stacks = Annotated[list[int], typer.Option("--stack", help="Solve so many problems together; may be given again.")]
 Address = Annotated[
     str | None, typer.Option(help="Use this Ray cluster, e.g. auto or ray://host:10001; by default, this machine.")
@@ -88,17 +89,24 @@ def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: A
 
 
 @app.command(rich_help_panel=SEARCH)
-def sweep(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
+def sweep(
+    config: Config,
+    overrides: Set = [],  # noqa: B006
+    more: More = None,
+    as_json: AsJson = False,
+    address: Address = None,
+) -> None:
     """Search for the best setting, then judge it on classes no trial saw.
 
     It tries lambda, alpha, tau, patches and what else CONFIG's search names. Where it is stopped half way, the same
-    command goes on.
+    command goes on; with --more it goes on further than CONFIG says.
 
-    Example: fpt sweep sweeps/configs/glyphs.yaml --set search.trials=32
+    Example: fpt sweep sweeps/configs/glyphs.yaml --set search.minutes=30
 
     Next: fpt ui sweeps/configs/glyphs.yaml
     """
     with one_sentence_for_mistakes():
+        overrides = [*overrides, *([] if more is None else [f"search.more={more}"])]
         wanted = load(config, overrides)
         say("fpt: starting (images, Ray, backbone)")
         from sweeps.timing import timed_sweep

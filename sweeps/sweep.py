@@ -20,6 +20,8 @@ from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
 from sweeps.schema.space import check_space, corners, in_patches, shared
 from sweeps.schema.sweep import Search, Sweep
+from sweeps.search.earlier import with_earlier
+from sweeps.search.pace import in_problems
 from sweeps.search.plan import Plan, plan_of
 from sweeps.search.tuning import search_settings
 from sweeps.statistics.estimates import numbers
@@ -56,6 +58,7 @@ def check_sweep(sweep: Sweep) -> Search:
             f"but both are {search.split!r}"
         )
     check_space(search.space, sweep.solver.name)
+    plan_of(search)
     searched = plain_run(sweep, search.split)
     check_run(searched, "search.split")
     check_run(plain_run(sweep))
@@ -126,12 +129,16 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
     with phase("checks"):
         sweep = with_shares_in_patches(sweep)
         search = check_sweep(sweep)
-        plan = plan_of(search)
-    home = Home(sweep.home)
+        home = Home(sweep.home)
+        search = with_earlier(search, plain_run(sweep, search.split), home)
+        sweep = sweep.model_copy(update={"search": search})
     rule, parallel = stopping_rule(search), search.parallel
     with open_session(plain_run(sweep), home, address, rule, parallel=parallel) as session:
         inputs = session.inputs._asdict()
         identity = sweep_identity(sweep, inputs)
+        place = f"sweeps/{identity}"
+        search = in_problems(search, plain_run(sweep, search.split), session, home.local / place)
+        sweep, plan = sweep.model_copy(update={"search": search}), plan_of(search)
         with phase("MLflow"):
             tracker, code = Tracker(tracking_uri(sweep), sweep.name), code_tags("sweep")
             splits = {"search": search.split, "final": sweep.episodes.split}
@@ -143,7 +150,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
                 {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)},
                 data,
             )
-        progress, place = Progress(planned_problems(sweep, search, plan)), f"sweeps/{identity}"
+        progress = Progress(planned_problems(sweep, search, plan))
         with recorded(tracker), story_written(session, home, place, sweep.name, progress.planned) as session:
             tracker.arrange(arrangement(search.space))
             tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.")

@@ -12,13 +12,14 @@ from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.memory import tune_allocator
 from fpt.backbones.precision import best_precision, use_precision
+from fpt.problems.ensemble import mean_softmax
 from fpt.problems.frozen import Frozen, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting
 from fpt.problems.solving import solve
 from fpt.prompts.localisation import key_patches
 from fpt.registry import SOLVERS, rows_of
 from fpt.solvers import Training
-from pipeline.config import Episodes, Run
+from pipeline.config import Episodes, Run, members_of
 from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore
 from pipeline.identity import Found
@@ -65,13 +66,17 @@ class Worker:
         """Returns the rows of an order, which are in the ledger already; its stacks are halved `smaller` times."""
         started = time.monotonic()
         hashes, runs = list(order.configurations), list(order.configurations.values())
+        members = [[setting(member) for member in members_of(run)] for run in runs]
+        settings = list(dict.fromkeys(one for several in members for one in several))  # each is solved once
         adapted = max(run.solver.adapted for run in runs)
         if any(run.solver.adapted != adapted for run in runs):
             raise ValueError("configurations of one order must adapt the same blocks")
-        whole = any(reads_frozen_queries(run.solver.name, self.store.has_masks) for run in runs)
+        whole = any(reads_frozen_queries(one.solver, self.store.has_masks) for one in settings)
         episodes = self._tensors(runs[0].episodes, order.episodes, adapted, whole)
         gathered = self.evidence.of(runs[0].episodes, order.episodes)
-        outcomes = solve(self.backbone, episodes, [setting(run) for run in runs], self.compute.stack, gathered, smaller)
+        solved = solve(self.backbone, episodes, settings, self.compute.stack, gathered, smaller)
+        of_setting = dict(zip(settings, solved, strict=True))
+        outcomes = [_together([of_setting[one] for one in several], episodes.query_labels) for several in members]
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
         device = device_name(self.backbone.device)
         rows = [
@@ -89,6 +94,13 @@ class Worker:
             self.samplers[wanted] = sampler
         drawn = [sampler[index] for index in indices]
         return episode_tensors(self.backbone, self.store, self.frozen, drawn, adapted, whole)
+
+
+def _together(members: list[list[Outcome]], labels: torch.Tensor) -> list[Outcome]:
+    """Returns the outcomes of a configuration on each episode, from those of its members."""
+    if len(members) == 1:
+        return members[0]
+    return [mean_softmax(list(episode), own) for *episode, own in zip(*members, labels, strict=True)]
 
 
 def device_name(device: torch.device) -> str:

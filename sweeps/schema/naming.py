@@ -19,6 +19,8 @@ def setting_name(run: Run, searched: Iterable[str] = ()) -> str:
 def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> str:
     """Returns the same name from a description as the ledger keeps it, whose `prompts` are None without any."""
     solver, prompts = described["solver"], described["prompts"]
+    if members := described.get("ensemble"):
+        return f"{solver['name']} · mean of {len(members)} settings"
     if solver["name"] in SOLVERS and not SOLVERS[solver["name"]].trained:
         return f"{solver['name']} · frozen features"
     parts = [solver["name"]]

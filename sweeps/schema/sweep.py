@@ -29,7 +29,9 @@ class Search(Section):
     `parallel` is how many workers the plan is made for: so many orders there are at least at a time, however many
     workers there turn out to be. `space` holds ranges and choices; what matters to some solvers only is asked for those
     alone, and a range may be given for each solver. `first` are settings that are tried before any is sampled, by name.
-    With `audit`, all that race do all episodes afterwards, to tell what stopping them has cost and saved.
+    `from` names earlier sweeps, by ID, folder or file: the best two dozen settings of each become `warm`, settings that
+    are looked at first and do not race for that. With `audit`, all that race do all episodes afterwards, to tell what
+    stopping them has cost and saved.
     """
 
     split: str = "validation"
@@ -52,6 +54,9 @@ class Search(Section):
     parallel: Annotated[int, whole("workers that the plan is made for", 1, 100_000)] = 2
     space: Space
     first: dict[str, HyperParameters] = Field(default_factory=dict)
+    # Searches were described without these before they were there, and are still.
+    earlier: Annotated[tuple[str, ...], Field(alias="from", max_length=100, exclude_if=lambda one: not one)] = ()
+    warm: Annotated[tuple[HyperParameters, ...], Field(max_length=10_000, exclude_if=lambda one: not one)] = ()
     audit: bool = False
 
     @model_validator(mode="after")
@@ -80,7 +85,8 @@ class Final(Section):
 
     `precision`, in points, asks for as many more `episodes`, up to `most`, as bring half the 95 % interval over
     episodes of the winner's difference to what it has to beat down to it. With `again`, both are judged once more, on
-    the other half of the classes, or of the pictures where classes are few.
+    the other half of the classes, or of the pictures where classes are few. `ensemble` judges the mean class
+    probabilities of so many of the best settings beside the winner, 0 for none.
     """
 
     episodes: Annotated[int, whole("episodes that decide", 1, MANY)] = 200
@@ -88,6 +94,7 @@ class Final(Section):
     most: Annotated[int, whole("the most episodes that a precision may ask for", 1, MANY)] = 2000
     again: bool = True
     masks: bool = False
+    ensemble: Annotated[int, whole("best settings that are judged together, 0 for none", 0, 100)] = 5
 
     @model_validator(mode="after")
     def _more_is_more(self) -> "Final":
@@ -111,6 +118,8 @@ class Sweep(Run):
     @model_validator(mode="after")
     def _first_and_space_fit_the_run(self) -> "Sweep":
         if self.search is not None:
+            if self.ensemble:
+                raise ValueError("ensemble must be left out beside search, which makes its own, but is given")
             run, space = plain_run(self), self.search.space
             check_numbers(space, run)
             for values in corners(space, run.solver.name):
@@ -123,6 +132,11 @@ class Sweep(Run):
                     with_hyper_parameters(run, values)
                 except ValidationError as error:
                     raise ValueError(f"search.first.{name}: {sentence_of(error, Run)}") from error
+            for place, values in enumerate(self.search.warm):
+                try:
+                    with_hyper_parameters(run, values)
+                except ValidationError as error:
+                    raise ValueError(f"search.warm.{place}: {sentence_of(error, Run)}") from error
         return self
 
     @model_validator(mode="after")

@@ -51,7 +51,7 @@ class LookKernel(Kernel):  # type: ignore[misc]
     hyperparameter_block = property(lambda self: self._hyperparameter("block"))
     hyperparameter_liking = property(lambda self: self._hyperparameter("liking"))
     hyperparameter_noise = property(lambda self: self._hyperparameter("noise"))
-    hyperparameter_length = property(lambda self: self._hyperparameter("length", len(self.length)))
+    hyperparameter_length = property(lambda self: self._hyperparameter("length", np.size(self.length)))
 
     def __call__(self, X: np.ndarray, Y: np.ndarray | None = None, eval_gradient: bool = False) -> Any:
         other = X if Y is None else Y
@@ -152,4 +152,5 @@ def _likeliest(unlikely: Any, start: np.ndarray, bounds: np.ndarray) -> tuple[np
         return value + float(away @ away) / 2, gradient + away / spread
 
     found = minimize(objective, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": 50})
-    return found.x, float(found.fun)
+    # A little within the bounds, at which scikit-learn would warn of them.
+    return np.clip(found.x, bounds[:, 0] + 1e-3, bounds[:, 1] - 1e-3), float(found.fun)

@@ -42,13 +42,15 @@ class Encoding:
 
     def points(self, settings: Sequence[HyperParameters]) -> Float[np.ndarray, "settings columns"]:
         """Returns a point for each setting."""
-        found = np.full((len(settings), len(self.columns)), MIDDLE)
+        found = np.full((len(settings), max(1, len(self.columns))), MIDDLE)  # a space of nothing is a point
         for point, values in zip(found, settings, strict=True):
             own = str(values.get(SOLVER, self.solver))
             if SOLVER in self.space:
                 for one in self.solvers:
                     point[self.columns[SOLVER, one]] = one == own
             for name, (label, entry) in dimensions(self.space, own).items():
+                if name in STEERING and values.get("alpha") == 0:
+                    continue
                 if isinstance(entry, Choices):
                     for choice in entry.choices:
                         point[self.columns[label, choice]] = MIDDLE if name not in values else values[name] == choice

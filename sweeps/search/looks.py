@@ -16,6 +16,8 @@ from sweeps.search.record import Gain
 NEW, NEAR, AROUND = 384, 32, 6  # candidates: spread over the space, and near each of the most promising
 CLOSE = 0.08  # standard deviation of a near candidate in each column
 WITHOUT = 0.1  # share of the first looks that go to settings without prompts
+AGAIN = 0.4  # share of looks at settings that were looked at before
+SURFACES = 512  # that are drawn to choose who races
 CONTINUATIONS = 64  # of a search, in thought
 GROWN = 1.25  # so many times the looks, and what the model weighs is fitted anew
 
@@ -82,16 +84,20 @@ def spread_evenly(encoding: Encoding, count: int, seed: int, without: float = WI
 
 
 def next_settings(encoding: Encoding, looks: Looks, count: int, seed: int | tuple[int, ...]) -> list[HyperParameters]:
-    """Returns settings to look at next, old ones among them: those that are best on so many surfaces that the model
-    thinks likely (Thompson sampling, Biometrika 1933), each once. The same looks and seed give the same settings.
+    """Returns settings to look at next, each once: those that are best on so many surfaces that the model thinks likely
+    (Thompson sampling, Biometrika 1933), a share (AGAIN) of them among settings that were looked at, for the others
+    nearly always win by being unknown. The same looks and seed give the same settings.
     """
     rng = np.random.default_rng(seed)
     model = looks.model(encoding)
     candidates = _candidates(encoding, looks, model, rng)
     belief = model.belief(encoding.points(candidates))
     chosen: list[int] = []
-    for surface in belief.draw(rng, count):
-        chosen.append(next(int(i) for i in np.argsort(-surface) if int(i) not in chosen))
+    known, again = len(looks.different), round(AGAIN * count)
+    for place, surface in enumerate(belief.draw(rng, count)):
+        open_to = surface[:known] if place < again else surface
+        best = (int(i) for i in np.argsort(-open_to) if int(i) not in chosen)
+        chosen.append(next(best, len(chosen)))
     return [candidates[i] for i in chosen]
 
 
@@ -142,8 +148,17 @@ def neighbours(
     return found
 
 
-def finalists(encoding: Encoding, looks: Looks, count: int) -> list[HyperParameters]:
-    """Returns the settings that a race is worth, the most promising first."""
+def finalists(encoding: Encoding, looks: Looks, count: int, seed: int) -> list[HyperParameters]:
+    """Returns so many of the settings that were looked at, of which the best is expected to be as good as can be over
+    surfaces that the model thinks likely: one after the other, each that raises this most. So a race is not of equals.
+    """
     known = looks.different
     belief = looks.model(encoding).belief(encoding.points(known))
-    return [known[i] for i in np.argsort(-belief.mean)[:count]]
+    surfaces = belief.draw(np.random.default_rng((seed, len(looks.settings))), SURFACES)
+    best, chosen = np.full(len(surfaces), -np.inf), list[int]()
+    for _ in range(min(count, len(known))):
+        expected = np.maximum(surfaces, best[:, None]).mean(axis=0)
+        expected[chosen] = -np.inf
+        chosen.append(int(expected.argmax()))
+        best = np.maximum(best, surfaces[:, chosen[-1]])
+    return [known[i] for i in chosen]

@@ -37,6 +37,12 @@ class Plan:
         return self.rungs[-1] + generation
 
 
+def least_problems(search: Search) -> int:
+    """Returns the fewest problems that a search can take: as many looks as race, and a race of two episodes."""
+    racers, last = search.finalists + len(search.first), search.rungs[-1] if search.rungs else 2
+    return racers * (1 + last)
+
+
 def plan_of(search: Search) -> Plan:
     """Returns the plan of a search: half of its problems are for looking, half for the race, unless it says how many
     looks (`trials`) or which `rungs`. With `more` looks the first of them stay as they are.
@@ -52,9 +58,10 @@ def plan_of(search: Search) -> Plan:
         rungs = tuple(dict.fromkeys(max(1, round(share * last)) for share in RUNGS))
     looks = search.trials or problems - racers * rungs[-1]
     if looks < racers:
+        what, least = ("trials", racers) if search.trials else ("problems", racers * (rungs[-1] + 1))
         raise ValueError(
-            f"search.problems must be at least {racers * (rungs[-1] + 1)} for a race of {racers} settings on "
-            f"{rungs[-1]} episodes but is {problems}; fewer search.finalists or search.rungs need fewer"
+            f"search.{what} must be at least {least} for a race of {racers} settings on {rungs[-1]} episodes but is "
+            f"{search.trials or problems}; fewer search.finalists or search.rungs need fewer"
         )
     batch = search.parallel * ceil(BATCH / search.parallel) if search.parallel < BATCH else search.parallel
     start = min(looks, batch * ceil(START * looks / batch))

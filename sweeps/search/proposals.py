@@ -60,7 +60,9 @@ class Proposals(Searcher):  # type: ignore[misc]
         super().__init__(metric="accuracy", mode="max")
         self.search, self.plan, self.solver, self.study = search, plan, solver, study
         self.accuracies, self.announce, self.hear = accuracies, announce, hear
-        self.sampler = LookSampler(search.space, solver, plan, search.seed, list(search.first.values()), search.enough)
+        self.sampler = LookSampler(
+            search.space, solver, plan, search.seed, list(search.first.values()), search.warm, search.enough
+        )
         study.sampler = self.sampler
         self.asked: list[list[_Asked]] = []  # by generation
         self.names: dict[str, tuple[int, int]] = {}  # Tune's trial id -> generation, place

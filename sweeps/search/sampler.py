@@ -23,9 +23,9 @@ GAIN_OF = 64  # looks more, of which it is told what they are expected to gain
 
 class LookSampler(BaseSampler):
     """A sampler of looks: trial k of a study is place k of the plan's generations. The first generation holds the
-    settings that are named (`first`) and fills the space; each other one is drawn by `next_settings` from what the
-    generations up to the one before the last gave, so that workers need not wait for proposals. After the looks come
-    those that race: the named, and the most promising.
+    settings that are named (`first`), those of earlier sweeps (`warm`), and fills the space; each other one is drawn by
+    `next_settings` from what the generations up to the one before the last gave, so that workers need not wait for
+    proposals. After the looks come those that race: the named, and the most promising.
 
     A trial tells what it saw by the attributes BLOCK and ACCURACY; one without ACCURACY failed, and counts as the
     worst of its generation. What is proposed depends on (seed, attributes of those generations) alone.
@@ -38,10 +38,11 @@ class LookSampler(BaseSampler):
         plan: Plan,
         seed: int,
         first: Sequence[HyperParameters] = (),
+        warm: Sequence[HyperParameters] = (),
         enough: float | None = None,
     ) -> None:
-        self.encoding, self.plan, self.seed, self.first = Encoding(space, solver), plan, seed, first
-        self.enough = enough
+        self.encoding, self.plan, self.seed = Encoding(space, solver), plan, seed
+        self.first, self.warm, self.enough = first, warm, enough
         self.sizes = list(plan.generations)  # of looks; fewer once it is enough
         self.proposed: list[list[HyperParameters]] = []
         self.looks = Looks()
@@ -68,8 +69,8 @@ class LookSampler(BaseSampler):
 
     def _proposed(self, study: Study, generation: int) -> list[HyperParameters]:
         if generation == 0:
-            spread = spread_evenly(self.encoding, max(0, self.sizes[0] - len(self.first)), self.seed)
-            return [*self.first, *spread][: self.sizes[0]]
+            spread = spread_evenly(self.encoding, self.sizes[0], self.seed)
+            return [*self.first, *self.warm, *spread][: self.sizes[0]]
         if generation < self.race:
             self.hear(study, max(1, generation + 1 - BEHIND))
             if self.enough is not None and 100 * self.gain().mean < self.enough:
@@ -78,7 +79,7 @@ class LookSampler(BaseSampler):
             return next_settings(self.encoding, self.looks, self.sizes[generation], (self.seed, generation))
         self.hear(study, self.race)
         named = {key_of(values): values for values in self.first}
-        best = finalists(self.encoding, self.looks, self.plan.racers)
+        best = finalists(self.encoding, self.looks, self.plan.racers, self.seed)
         new = [values for values in best if key_of(values) not in named]
         return [*named.values(), *new[: max(0, self.plan.racers - len(named))]]
 
@@ -91,7 +92,7 @@ class LookSampler(BaseSampler):
             told.setdefault(trial.user_attrs.get(BLOCK, -1), []).append(trial)
         for block in range(self.heard, generations):
             seen = [trial.user_attrs.get(ACCURACY) for trial in told.get(block, [])]
-            worst = min((one for one in seen if one is not None), default=None)
+            worst = min((one for one in seen if one is not None), default=None if self.looks.settings else 0.0)
             if worst is not None:  # an episode that is lost tells nothing
                 known = [worst if one is None else one for one in seen]
                 self.looks.add(self.proposed[block][: len(known)], block, known, 1)

@@ -13,6 +13,7 @@ from sweeps.verdict.landscape import Scored
 BASELINE = "no prompts"
 FROZEN = "frozen features"
 PROMPTED = "best with prompts"  # beside a winner that has none
+TOGETHER = "best together"  # the mean of several
 
 
 def takes_prompts(run: Run) -> bool:

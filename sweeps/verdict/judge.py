@@ -22,7 +22,7 @@ from sweeps.statistics.t_racing import in_the_race_if_symmetric
 from sweeps.terminal.progress import Progress
 from sweeps.verdict.comparing import Drawn, compare_all, harder
 from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
-from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, Audit, Compared, Finding, takes_prompts
+from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER, Audit, Compared, Finding, takes_prompts
 from sweeps.verdict.landscape import Scored
 from sweeps.verdict.yardstick import Yardsticks, choose, most_problems
 
@@ -40,7 +40,7 @@ def problems_to_judge(sweep: Sweep, search: Search, plan: Plan) -> int:
 def _most_judged(sweep: Sweep, search: Search) -> int:
     """Counts the problems of the settings that are compared, as if all were different."""
     named = sum(values.get("alpha") != 0 for values in search.first.values())
-    return (3 + named + sweep.final.masks) * sweep.final.episodes
+    return (3 + named + sweep.final.masks + bool(sweep.final.ensemble)) * sweep.final.episodes
 
 
 def judge(
@@ -66,7 +66,7 @@ def judge(
     lost = prompted.values if prompted is not None and not takes_prompts(tried[winner.name]) else None
     parts = parts_of(sweep, session)
     reported = parts.first
-    settings = _compared_settings(sweep, search, reported, winner.values, yardsticks, lost)
+    settings = _compared_settings(sweep, search, reported, record, yardsticks, lost)
     different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
     count = _episodes(sweep, session, searched, winner if prompted is None else prompted, yardsticks, plan)
     progress.planned += different * count - _most_judged(sweep, search)
@@ -174,14 +174,14 @@ def _compared_settings(
     sweep: Sweep,
     search: Search,
     reported: Run,
-    won: HyperParameters,
+    record: SearchRecord,
     yardsticks: Yardsticks,
     lost: HyperParameters | None,
 ) -> dict[str, Run]:
     """Returns what the final episodes judge, by name. `lost` is the best setting with prompts where the winner has
     none: whether prompts help is a question that every sweep answers.
     """
-    best = with_hyper_parameters(reported, won)
+    best = with_hyper_parameters(reported, record.winner.values)
     prompted = best if lost is None else with_hyper_parameters(reported, lost)
     settings = {"best": best, BASELINE: with_hyper_parameters(reported, yardsticks.plain)}
     settings |= {
@@ -194,8 +194,20 @@ def _compared_settings(
     if sweep.final.masks and takes_prompts(prompted):
         rows = rows_of(prompted.prompts.variant, prompted.prompts.rows)  # the same attention, led to the truth
         settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks", "rows": rows})
+    if len(members := best_together(record, sweep.final.ensemble)) > 1:
+        settings[TOGETHER] = reported.model_copy(update={"ensemble": members})
     settings[FROZEN] = with_hyper_parameters(best, yardsticks.frozen)
     return settings
+
+
+def best_together(record: SearchRecord, count: int) -> tuple[HyperParameters, ...]:
+    """Returns so many of the settings that did all episodes of the race, the best of them, that adapt as much as the
+    winner.
+    """
+    best = sorted(record.whole, key=lambda trial: -(trial.accuracy or 0.0))
+    sizes = ("blocks", "embeddings")
+    same = [one.values for one in best if all(one.values.get(of) == record.winner.values.get(of) for of in sizes)]
+    return tuple(same[:count])
 
 
 def _best_of_all(session: Session, tried: Mapping[str, Run], episodes: int, progress: Progress) -> str:

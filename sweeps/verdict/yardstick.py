@@ -34,8 +34,8 @@ class Yardsticks:
 
 def candidates(search: Search, searched: Run, record: SearchRecord) -> list[HyperParameters]:
     """Returns settings without prompts, of which the best is one yardstick: the winner without its prompts; the
-    settings without prompts that raced; and the winner at RATES rates, from a tenth of the lowest that it may try to the
-    highest, and at 0, the head that fine-tuning starts from.
+    settings without prompts that raced; and the winner at RATES rates, from a tenth of the lowest that it may try to
+    the highest, and at 0, the head that fine-tuning starts from.
 
     Without prompts a rate is most of what is left to choose, and it has been looked for as hard as the winner's own.
     """

@@ -13,14 +13,14 @@ from tests.pipeline.dispatch.staff import Staff
 def made(run, tmp_path: Path, monkeypatch):
     """Makes a dispatcher over a folder's ledger, and the staff that it hires."""
 
-    def make(faults=(), workers=1, stopping=None, **compute):
+    def make(faults=(), workers=1, stopping=None, parallel=1, **compute):
         own = run.model_copy(update={"compute": Compute(shard=4, **compute)})
         staff = Staff(faults)
         monkeypatch.setattr("pipeline.dispatch.dispatcher.hire", lambda *described: staff.hire(described[-1]))
         monkeypatch.setattr("pipeline.dispatch.dispatcher.dismiss", staff.dismiss)
         monkeypatch.setattr("pipeline.dispatch.dispatcher.node_lives", lambda node: True)
-        wanted = Wanted(0.0, workers, workers)
-        dispatcher = Dispatcher(own, PackedImages("none", "none.arrow", ""), str(tmp_path / "ledger"), wanted, stopping)
+        wanted, images = Wanted(0.0, workers, workers), PackedImages("none", "none.arrow", "")
+        dispatcher = Dispatcher(own, images, str(tmp_path / "ledger"), wanted, stopping, parallel=parallel)
         return dispatcher, staff
 
     return make

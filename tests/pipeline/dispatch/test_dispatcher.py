@@ -162,7 +162,7 @@ def test_an_error_of_the_method_reaches_who_asked_and_the_worker_goes_on(made, r
     assert len(staff.hired) == 1
 
 
-def best_alpha(rung, accuracies, incumbent):
+def best_alpha(rung, accuracies):
     """Keeps the one trial that does best; stands in for halving."""
     return {max(accuracies, key=lambda trial: sum(accuracies[trial]))}
 
@@ -191,33 +191,33 @@ def test_trials_advance_rung_by_rung(made, run):
     assert described(staff) == [((0, 1), [1, 2, 3]), ((2, 3), [1]), ((4,), [1]), ((5,), [1])]
 
 
-def test_trials_are_compared_with_the_best_of_the_generations_before(made, run):
+def test_trials_are_judged_by_all_episodes_of_their_generation_so_far(made, run):
+    """And by those alone, whatever else the ledger holds of them."""
     asked = []
 
-    def all_go(rung, accuracies, incumbent):
-        asked.append((rung, incumbent))
+    def all_go(rung, accuracies):
+        asked.append((rung, accuracies))
         return set(accuracies)
 
     dispatcher, _ = made(stopping=all_go)
-    before, now = with_alpha(run, 1, 2)
+    one, other = with_alpha(run, 1, 2)
+    generation = GenerationSpec(7, {"x": one, "y": other}, [[0, 1], [2], [3, 4, 5]])
 
     async def scenario():
-        await dispatcher.solve(CONTEXT, [before], range(6))
-        for number, incumbent in enumerate((None, before)):
-            generation = GenerationSpec(number, {"x": now}, [[0, 1], [2], [3, 4, 5]], incumbent)
-            for rung in range(3):
-                await dispatcher.next_rung(CONTEXT, generation, "x", rung)
+        await dispatcher.solve(CONTEXT, [one], [6, 7, 8])
+        for rung in range(3):
+            await asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, name, rung) for name in "xy"))
 
     going(dispatcher, scenario)
-    known = [accuracy_of(before, i) for i in range(3)]
-    assert asked == [(1, None), (2, None), (1, known[:2]), (2, known)]
+    known = {name: [accuracy_of(own, i) for i in range(3)] for name, own in generation.runs.items()}
+    assert asked == [(1, {name: own[:2] for name, own in known.items()}), (2, known)]
 
 
 def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, run, tmp_path):
     runs = dict(zip(("0.0", "0.1", "0.2", "0.3"), with_alpha(run, 2, 1, 3, 4), strict=True))
     generation = GenerationSpec(0, runs, [[0, 1], [2, 3], [4]])
 
-    def keep_two(rung, accuracies, incumbent):
+    def keep_two(rung, accuracies):
         return set(sorted(accuracies, key=lambda trial: -sum(accuracies[trial]))[: 3 - rung])
 
     async def ask(dispatcher, trials, rung):
