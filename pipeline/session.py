@@ -15,8 +15,8 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from pipeline.config import Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore, SplitClasses
-from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import GenerationSpec
+from pipeline.dispatch.status import Status
 from pipeline.identity import Found, Inputs, hash_of
 from pipeline.orders import Context
 from pipeline.storage.ledger import Row

@@ -17,7 +17,7 @@ from sweeps.schema.sweep import Sweep
 from sweeps.status import status
 from sweeps.terminal import messages as terminal
 from sweeps.terminal.messages import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of
-from sweeps.terminal.options import AsJson
+from sweeps.terminal.options import Address, AsJson, More, Stacks
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
@@ -35,11 +35,6 @@ HERE_ONLY = ("compare", "data", "report", "show", "status", "submit", "ui")  # c
 Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
 Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]
-More = Annotated[int | None, typer.Option(help="Look at settings so many times more than CONFIG's plan says.")]
-Stacks = Annotated[list[int], typer.Option("--stack", help="Solve so many problems together; may be given again.")]
-Address = Annotated[
-    str | None, typer.Option(help="Use this Ray cluster, e.g. auto or ray://host:10001; by default, this machine.")
-]
 
 
 def _version(asked: bool) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fpt.phases import phase
 from pipeline.checks import check_run
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
-from pipeline.dispatch.dispatcher import Status
 from pipeline.dispatch.generations import StoppingRule
+from pipeline.dispatch.status import Status
 from pipeline.limits import check_weights, limits_of
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home

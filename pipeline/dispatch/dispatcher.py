@@ -10,7 +10,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import ray
@@ -21,6 +20,7 @@ from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, staffing
 from pipeline.dispatch.generations import Generation, GenerationSpec, StoppingRule
 from pipeline.dispatch.node_watch import NodeWatch
 from pipeline.dispatch.pool import Pool
+from pipeline.dispatch.status import Status
 from pipeline.events import OPENED, Story, tell, warn
 from pipeline.identity import Found, hash_of, identity, with_precision
 from pipeline.orders import Context, WorkOrder
@@ -32,34 +32,6 @@ from pipeline.workers.process import WorkerProcess
 LOG = logging.getLogger(__name__)
 PROGRESS_SECONDS = 30.0  # between events that say how far the work is
 Problem = tuple[str, int]  # configuration hash, episode
-
-
-@dataclass(frozen=True)
-class Status:
-    """A status says how the work of a session stands. `computed` counts the problems that were computed, `reused` those
-    that were in the ledger, `waiting` the orders that wait. Of the workers `wanted`, `workers` are alive; `refused`
-    counts those that found something else. Since the start there were `seconds`; workers were at work for
-    `busy_seconds` and there for `staffed_seconds`, all together. The first order was sent at `first_order`, by the
-    clock. `lost` names episodes, `complaint` is why a worker could not be started, where that was so last, and
-    `restarted` whether this dispatcher took the place of one that died. `warnings` are the last of those that `warned`
-    counts.
-    """
-
-    computed: int = 0
-    reused: int = 0
-    waiting: int = 0
-    workers: int = 0
-    wanted: int = 0
-    refused: int = 0
-    seconds: float = 0.0
-    busy_seconds: float = 0.0
-    staffed_seconds: float = 0.0
-    first_order: float | None = None
-    lost: tuple[str, ...] = ()
-    complaint: str | None = None
-    restarted: bool = False
-    warned: int = 0
-    warnings: tuple[str, ...] = ()
 
 
 class Dispatcher:

@@ -23,7 +23,8 @@ class Standing:
     word); `phase` is what a sweep was last at.
 
     `planned`, `computed` and `reused` count problems since it was last started, `rows` what the ledger holds of its
-    configurations. `workers` have opened and not died since; `troubles` are warnings in words, the latest last.
+    configurations. `workers` have opened and not died since; `trials_begun` counts looks and those that race, of whom
+    `trials_stopped` were stopped; `troubles` are warnings in words, the latest last.
     """
 
     kind: str
@@ -159,7 +160,7 @@ def as_text(told: Sequence[Standing], now: float | None = None) -> str:
     lines.append(f"  problems: {done} of {one.planned} planned ({one.computed} computed, {one.reused} from the ledger)")
     lines.append(f"  ledger: {one.rows} rows of {one.configurations} configurations")
     if one.trials_begun:
-        lines.append(f"  trials: {one.trials_begun} begun, {one.trials_stopped} stopped early")
+        lines.append(f"  search: {one.trials_begun} looks and racers begun, {one.trials_stopped} stopped early")
     lines.append(f"  workers: {one.workers} at work, {one.died} died, {one.refused} refused")
     lines += [f"  {trouble}" for trouble in one.troubles]
     return "\n".join(map(on_a_line, lines))

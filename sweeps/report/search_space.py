@@ -8,9 +8,12 @@ from sweeps.verdict.landscape import Scored, kinds, slices
 
 WITH_IMPORTANCE = (
     "Importance: a parameter's share in what each alone explains of the variance of being among the best quarter, over "
-    "the sampled settings, which TPE spreads unevenly; one without effect has some by chance, more if trials are few."
+    "all settings, of which most lie where good ones are; one without effect has some by chance, more if trials are "
+    "few. Of trials that did not race it is what the model of all looks expects."
 )
-WITHOUT_IMPORTANCE = f"Importance cannot be told: that takes {LEAST_TRIALS} complete trials, and scores that differ."
+WITHOUT_IMPORTANCE = (
+    f"Importance cannot be told: that takes {LEAST_TRIALS} trials with a score, and scores that differ."
+)
 WITH_SLICES = "Means in % (95 %, over trials) are over the other hyper-parameters, which are not tuned for a slice."
 
 

@@ -135,10 +135,11 @@ def with_differences(finding: Finding) -> str:
 
 def extent(finding: Finding, sweep: Sweep) -> str:
     """Says what the verdict is about, and how much was tried and judged."""
-    episodes = sweep.episodes
+    episodes, record = sweep.episodes, finding.record
     return (
-        f"{about(finding.about)}{len(finding.record.trials)} trials, {finding.stopped} stopped early; {finding.spent} "
-        f"episodes in all. Final: {judged_episodes(finding)} episodes of split {episodes.split}, "
+        f"{about(finding.about)}{len(record.trials)} settings in {record.problems - record.raced} looks, of which "
+        f"{len(record.racers)} raced, {finding.stopped} of these stopped early; {finding.spent} episodes in all. "
+        f"Final: {judged_episodes(finding)} episodes of split {episodes.split}, "
         f"{episodes.way}-way {episodes.shot}-shot (chance {100 / episodes.way:.3g} %), "
         f"{episodes.query} queries a class."
     )
@@ -192,14 +193,16 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
     )
     if finding.whole > 1:
         lines.append(
-            f"- {finding.whole} trials did all of those. The truly best is one of {finding.may_be_best} (95 %), "
-            f"whatever their differences are like; one of {finding.best_if_symmetric} if those are symmetric."
+            f"- {finding.whole} trials did all of those. The truly best of those that raced is one of "
+            f"{finding.may_be_best} (95 %), whatever their differences are like; one of {finding.best_if_symmetric} if "
+            "those are symmetric."
         )
     if sweep.search is not None and sweep.search.stop == "t_racing" and finding.tried:
-        skewed = sum(trial.difference.skewed for trial in finding.tried)
+        raced = [trial for trial in finding.tried if trial.episodes]
+        skewed = sum(trial.difference.skewed for trial in raced)
         lines.append(
             "- Trials raced by t tests, which keep the best (95 %) if differences are symmetric: of "
-            f"{len(finding.tried)} differences to the winner {skewed or 'none'} {'is' if skewed == 1 else 'are'} "
+            f"{len(raced)} differences to the winner {skewed or 'none'} {'is' if skewed == 1 else 'are'} "
             f"skewed{'; search.stop: racing holds then too' if skewed else ''}."
         )
     if finding.audit is not None:
@@ -230,14 +233,14 @@ def _intervals(asked: Compared, finding: Finding) -> list[str]:
 
 def _audited(audit: Audit) -> str:
     searched, full = audit.searched, audit.full
-    told = f"- Audit: the search took {searched} validation episodes, {100 * searched / full:.0f} % of the {full} that "
-    told += "all trials take on all of them. "
+    told = f"- Audit: the race took {searched} episodes, {100 * searched / full:.0f} % of the {full} that it takes "
+    told += "where nobody is stopped. "
     if audit.lead is None:
         return told + "Both have the same winner."
     sure = "cannot be told apart" if abs(audit.lead.mean) <= audit.lead.ci95 else "differ"
     return told + (
         f"Their winner would have been {setting_name(audit.best)}, on unseen episodes {_points(audit.lead)} points "
-        f"against the search's own (paired, 95 %): the two {sure}."
+        f"against the race's own (paired, 95 %): the two {sure}."
     )
 
 

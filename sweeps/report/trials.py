@@ -16,8 +16,9 @@ def rows_of(record: SearchRecord) -> list[dict[str, Cell]]:
     """Returns a row for each trial, in their order; None stands for what a trial does not have, like a hyper-parameter
     without effect beside its others.
 
-    `stopped_at` is the number of the last rung of a trial that did not do all of them; `rank` is by score, 1 for the
-    highest, and equal scores share the better rank; `seconds` are those of workers.
+    `episodes` are so many `looks` and as many as it `raced`; `stopped_at` is the number of the last rung of a trial
+    that raced and did not do all of them; `rank` is by score, 1 for the highest, and equal scores share the better
+    rank; `seconds` are those of workers.
     """
     names, scores = names_of(trial.values for trial in record.trials), [trial.score for trial in record.trials]
     return [
@@ -29,7 +30,9 @@ def rows_of(record: SearchRecord) -> list[dict[str, Cell]]:
             "accuracy": trial.accuracy,
             "ci95": _ci95(trial),
             "episodes": trial.episodes,
-            "stopped_at": len(trial.reports) if len(trial.reports) < len(record.rungs) else None,
+            "looks": len(trial.looks),
+            "raced": trial.raced,
+            "stopped_at": _stopped_at(trial, len(record.rungs)),
             "stopped_by": trial.stopped_by,
             "rank": _rank(trial.score, scores),
             "seconds": trial.seconds,
@@ -51,6 +54,12 @@ def _ci95(trial: Trial) -> float | None:
     """Returns half the interval of a trial's accuracy; a single episode has none."""
     half = trial.reports[-1].ci95 if trial.reports else None
     return half if half is not None and isfinite(half) else None
+
+
+def _stopped_at(trial: Trial, rungs: int) -> int | None:
+    """Returns how many rungs a trial did that raced, or began to, and did not do all."""
+    raced = trial.reports or trial.stopped_by is not None
+    return len(trial.reports) if raced and len(trial.reports) < rungs else None
 
 
 def _rank(score: float | None, scores: Sequence[float | None]) -> int | None:

@@ -10,7 +10,7 @@ from fpt.paths import whole_database
 from pipeline.bounds import MANY, SEEDS, number, whole
 from pipeline.config import HyperParameters, PathText, Run, Section, plain_run, with_hyper_parameters
 from sweeps.schema.sentences import sentence_of
-from sweeps.schema.space import Space, check_numbers, corners, shared
+from sweeps.schema.space import Choices, Space, check_numbers, corners, shared
 from sweeps.schema.table import Table
 
 
@@ -128,6 +128,12 @@ class Sweep(Run):
                 missing = ", ".join(sorted(set(values) - set(self.search.space)))
                 if missing:
                     raise ValueError(f"search.first.{name} must name what search.space holds but got {missing}")
+                for of, value in values.items():
+                    if isinstance(entry := space[of], Choices) and value not in entry.choices:
+                        raise ValueError(
+                            f"search.first.{name}.{of} must be one of {', '.join(map(str, entry.choices))}, which "
+                            f"search.space holds, but got {value!r}"
+                        )
                 try:
                     with_hyper_parameters(run, values)
                 except ValidationError as error:

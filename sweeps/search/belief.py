@@ -11,8 +11,9 @@ looks share, so that settings of different generations are compared by what is t
 episodes like, which near settings share.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,8 +21,20 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
+from threadpoolctl import ThreadpoolController
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def one_thread(function: Function) -> Function:
+    """Makes a function count on one thread: more would take cores from workers, and sums in another order would make
+    other proposals.
+    """
+    return cast(Function, ThreadpoolController().wrap(limits=1)(function))
+
 
 JITTER = 1e-6
+MOST_FITTED = 320  # looks that tell what the kernel weighs, spread evenly; what is believed follows from all
 # What is believed of each before any look, as the median of a log-normal distribution, in variances of looks, and the
 # standard deviation of the logarithm: most of what one look says is noise.
 BEFORE = {
@@ -55,31 +68,45 @@ class LookKernel(Kernel):  # type: ignore[misc]
 
     def __call__(self, X: np.ndarray, Y: np.ndarray | None = None, eval_gradient: bool = False) -> Any:
         other = X if Y is None else Y
-        apart = ((X[:, None, 2:] - other[None, :, 2:]) / self.length) ** 2  # looks, looks, columns
-        each, product = np.exp(-apart / 2), np.exp(-apart.sum(-1) / 2)
-        same = X[:, :1] == other[:, 0]
-        own = np.diag(1 / X[:, 1]) if Y is None else 0.0
-        mean = each.mean(-1)
-        found = self.main * mean + (self.joint + self.liking * same) * product + self.block * same + self.noise * own
+        apart = self._apart(X, other)
+        each = [np.exp(-one / 2) for one in apart]
+        mean, product = _mean_and_product(each)
+        same = (X[:, :1] == other[:, 0]).astype(float)
+        own = np.diag(1 / X[:, 1]) if Y is None else np.zeros_like(mean)
+        together = (self.joint + self.liking * same) * product
+        found = self.main * mean + together + self.block * same + self.noise * own
         if not eval_gradient:
             return found
         # By the logarithm of each, in the order of their names.
-        by_length = (self.main / each.shape[-1]) * each * apart
-        by_length += ((self.joint + self.liking * same) * product)[..., None] * apart
-        parts = [self.block * same, self.joint * product, by_length, self.liking * same * product]
-        parts += [self.main * mean, self.noise * own]
-        return found, np.dstack(parts)
+        share = self.main / len(each)
+        by_length = [(share * likeness + together) * one for likeness, one in zip(each, apart, strict=True)]
+        parts = [self.block * same, self.joint * product, *by_length, self.liking * same * product]
+        return found, np.stack([*parts, self.main * mean, self.noise * own], axis=-1)
 
     def of_setting(self, X: np.ndarray, Y: np.ndarray) -> Any:
         """Returns the covariance of what is the settings' own with looks, or with what is other settings' own."""
-        apart = ((X[:, None, 2:] - Y[None, :, 2:]) / self.length) ** 2
-        return self.main * np.exp(-apart / 2).mean(-1) + self.joint * np.exp(-apart.sum(-1) / 2)
+        mean, product = _mean_and_product([np.exp(-one / 2) for one in self._apart(X, Y)])
+        return self.main * mean + self.joint * product
+
+    def _apart(self, X: np.ndarray, Y: np.ndarray) -> list[np.ndarray]:
+        """Returns the squared differences in each column of settings, in its lengths: column by column is fastest."""
+        length = np.reshape(self.length, (-1, 1))  # scikit-learn makes a number of a single one
+        columns = zip(X[:, 2:].T / length, Y[:, 2:].T / length, strict=True)
+        return [np.square(ours[:, None] - theirs) for ours, theirs in columns]
 
     def diag(self, X: np.ndarray) -> np.ndarray:
         return self.main + self.joint + self.block + self.liking + self.noise / X[:, 1]
 
     def is_stationary(self) -> bool:
         return False
+
+
+def _mean_and_product(each: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    mean, product = each[0].copy(), each[0].copy()
+    for one in each[1:]:
+        mean += one
+        product *= one
+    return mean / len(each), product
 
 
 @dataclass(frozen=True)
@@ -94,10 +121,11 @@ class Belief:
         """Returns the standard deviation of each mean."""
         return np.asarray(np.sqrt(np.maximum(np.diag(self.covariance), 0.0)))
 
+    @one_thread
     def draw(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count settings"]:
         """Returns so many surfaces that the belief thinks likely."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        noise = JITTER * float(np.diag(self.covariance).mean())  # of rounding: equal settings are equally good
+        root = np.linalg.cholesky(self.covariance + max(noise, 1e-12) * np.eye(len(self.mean)))
         return np.asarray(self.mean + rng.standard_normal((count, len(self.mean))) @ root.T)
 
 
@@ -109,6 +137,7 @@ class Model:
     `fitted` it is left as that had it.
     """
 
+    @one_thread
     def __init__(
         self,
         points: Float[np.ndarray, "looks columns"],
@@ -124,14 +153,15 @@ class Model:
         self.looks = np.column_stack([blocks, episodes, points])
         targets = (accuracies - self.centre) / self.scale
         if not (earlier and fitted):
-            kernel = (
-                GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=_likeliest).fit(self.looks, targets).kernel_
-            )
+            some = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_FITTED)).astype(int))
+            process = GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=_likeliest)
+            kernel = process.fit(self.looks[some], targets[some]).kernel_
         self.kernel: LookKernel = kernel
         self.fitted_to = len(targets)  # looks
         self.root = np.linalg.cholesky(kernel(self.looks) + JITTER * np.eye(len(targets)))
         self.weights = cho_solve((self.root, True), targets)
 
+    @one_thread
     def belief(self, points: Float[np.ndarray, "settings columns"]) -> Belief:
         """Returns what is believed of settings, apart from how hard any episodes are and what they like."""
         asked = np.column_stack([np.full(len(points), -1.0), np.ones(len(points)), points])

@@ -18,19 +18,20 @@ TAKEN = 24  # settings of each earlier sweep: the most looks that it costs where
 
 
 def with_earlier(search: Search, run: Run, home: Home) -> Search:
-    """Returns the search with the best settings of the sweeps that `from` names as `warm`, the settings that it looks
-    at first. They are the searching sweep's own from then on: what became of the earlier sweeps does not matter.
+    """Returns the search with the best settings of the sweeps that `from` names among `warm`, the settings that it
+    looks at first; what settings that are named leave open is as the run has it. They are the searching sweep's own
+    from then on: what became of the earlier sweeps does not matter.
 
     Raises ValueError for a sweep that is not there.
     """
-    if not search.earlier:
-        return search
-    taken = {key_of(values): values for values in search.warm}
+    first = {name: completed(values, search.space, run) for name, values in search.first.items()}
+    warm = [completed(values, search.space, run) for values in search.warm]
+    taken = {key_of(values): values for values in warm}
     for named in search.earlier:
         of_sweep = [fitted(values, search.space, run) for values in _best_first(_finding(named, home))]
         different = {key_of(values): values for values in of_sweep if values is not None}
         taken |= dict(list(different.items())[:TAKEN])
-    return search.model_copy(update={"earlier": (), "warm": tuple(taken.values())})
+    return search.model_copy(update={"earlier": (), "first": first, "warm": tuple(taken.values())})
 
 
 def fitted(values: Mapping[str, Any], space: Mapping[str, Dimension], run: Run) -> HyperParameters | None:
@@ -63,6 +64,11 @@ def fitted(values: Mapping[str, Any], space: Mapping[str, Dimension], run: Run) 
     except ValidationError:
         return None
     return fits
+
+
+def completed(values: HyperParameters, space: Mapping[str, Dimension], run: Run) -> HyperParameters:
+    """Returns a setting with what it does not say as the run has it, brought into the ranges of the space."""
+    return {**(fitted(values, space, run) or {}), **values}
 
 
 def _best_first(finding: Any) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from sweeps.search.belief import Model
 from sweeps.search.encoding import Encoding, share_of, value_at
 from sweeps.search.record import Gain
 
-NEW, NEAR, AROUND = 384, 32, 6  # candidates: spread over the space, and near each of the most promising
+KNOWN, NEW, NEAR, AROUND = 192, 256, 24, 6  # candidates: looked at, spread over the space, near each of the best
 CLOSE = 0.08  # standard deviation of a near candidate in each column
 WITHOUT = 0.1  # share of the first looks that go to settings without prompts
 AGAIN = 0.4  # share of looks at settings that were looked at before
@@ -93,7 +93,7 @@ def next_settings(encoding: Encoding, looks: Looks, count: int, seed: int | tupl
     candidates = _candidates(encoding, looks, model, rng)
     belief = model.belief(encoding.points(candidates))
     chosen: list[int] = []
-    known, again = len(looks.different), round(AGAIN * count)
+    known, again = min(KNOWN, len(looks.different)), round(AGAIN * count)
     for place, surface in enumerate(belief.draw(rng, count)):
         open_to = surface[:known] if place < again else surface
         best = (int(i) for i in np.argsort(-open_to) if int(i) not in chosen)
@@ -126,11 +126,21 @@ def expected_gain(encoding: Encoding, looks: Looks, count: int, seed: int) -> Ga
 
 def _candidates(encoding: Encoding, looks: Looks, model: Model, rng: np.random.Generator) -> list[HyperParameters]:
     """Returns settings that were looked at, new ones all over the space, and neighbours of the most promising."""
-    known = looks.different
-    believed = model.belief(encoding.points(known)).mean
-    promising = [known[i] for i in np.argsort(-believed)[:AROUND]]
+    known = promising(encoding, looks, model)
     candidates = known + spread_evenly(encoding, NEW, int(rng.integers(2**31)))
-    return candidates + [near for one in promising for near in neighbours(encoding, one, NEAR, rng)]
+    believed = model.belief(encoding.points(known)).mean
+    best = [known[i] for i in np.argsort(-believed)[:AROUND]]
+    candidates += [near for one in best for near in neighbours(encoding, one, NEAR, rng)]
+    return list({key_of(values): values for values in candidates}.values())
+
+
+def promising(encoding: Encoding, looks: Looks, model: Model) -> list[HyperParameters]:
+    """Returns the settings that were looked at and may be the best: KNOWN of them at most, by what is believed of them
+    and twice how uncertain that is.
+    """
+    known = looks.different
+    belief = model.belief(encoding.points(known))
+    return [known[i] for i in np.argsort(-(belief.mean + 2 * belief.spread))[:KNOWN]]
 
 
 def neighbours(
@@ -152,8 +162,9 @@ def finalists(encoding: Encoding, looks: Looks, count: int, seed: int) -> list[H
     """Returns so many of the settings that were looked at, of which the best is expected to be as good as can be over
     surfaces that the model thinks likely: one after the other, each that raises this most. So a race is not of equals.
     """
-    known = looks.different
-    belief = looks.model(encoding).belief(encoding.points(known))
+    model = looks.model(encoding)
+    known = promising(encoding, looks, model)
+    belief = model.belief(encoding.points(known))
     surfaces = belief.draw(np.random.default_rng((seed, len(looks.settings))), SURFACES)
     best, chosen = np.full(len(surfaces), -np.inf), list[int]()
     for _ in range(min(count, len(known))):

@@ -116,12 +116,11 @@ class Proposals(Searcher):  # type: ignore[misc]
 
     def _propose(self, generation: int) -> None:
         """Makes all trials of a generation at once; it may turn out to be the race."""
-        settings = self.sampler.propose(self.study, generation) if generation < self.sampler.race else []
-        if generation == self.sampler.race:
+        if self.sampler.ends_before(self.study, generation):
             if not all(one.ended for asked in self.asked for one in asked):
                 return
             self._tell(generation)
-            settings = self.sampler.propose(self.study, generation)
+        settings = self.sampler.propose(self.study, generation)
         self.asked.append([])
         for place in range(len(settings)):
             trial = self.study.ask()

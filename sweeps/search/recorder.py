@@ -40,7 +40,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         self.searched, self.search, self.plan, self.inputs = searched, search, plan, inputs
         self.tracker, self.progress = tracker, progress
         self.code, self.data = code, data
-        self.looks, self.racing, self.stopped, self.raced = 0, 0, 0, 0
+        self.looks, self.stopped, self.raced = 0, 0, 0
+        self.racing: set[str] = set()
         self.spared = 0  # episodes that stopped trials need not do
         self.known: set[str] = set()
         self.best: Best | None = None
@@ -53,7 +54,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         name, values = trial.config["trial"], trial.config["values"]
-        self.racing += trial.config["race"]
+        if trial.config["race"]:
+            self.racing.add(name)  # a trial may be started again
         if name not in self.known:
             self.known.add(name)
             run, generation = with_hyper_parameters(self.searched, values), int(name.split(".")[0])
@@ -90,7 +92,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         if not trial.config["race"]:
             self.looks += 1
         else:
-            self.racing -= 1
+            self.racing.discard(trial.config["trial"])
             self.raced += 1
             if stopped_by is not None:
                 self.stopped += 1
@@ -127,7 +129,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
     def _note(self) -> None:
         spared = self.spared if self.search.stop != "halving" else None  # halving is in the plan already
         self.progress.searching(
-            Trials(self.looks, self.plan.looks, len(self.known), self.racing, self.raced, self.stopped, spared),
+            Trials(self.looks, self.plan.looks, len(self.known), len(self.racing), self.raced, self.stopped, spared),
             self.best,
         )
 

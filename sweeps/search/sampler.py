@@ -71,17 +71,23 @@ class LookSampler(BaseSampler):
         if generation == 0:
             spread = spread_evenly(self.encoding, self.sizes[0], self.seed)
             return [*self.first, *self.warm, *spread][: self.sizes[0]]
-        if generation < self.race:
-            self.hear(study, max(1, generation + 1 - BEHIND))
-            if self.enough is not None and 100 * self.gain().mean < self.enough:
-                self.sizes = self.sizes[:generation]
-        if generation < self.race:
+        if not self.ends_before(study, generation):
             return next_settings(self.encoding, self.looks, self.sizes[generation], (self.seed, generation))
         self.hear(study, self.race)
         named = {key_of(values): values for values in self.first}
         best = finalists(self.encoding, self.looks, self.plan.racers, self.seed)
         new = [values for values in best if key_of(values) not in named]
         return [*named.values(), *new[: max(0, self.plan.racers - len(named))]]
+
+    def ends_before(self, study: Study, generation: int) -> bool:
+        """Returns whether the race comes instead of a generation of looks: there are no more, or what was heard says
+        that it is enough.
+        """
+        if 0 < generation < self.race:
+            self.hear(study, max(1, generation + 1 - BEHIND))
+            if self.enough is not None and 100 * self.gain().mean < self.enough:
+                self.sizes = self.sizes[:generation]
+        return generation >= self.race
 
     def hear(self, study: Study, generations: int) -> None:
         """Adds what the first so many generations gave to the looks."""

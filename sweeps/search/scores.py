@@ -41,7 +41,7 @@ def scored(
     halves = NORMAL * np.sqrt(np.maximum(variance, 0.0))
     judged = []
     for place, trial in enumerate(trials):
-        failed = any(look.accuracy is None for look in trial.looks) or (trial.reports and trial.accuracy is None)
+        failed = trial.accuracy is None  # in the race, or at a look where it did not race
         score = None if failed else known.get(trial.name, float(belief.mean[place]) + level)
         apart = Estimate(float(belief.mean[place] - belief.mean[best]), float(halves[place]), trial.episodes)
         judged.append(replace(trial, score=score, to_winner=None if failed else apart))

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 from pipeline.session import DispatcherGoneError, Session
 from sweeps.statistics.estimates import Estimate
 from sweeps.terminal.messages import say

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 
 PARTS = ("imports", "checks", "images", "Ray", "workers", "MLflow")  # of starting up, as phases; then the first order
 
@@ -14,9 +14,9 @@ class Times:
     """Times are seconds: `start_up` those of its parts; `after` from the first order to the end; `busy`, of `after`,
     the mean of workers.
 
-    `busy` is what computing episodes took, ledger included; the rest is orchestration: Ray, Tune, MLflow, waiting for a
-    generation's last trial, the report. It is None where every episode was in the ledger, or the dispatcher was started
-    again and has forgotten.
+    `busy` is what computing episodes took, ledger included; the rest is orchestration: Ray, Tune, MLflow, waiting for
+    the last of those that look or race together, the report. It is None where every episode was in the ledger, or the
+    dispatcher was started again and has forgotten.
     """
 
     start_up: Mapping[str, float]
@@ -48,7 +48,7 @@ def times_of(phases: Mapping[str, float], status: Status, began: float, ended: f
     """Returns times from the phases measured since `began`, the dispatcher's last status, and when the sweep ended
     (both by clock).
 
-    What `phases` leave of the time before the first order is `first order`: Tune and its trials.
+    What `phases` leave of the time before the first order is `first order`: Tune, and the first proposals.
     """
     start_up = {name: phases[name] for name in PARTS}
     first = status.first_order

@@ -50,9 +50,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Audit:
-    """An audit says what all trials on all validation episodes would have found: a winner, its lead over the sweep's
-    winner on the unseen episodes (None where they are the same, or an episode failed), and the problems that the search
-    took and that the audit took.
+    """An audit says what a race in which nobody is stopped would have found: a winner, its lead over the sweep's winner
+    on the unseen episodes (None where they are the same, or an episode failed), and the problems that the race took
+    (`searched`) and that the audit took.
     """
 
     best: Run
@@ -87,9 +87,9 @@ class Finding:
     prompts and the best on frozen features; `other` is the difference to the other of them of the best setting with
     prompts. `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by
     name: they are left out for all settings. `again` is the best with prompts against the yardstick on other episodes.
-    Of the trials that did all validation episodes the truly best is among so many (`may_be_best`), with 95 %, and among
-    so many (`best_if_symmetric`) if differences are symmetric. `tried` are all trials that have a score, `validation`
-    is the winner's.
+    Of the trials that did all episodes of the race the truly best is among so many (`may_be_best`), with 95 %, and
+    among so many (`best_if_symmetric`) if differences are symmetric. `tried` are all trials that have a score,
+    `validation` is the winner's.
     """
 
     record: SearchRecord
@@ -141,13 +141,13 @@ class Finding:
 
     @property
     def whole(self) -> int:
-        """Returns how many trials did all validation episodes."""
+        """Returns how many trials did all episodes of the race."""
         return len(self.record.whole)
 
     @property
     def stopped(self) -> int:
-        """Returns how many trials did not do all of them."""
-        return len(self.record.trials) - self.whole
+        """Returns how many of those that raced did not do all of them."""
+        return len(self.record.racers) - self.whole
 
     @property
     def outcome(self) -> str:

@@ -1,5 +1,7 @@
 """Records of searches and findings, made by hand."""
 
+from dataclasses import replace
+
 from scipy import stats
 
 from pipeline.config import plain_run, with_hyper_parameters
@@ -27,19 +29,29 @@ def reported(episodes, accuracy, ci95=0.02, seconds=0.5):
     return Report(episodes, failed, accuracy, known, seconds, NOT_LOCATED)
 
 
-def searched(name, values, accuracies, rungs=(2, 4), stopped_by="racing", score=None):
-    """A trial with these accuracies after its first rungs; its score is the last unless told otherwise."""
+def searched(name, values, accuracies, rungs=(2, 4), stopped_by="racing", score=None, looks=(0.5,)):
+    """A trial that raced, with these accuracies after its first rungs; its score is the last unless told otherwise."""
+    seen = looked_at(name, values, looks, score)
     reports = tuple(reported(episodes, own) for episodes, own in zip(rungs, accuracies, strict=False))
     stopped_by = None if len(reports) == len(rungs) else stopped_by
     scored = accuracies[-1] if score is None and accuracies else score
-    return Trial(name, int(name.split(".")[0]), values, reports, scored, stopped_by)
+    return replace(seen, reports=reports, score=scored, stopped_by=stopped_by)
 
 
-def record_of(values, trials=16, whole=1, importances=None):
-    """A search whose first `whole` trials did all rungs; the very first, of these values, was the best."""
+def looked_at(name, values, looks=(0.5,), score=None, to_winner=None):
+    """A trial that did not race, with these accuracies on an episode each, and what the model of all looks expects."""
+    seen = tuple(reported(1, accuracy, float("inf")) for accuracy in looks)
+    return Trial(name, int(name.split(".")[0]), values, seen, score=score, to_winner=to_winner)
+
+
+def record_of(values, trials=16, racers=8, whole=1, importances=None):
+    """A search whose first `racers` trials raced and first `whole` of these did all rungs; the very first, of these
+    values, was the best.
+    """
     first = [searched(f"0.{i}", values if i == 0 else {"lr": 0.1 + i}, [0.5, 0.81 - i / 100]) for i in range(whole)]
-    others = [searched(f"0.{i}", {"lr": 0.1 + i}, [0.4]) for i in range(whole, trials)]
-    return SearchRecord((*first, *others), (2, 4), importances)
+    others = [searched(f"0.{i}", {"lr": 0.1 + i}, [0.4]) for i in range(whole, racers)]
+    rest = [looked_at(f"1.{i}", {"lr": 0.1 + i}, score=0.3) for i in range(racers, trials)]
+    return SearchRecord((*first, *others, *rest), (2, 4), importances)
 
 
 def compared(name, values, mean, difference=None, located=NOT_LOCATED, p=None):

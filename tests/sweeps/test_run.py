@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from pipeline.config import plain_run
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 from pipeline.storage.ledger import SCHEMA
 from sweeps.report.text import left_out
 from sweeps.run import Evaluation, as_json, as_text, evaluate

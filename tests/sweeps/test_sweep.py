@@ -61,7 +61,7 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     assert set(said["final"]) == set(FINAL)
     assert {"best", "no prompts", "paper defaults", "frozen features"} <= set(said["final"]["compared"])
     assert all(set(compared) == {*COMPARED, *LOCATED} for compared in said["final"]["compared"].values())
-    assert (len(said["trials"]), said["final"]["episodes"]) == (4, 6)
+    assert (len(said["trials"]), said["final"]["episodes"]) == (6, 6)
 
     # The numbers, from the ledger's files.
     accuracies = {}
@@ -82,21 +82,24 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     assert defaults["over_episodes"] == pytest.approx([judged.mean, judged.ci95])
     assert defaults["difference_ci95"] >= judged.ci95  # of 18 classes at most, so it is over classes
 
-    # Every configuration is described; every trial did the first rung, half of each generation the second.
+    # Every configuration is described. All six settings were looked at on an episode that no other rung has; all that
+    # raced did the first rung, half of them the second, and so did those from which a yardstick was chosen.
     described = {path.stem: json.loads(path.read_text()) for path in (home / "ledger" / "configurations").iterdir()}
     assert set(described) == set(accuracies)
     searched = [accuracies[name] for name, of in described.items() if of["episodes"]["split"] == "validation"]
-    assert sum(sorted(own) == [0, 1, 2, 3] for own in searched) >= 2
-    assert all(sorted(own) in ([0, 1], [0, 1, 2, 3]) for own in searched)
+    assert sum(4 in own for own in searched) == 6
+    assert [sorted(own) for own in searched].count([4]) == 2
+    assert sum(sorted(own) == [0, 1, 2, 3, 4] for own in searched) >= 2
+    assert all(sorted(set(own) - {4}) in ([], [0, 1], [0, 1, 2, 3]) for own in searched)
 
     # MLflow has one run for the sweep and one below it for each trial.
     ((parent, status),), children = runs(home)
     assert (parent, status) == (said["mlflow"]["run_id"], "FINISHED")
-    assert [status for _, status in children] == ["FINISHED"] * 4
+    assert [status for _, status in children] == ["FINISHED"] * 6
     below = queried(home, f"select count(*) from tags where key = 'mlflow.parentRunId' and value = '{parent}'")
-    assert below == [(4,)]
+    assert below == [(6,)]
     stopped_by = sorted(value for (value,) in queried(home, "select value from tags where key = 'stopped_by'"))
-    assert stopped_by == ["halving", "halving", "none", "none"]
+    assert stopped_by == ["halving", "halving", "looks", "looks", "none", "none"]
     metrics = dict(queried(home, f"select key, value from metrics where run_uuid = '{parent}'"))
     assert (metrics["accuracy"], metrics["episodes"]) == (pytest.approx(best["accuracy"]), 6)
 
@@ -156,13 +159,15 @@ def test_trials_are_rows_with_the_figures_of_the_ledger(undisturbed):
         accuracies.setdefault(row["config_hash"], {})[row["episode"]] = row["accuracy"]
     of_trial = "select name.value, hash.value from tags name join tags hash using (run_uuid) where name.key = '{}'"
     hashes = dict(queried(home, of_trial.format("fpt.trial") + " and hash.key = 'config_hash'"))
-    assert [row["trial"] for row in said["trials"]] == sorted(hashes) == ["0.0", "0.1", "1.0", "1.1"]
+    assert [row["trial"] for row in said["trials"]] == sorted(hashes) == [f"0.{i}" for i in range(6)]
     for row in said["trials"]:
-        own = [accuracies[hashes[row["trial"]]][i] for i in range(row["episodes"])]
-        assert row["accuracy"] == pytest.approx(np.mean(own))
-        assert (row["episodes"], row["stopped_at"], row["stopped_by"]) in ((4, None, None), (2, 1, "halving"))
+        own = accuracies[hashes[row["trial"]]]
+        assert row["accuracy"] == pytest.approx(np.mean([own[i] for i in range(row["raced"])] or own[4]))
+        ended_as = (row["raced"], row["stopped_at"], row["stopped_by"])
+        assert ended_as in ((4, None, None), (2, 1, "halving"), (0, None, None))
+        assert (row["looks"], row["episodes"]) == (1, row["raced"] + 1)
         assert row["seconds"] > 0
-    winner = max((row for row in said["trials"] if row["stopped_by"] is None), key=lambda row: row["accuracy"])
+    winner = max((row for row in said["trials"] if row["raced"] == 4), key=lambda row: row["accuracy"])
     assert {name: winner[f"param_{name}"] for name in said["best"]} == said["best"]
     assert [row["param_alpha"] for row in said["trials"][:2]] == [0, 7]  # those that are named come first
 
@@ -200,7 +205,7 @@ def test_a_sweep_that_was_killed_is_gone_on_with(undisturbed, home):
     assert said["final"] == undisturbed[1]["final"]
     parents, children = runs(home)
     assert parents == [(said["mlflow"]["run_id"], "FINISHED")]
-    assert [status for _, status in children] == ["FINISHED"] * 4
+    assert [status for _, status in children] == ["FINISHED"] * 6
     assert queried(home, "select count(*) from metrics group by run_uuid, key, step having count(*) > 1") == []
 
 
@@ -270,25 +275,18 @@ def test_mlflow_tells_a_sweep_as_its_users_expect(undisturbed):
     def history(run, metric):
         return {one.step: one.value for one in client.get_metric_history(run.info.run_id, metric)}
 
-    whole = {
-        name: np.mean([own[i] for i in range(4)])
-        for name, own in scores.items()
-        if history(trials[name], "episodes").keys() == {2, 4}
-    }
-    first = {name: own for name, own in whole.items() if name.startswith("0.")}
-    incumbent = scores[max(first, key=first.get)]
+    races = [history(run, "episodes") for run in trials.values()]
+    assert sorted(map(len, races)) == [0, 0, 1, 1, 2, 2]
     for name, run in trials.items():
+        assert history(run, "look") == {0: scores[name][4]}
         steps = history(run, "episodes")
         assert history(run, "accuracy") == {
             n: pytest.approx(np.mean([scores[name][i] for i in range(n)])) for n in steps
         }
         assert set(history(run, "episodes_per_second")) == set(steps)
-        ahead = {n: np.mean([scores[name][i] - incumbent[i] for i in range(n)]) for n in steps}
-        expected = {} if name.startswith("0.") else {n: pytest.approx(own) for n, own in ahead.items()}
-        assert history(run, "difference") == expected
-    best_so_far = history(parent, "best_so_far")
-    assert best_so_far[4] == pytest.approx(max(whole.values()))
-    assert set(best_so_far) <= {1, 2, 3, 4}
+    # What the model of all looks expects of the best of them.
+    (best_so_far,) = history(parent, "best_so_far").items()
+    assert (best_so_far[0], 0 < best_so_far[1] < 1) == (6, True)
     assert 0 <= history(parent, "system/cpu_utilization_percentage").popitem()[1] <= 100
 
 

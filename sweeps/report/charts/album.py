@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.report.charts.history import did_all, history_figure, racing_figure
+from sweeps.report.charts.history import did_all, did_race, history_figure, racing_figure
 from sweeps.report.charts.space import importances_figure, parallel_figure, slices_figure
 from sweeps.report.charts.style import points, save
 from sweeps.report.charts.verdict import cost_figure, costs, differences_figure, differing, pareto_front, told
@@ -55,22 +55,20 @@ def _of_differences(finding: Finding) -> str:
 
 def _of_history(finding: Finding) -> str:
     trials, best = finding.tried, best_of(finding.tried)
-    scores = [100 * trial.score for trial in trials]
+    scores, raced = [100 * trial.score for trial in trials], int(did_race(trials).sum())
+    apart = "" if raced == len(trials) else f", of which {raced} raced"
     return (
-        f"Accuracy of {len(trials)} trials in their order, from {min(scores):.1f} to {max(scores):.1f} %. The winner, "
-        f"with {100 * best.score:.1f} %, is number {trials.index(best) + 1}."
+        f"Accuracy of {len(trials)} trials in their order{apart}, from {min(scores):.1f} to {max(scores):.1f} %. The "
+        f"winner, with {100 * best.score:.1f} %, is number {trials.index(best) + 1}."
     )
 
 
 def _of_race(finding: Finding) -> str:
-    trials = finding.tried
-    done, stopped = int(did_all(trials).sum()), [trial.episodes for trial in trials if trial.episodes]
-    return (
-        f"A lane for each of {len(trials)} trials, as long as the episodes that it did: {done} did all "
-        f"{max(stopped)}; the first to be stopped did {min(stopped)}."
-        if done < len(trials)
-        else f"A lane for each of {len(trials)} trials, as long as the episodes that it did: all did {max(stopped)}."
-    )
+    raced, done = [trial.episodes for trial in finding.tried if trial.episodes], int(did_all(finding.tried).sum())
+    lanes = f"A lane for each of {len(raced)} trials that raced, as long as the episodes that it did"
+    if done == len(raced):
+        return f"{lanes}: all did {max(raced)}."
+    return f"{lanes}: {done} did all {max(raced)}; the first to be stopped did {min(raced)}."
 
 
 def _of_cost(finding: Finding) -> str:

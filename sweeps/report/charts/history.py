@@ -1,4 +1,4 @@
-"""How a sweep went: the score of each trial in order, and how far each came in the race."""
+"""How a sweep went: the score of each trial in order, and how far those that raced came."""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -28,41 +28,52 @@ WIDTH = 9.0  # inches
 TALLEST, LANE = 10.5, 0.2  # inches of all lanes together at most, of one where there is room
 ROOM = 0.11  # inches of a lane that hold a line of text
 LABEL = 3.4  # inches of such a line at most
+DID_ALL, STOPPED, NO_RACE = "did all episodes", "stopped", "did not race"
 
 
 @in_style
 def history_figure(trials: Sequence[Scored]) -> Any:
-    """Draws scores in the order of the trials, and the best trial so far that did all episodes, with its 95 % interval.
+    """Draws scores in the order of the trials' first looks, small where it is what the model of all looks expects, and
+    the best trial so far that did all episodes of the race, with its 95 % interval.
 
     Raises ValueError for no trials.
     """
-    best, whole = best_of(trials), did_all(trials)
+    best, whole, raced = best_of(trials), did_all(trials), did_race(trials)
     figure = new_figure(WIDTH, 3.6)
     axis = figure.add_subplot()
     order, scores = np.arange(1, len(trials) + 1), np.array([100 * trial.score for trial in trials])
     for change in _generations(trials):
         axis.axvline(change + 0.5, color=PALE, linestyle=":", linewidth=0.8, zorder=0)
-    size = 6 if len(trials) <= 60 else 4
-    dots = {"marker": "o", "linestyle": "none", "markersize": size, "color": BLUE}
-    axis.plot(order[whole], scores[whole], label="did all episodes", **dots)
-    if not whole.all():
+    if not raced.all():
+        small = {"marker": ".", "linestyle": "none", "markersize": 6 if len(trials) <= 60 else 4, "color": GREY}
+        axis.plot(order[~raced], scores[~raced], label="did not race, as expected by all looks", **small)
+    dots = {"marker": "o", "linestyle": "none", "markersize": 6, "color": BLUE}
+    axis.plot(order[whole], scores[whole], label=DID_ALL, **dots)
+    if (stopped := raced & ~whole).any():
         hollow = {**dots, "markerfacecolor": "white", "markeredgewidth": 1.0}
-        axis.plot(order[~whole], scores[~whole], label="stopped, as all episodes would have it", **hollow)
+        axis.plot(order[stopped], scores[stopped], label="raced and stopped, as all episodes would have it", **hollow)
     _best_so_far(axis, trials, whole)
     axis.plot([order[trials.index(best)]], [100 * best.score], label="winner", **STAR, markersize=15)
-    axis.set(xlabel="trial, in order; dotted: generations", ylabel="validation accuracy %", title="History")
+    axis.set(
+        xlabel="trial, in order of first looks; dotted: generations", ylabel="validation accuracy %", title="History"
+    )
     axis.set_xlim(0.3, len(trials) + 0.7)
     axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axis.grid(axis="y", color=PALE, linewidth=0.5)
     axis.set_axisbelow(True)
-    legend_below(figure, axis, 5)
+    legend_below(figure, axis, 3)
     return figure
 
 
 def did_all(trials: Sequence[Scored]) -> Any:
-    """Returns for each trial whether it did as many episodes as any, as an array of truths."""
+    """Returns for each trial whether it did as many episodes of the race as any, as an array of truths."""
     most = max(trial.episodes for trial in trials)
     return np.array([trial.episodes == most for trial in trials])
+
+
+def did_race(trials: Sequence[Scored]) -> Any:
+    """Returns for each trial whether it raced, as an array of truths."""
+    return did_all(trials) | np.array([trial.episodes > 0 for trial in trials])
 
 
 def _generations(trials: Sequence[Scored]) -> list[int]:
@@ -98,14 +109,16 @@ def _half(trial: Scored) -> float:
 
 @in_style
 def racing_figure(trials: Sequence[Scored]) -> Any:
-    """Draws a lane for each trial, as long as the episodes that it did, the darker the better; ticks are where it was
-    judged.
+    """Draws a lane for each trial that raced, as long as the episodes that it did, the darker the better; ticks are
+    where it was judged.
 
     Raises ValueError for no trials.
     """
     from matplotlib.cm import ScalarMappable
 
-    best, whole = best_of(trials), did_all(trials)
+    best = best_of(trials)
+    trials = [trial for trial, raced in zip(trials, did_race(trials), strict=True) if raced]
+    whole = did_all(trials)
     height = min(TALLEST, max(1.2, LANE * len(trials)))
     figure = new_figure(WIDTH, height + 1.4)
     axis = figure.add_subplot()
@@ -119,7 +132,7 @@ def racing_figure(trials: Sequence[Scored]) -> Any:
     size = min(7.0, 0.75 * lane)
     marks = {"linestyle": "none", "markersize": size, "markeredgecolor": "black", "clip_on": False, "zorder": 4}
     ends = whole & (lanes != trials.index(best))
-    for chosen, marker, text in ((ends, "o", "did all episodes"), (~whole, "X", "stopped")):
+    for chosen, marker, text in ((ends, "o", DID_ALL), (~whole, "X", STOPPED)):
         if chosen.any():
             axis.plot(done[chosen], lanes[chosen], marker, color="white", label=text, **marks)
     star = {**STAR, "markersize": max(11.0, 2 * size), "clip_on": False, "label": "winner"}
@@ -129,7 +142,7 @@ def racing_figure(trials: Sequence[Scored]) -> Any:
     axis.set_xticks(rungs, _thinned(rungs))
     axis.grid(axis="x", color=PALE, linewidth=0.5)
     axis.set_axisbelow(True)
-    axis.set(xlabel="validation episodes done; ticks: where trials were judged", title="The race")
+    axis.set(xlabel="episodes of the race done; ticks: where trials were judged", title="The race")
     axis.set_xlim(0, 1.03 * max(rungs))
     shown = ScalarMappable(norm, colours)
     bar = figure.colorbar(shown, ax=axis, extend="min" if cut else "neither", fraction=0.03, aspect=30, pad=0.02)

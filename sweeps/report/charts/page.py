@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.storage.masking import without_secrets
 from sweeps.report import search_space
 from sweeps.report.charts.album import Picture
+from sweeps.report.charts.history import NO_RACE, STOPPED, did_all, did_race
 from sweeps.report.charts.style import points
 from sweeps.report.text import COLUMNS, cells, extent, how_sure, left_out, verdict, with_differences
 from sweeps.schema.lines import on_a_line
@@ -29,7 +30,7 @@ BANNERS = {  # a look, a mark and words for each outcome
     "no prompts": ("none", "=", "No setting with prompts did better"),
     "no verdict": ("none", "?", "No verdict"),
 }
-COSTS = ("episodes", "accuracy %", "to the winner", "seconds an episode")
+COSTS = ("looks", "episodes", "accuracy %", "to the winner", "seconds an episode")
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,15 @@ def _trial_columns(trials: Sequence[Scored]) -> list[tuple[str, bool]]:
 
 def _trial_rows(trials: Sequence[Scored]) -> list[tuple[bool, list[Cell]]]:
     """Returns for each trial whether it is the winner, and its cells, empty for hyper-parameters that it lacks."""
-    best, most, names = best_of(trials), max(trial.episodes for trial in trials), kinds(trials)
+    best, names = best_of(trials), kinds(trials)
     rows = []
-    for number, trial in enumerate(trials, 1):
-        state = "winner" if trial is best else "all episodes" if trial.episodes == most else "stopped"
+    for number, (trial, whole, raced) in enumerate(zip(trials, did_all(trials), did_race(trials), strict=True), 1):
+        state = "winner" if trial is best else "all episodes" if whole else STOPPED if raced else NO_RACE
         away = trial.difference
         row = [
             Cell(trial.name or str(number), number),
             Cell(state),
+            Cell(str(trial.looks), trial.looks),
             Cell(str(trial.episodes), trial.episodes),
             Cell(f"{100 * trial.score:.1f}", trial.score),
             Cell("" if trial is best else points(away.mean, away.ci95), away.mean),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.report.charts.history import did_all
+from sweeps.report.charts.history import DID_ALL, NO_RACE, STOPPED, did_all, did_race
 from sweeps.report.charts.scale import Scale, scale_of
 from sweeps.report.charts.style import (
     BLUE,
@@ -25,15 +25,16 @@ from sweeps.report.charts.style import (
 from sweeps.verdict.landscape import Scored, best_of, kinds
 
 HIGH = 1.06  # where names stand above the axes, which are 1 high
+DASHES, THIN = (0, (4, 1.5)), 0.4
 
 
 @in_style
 def parallel_figure(trials: Sequence[Scored]) -> Any:
-    """Draws a line for each trial through its hyper-parameters to its accuracy, the darker the better; where a trial
-    lacks a hyper-parameter, its line is broken. Raises ValueError for no trials and for none that has a
-    hyper-parameter.
+    """Draws a line for each trial through its hyper-parameters to its accuracy, the darker the better, and thin where
+    it did not race; where a trial lacks a hyper-parameter, its line is broken. Raises ValueError for no trials and for
+    none that has a hyper-parameter.
     """
-    best, whole, names = best_of(trials), did_all(trials), list(kinds(trials))
+    best, names = best_of(trials), list(kinds(trials))
     if not names:
         raise ValueError("trials must have a hyper-parameter to be drawn but have none")
     scales = {name: scale_of([trial.values[name] for trial in trials if name in trial.values]) for name in names}
@@ -41,17 +42,21 @@ def parallel_figure(trials: Sequence[Scored]) -> Any:
     figure = new_figure(min(16.0, max(5.0, 1.4 * len(names) + 1.2)), 4.4)
     axis = figure.add_subplot()
     norm, colours, _ = shades([100 * trial.score for trial in trials])
-    thin = 1.4 if len(trials) <= 60 else 0.8
-    for i in sorted(range(len(trials)), key=lambda i: (trials[i] is best, trials[i].score)):
+    whole, raced = did_all(trials), did_race(trials)
+    wide = 1.4 if raced.sum() <= 60 else 0.8
+    for i in sorted(range(len(trials)), key=lambda i: (trials[i] is best, raced[i], trials[i].score)):
         trial = trials[i]
-        line = {"color": colours(norm(100 * trial.score)), "linewidth": thin, "marker": ".", "markersize": 4}
-        line |= {"linestyle": "-" if whole[i] else (0, (4, 1.5)), "clip_on": False}
+        line = {"color": colours(norm(100 * trial.score)), "linewidth": wide, "marker": ".", "markersize": 4}
+        line |= {"linestyle": "-" if whole[i] else DASHES, "clip_on": False}
+        if not raced[i]:
+            line |= {"linewidth": THIN, "linestyle": "-", "markersize": 2}
         if trial is best:
             line |= {"color": VERMILION, "linewidth": 3.0, "markersize": 10, "label": "winner"}
         shares = [_height(scales[name], trial.values.get(name)) for name in names]
         axis.plot(range(len(names) + 1), [*shares, accuracy.share(100 * trial.score)], **line)
-    for style, text in (("-", "did all episodes"), ((0, (4, 1.5)), "stopped")):
-        axis.plot([], [], color=GREY, linestyle=style, label=text)
+    told: list[tuple[str, Any, float]] = [(DID_ALL, "-", wide), (STOPPED, DASHES, wide), (NO_RACE, "-", THIN)]
+    for text, style, width in told if not raced.all() else told[:2]:
+        axis.plot([], [], color=GREY, linestyle=style, linewidth=width, label=text)
     for place, name in enumerate(names):
         _stand(axis, place, name, scales[name])
     _stand(axis, len(names), "accuracy %", accuracy)
@@ -108,8 +113,9 @@ def importances_figure(shares: Mapping[str, float]) -> Any:
 
 @in_style
 def slices_figure(trials: Sequence[Scored]) -> Any:
-    """Draws a panel for each numeric hyper-parameter: scores with 95 % of their difference to the best, cut where it is
-    far more than the scores span. Raises ValueError for no trials and no panel.
+    """Draws a panel for each numeric hyper-parameter: scores of those that raced with 95 % of their difference to the
+    best, cut where it is far more than the scores span, and small what is expected of the others. Raises ValueError for
+    no trials and no panel.
     """
     names = [name for name, numeric in kinds(trials).items() if numeric]
     if not names:
@@ -119,7 +125,7 @@ def slices_figure(trials: Sequence[Scored]) -> Any:
     figure = new_figure(3 * columns + 0.6, 2.4 * rows + 0.6)
     for place, name in enumerate(names, 1):
         axis = figure.add_subplot(rows, columns, place, sharey=figure.axes[0] if figure.axes else None)
-        _draw_panel(axis, [trial for trial in trials if name in trial.values], name, best)
+        _draw_panel(axis, trials, name, best)
     scores = np.array([100 * trial.score for trial in trials])
     margin = max(np.ptp(scores) / 2, 0.5)
     axis.set_ylim(scores.min() - margin, scores.max() + margin)
@@ -128,12 +134,17 @@ def slices_figure(trials: Sequence[Scored]) -> Any:
     return figure
 
 
-def _draw_panel(axis: Any, own: Sequence[Scored], name: str, best: Scored) -> None:
-    at = _places(axis, [float(trial.values[name]) for trial in own])
-    scores = [100 * trial.score for trial in own]
-    bars = [100 * trial.difference.ci95 if isfinite(trial.difference.ci95) else np.nan for trial in own]
+def _draw_panel(axis: Any, trials: Sequence[Scored], name: str, best: Scored) -> None:
+    all_raced = did_race(trials)
+    raced = all_raced[[name in trial.values for trial in trials]]
+    own = [trial for trial in trials if name in trial.values]
+    at = np.array(_places(axis, [float(trial.values[name]) for trial in own]))
+    scores = np.array([100 * trial.score for trial in own])
+    bars = np.array([100 * trial.difference.ci95 if isfinite(trial.difference.ci95) else np.nan for trial in own])
+    if not all_raced.all():
+        axis.plot(at[~raced], scores[~raced], ".", color="0.6", markersize=3, label=f"{NO_RACE}, as expected")
     bar = {"ecolor": "0.6", "linewidth": 1, "capsize": 2, "label": "trial, bar: 95 % of its difference to the winner"}
-    axis.errorbar(at, scores, bars, fmt="o", color=BLUE, markersize=4, **bar)
+    axis.errorbar(at[raced], scores[raced], bars[raced], fmt="o", color=BLUE, markersize=4, **bar)
     star = {**STAR, "markersize": 13, "label": "winner"}
     axis.plot([x if trial is best else np.nan for x, trial in zip(at, own, strict=True)], scores, **star)
     axis.set_xlabel(label(name, 2.5, LETTERS))

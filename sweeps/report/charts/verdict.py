@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.report.charts.history import did_all
+from sweeps.report.charts.history import DID_ALL, NO_RACE, STOPPED, did_all, did_race
 from sweeps.report.charts.scale import LOG_FROM
 from sweeps.report.charts.style import (
     BLUE,
@@ -104,14 +104,14 @@ def costs(trials: Sequence[Scored]) -> tuple[str, list[float]] | None:
     seconds = [trial.seconds for trial in trials]
     if min(seconds) > 0 and max(seconds) >= ALIKE * min(seconds):
         return "a worker's seconds an episode", seconds
-    episodes = [float(trial.episodes) for trial in trials]
+    episodes = [float(trial.episodes + trial.looks) for trial in trials]
     return ("validation episodes taken", episodes) if max(episodes) > min(episodes) else None
 
 
 @in_style
 def cost_figure(trials: Sequence[Scored]) -> Any:
-    """Draws scores with 95 % of their difference to the best over cost, and the front: those that no cheaper trial
-    equals.
+    """Draws scores over cost, of those that raced with 95 % of their difference to the best, and the front: those that
+    no cheaper trial equals.
 
     Raises ValueError for no trials, and where all cost the same.
     """
@@ -119,7 +119,7 @@ def cost_figure(trials: Sequence[Scored]) -> Any:
     found = costs(trials)
     if found is None:
         raise ValueError("trials must differ in cost to be drawn but do not")
-    (what, spent), whole = found, did_all(trials)
+    what, spent = found
     at, scores = np.array(spent), np.array([100 * trial.score for trial in trials])
     halves = np.array([100 * trial.difference.ci95 for trial in trials])
     halves[~np.isfinite(halves)] = np.nan
@@ -130,7 +130,10 @@ def cost_figure(trials: Sequence[Scored]) -> Any:
     front = pareto_front(spent, scores.tolist())
     line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2}
     axis.step(at[front], scores[front], where="post", label="front: no cheaper trial is as good", **line)
-    for chosen, face, text in ((whole, BLUE, "did all episodes"), (~whole, "white", "stopped")):
+    whole, raced = did_all(trials), did_race(trials)
+    if not raced.all():
+        axis.plot(at[~raced], scores[~raced], ".", color="0.6", markersize=4, label=f"{NO_RACE}, as expected")
+    for chosen, face, text in ((whole, BLUE, DID_ALL), (raced & ~whole, "white", STOPPED)):
         if chosen.any():
             bar = {"fmt": "o", "color": BLUE, "markerfacecolor": face, "ecolor": "0.7", "elinewidth": 1, "label": text}
             axis.errorbar(at[chosen], scores[chosen], halves[chosen], **bar, markersize=5, zorder=2.5)

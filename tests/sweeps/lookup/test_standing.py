@@ -81,6 +81,7 @@ def test_a_running_sweep(told, tmp_path):
     assert "aaa  glyphs  running (search)  50 %" in text
     assert "problems: 10 of 20 planned (4 computed, 6 from the ledger)" in text
     assert "ledger: 3 rows of 2 configurations" in text
+    assert "search: 2 looks and racers begun, 1 stopped early" in text
     assert "worker-0 on gpu7 died: no memory" in text
     assert json.loads(json.dumps(as_json([one])))["commands"][0]["share"] == 0.5
 

@@ -20,7 +20,7 @@ def test_the_section_by_hand():
 
 
 def test_without_importances_the_section_says_why():
-    assert "cannot be told: that takes 8 complete trials" in as_markdown([Scored({"lr": 0.1}, 0.3, WORSE)], None)[2]
+    assert "cannot be told: that takes 8 trials with a score" in as_markdown([Scored({"lr": 0.1}, 0.3, WORSE)], None)[2]
 
 
 def test_no_trials_are_refused():

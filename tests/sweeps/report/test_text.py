@@ -59,7 +59,7 @@ def test_failed_episodes_leave_no_verdict(failed):
 def test_the_report_has_a_row_for_each_setting():
     lines = as_markdown(finding(), SWEEP).splitlines()
     assert lines[0] == verdict(finding())
-    assert "16 trials, 15 stopped early; 1234 episodes in all." in lines[2]
+    assert "16 settings in 16 looks, of which 8 raced, 7 of these stopped early; 1234 episodes in all." in lines[2]
     assert "Final: 200 episodes of split novel, 3-way 1-shot (chance 33.3 %), 3 queries a class." in lines[2]
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert table[0] == list(COLUMNS)
@@ -127,7 +127,10 @@ def test_what_else_tells_whether_the_winner_is_one():
     text = as_markdown(finding(again=again, whole=4, may_be_best=3), precise)
     assert "- On as many episodes of another seed the winner has 71.0 ± 2.0 %, +1.0 ± 0.8 points against" in text
     assert "- Asked for: its difference to ± 0.5 points; not reached by 200 episodes." in text
-    assert "The truly best is one of 3 (95 %), whatever their differences are like; one of 1 if" in text
+    assert (
+        "The truly best of those that raced is one of 3 (95 %), whatever their differences are like; one of 1 if"
+        in text
+    )
     wide = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.9})})
     assert "its difference to ± 0.9 points; 200 episodes do." in as_markdown(finding(), wide)
 
@@ -140,7 +143,10 @@ def test_what_is_not_symmetric_is_told_where_that_matters():
         best = replace(
             finding().best, over_episodes=gain, over_classes=Estimate(0.021, 0.012, 200), bounds=(-0.01, 0.05)
         )
-        tried = (Scored({"lr": 0.1}, 0.5, gain),)
+        tried = (
+            Scored({"lr": 0.1}, 0.5, gain, curve=(gain,)),
+            Scored({"lr": 0.2}, 0.5, Estimate(-0.1, 0.1, 1), looks=1),
+        )
         found = replace(finding(tried=tried, about=about), compared={**finding().compared, "best": best})
         told = as_markdown(found, SWEEP)
         assert f"+2.1 ± 0.9 on these classes and pictures (over episodes, skewness {skewness:+.1f})" in told
@@ -148,7 +154,10 @@ def test_what_is_not_symmetric_is_told_where_that_matters():
         assert "it lies between -1.0 and +5.0 (95 %, by betting)" in told
         assert ("- **Skewed**" in told) == few
         raced = SWEEP.model_copy(update={"search": SWEEP.search.model_copy(update={"stop": "t_racing"})})
-        assert ("1 is skewed; search.stop: racing holds then too" in as_markdown(found, raced)) == few
+        assert (
+            "of 1 differences to the winner 1 is skewed; search.stop: racing holds then too"
+            in as_markdown(found, raced)
+        ) == few
         assert "raced by t tests" not in told
 
 
@@ -181,7 +190,7 @@ def test_the_report_tells_of_the_search_space():
         (None, "Both have the same winner."),
         (
             Estimate(0.002, 0.004, 200),
-            "on unseen episodes +0.2 ± 0.4 points against the search's own (paired, 95 %): the",
+            "on unseen episodes +0.2 ± 0.4 points against the race's own (paired, 95 %): the",
         ),
         (Estimate(0.009, 0.004, 200), "the two differ."),
     ],
@@ -189,6 +198,6 @@ def test_the_report_tells_of_the_search_space():
 def test_the_report_tells_what_an_audit_found(lead, said):
     audit = Audit(finding().baseline.run, lead, 1200, 3200)
     text = as_markdown(finding(audit=audit), SWEEP)
-    assert "the search took 1200 validation episodes, 38 % of the 3200 that all trials take on all of them." in text
+    assert "the race took 1200 episodes, 38 % of the 3200 that it takes where nobody is stopped." in text
     assert said in text
     assert as_json(finding(audit=audit), {})["audit"]["episodes_full"] == 3200

@@ -7,7 +7,7 @@ import pytest
 
 from sweeps.report.trials import as_csv, rows_of
 from sweeps.search.record import SearchRecord
-from tests.sweeps.findings import reported, searched
+from tests.sweeps.findings import looked_at, reported, searched
 
 STEERED = {"lambda": 1.0, "alpha": 0.5, "patches": 4, "lr": 0.01}
 RECORD = SearchRecord(
@@ -15,25 +15,29 @@ RECORD = SearchRecord(
         searched("0.0", {"alpha": 0.0, "lr": 0.02}, [0.5], score=0.6),
         searched("0.1", STEERED, [0.5, 0.75]),
         searched("1.0", {**STEERED, "patches": 2}, [0.5, None]),
-        searched("1.1", {**STEERED, "patches": 8}, [0.9, 0.6]),
+        searched("1.1", {**STEERED, "patches": 8}, [0.9, 0.6], looks=[0.7, 0.8, 0.9]),
         replace(searched("1.2", {"lr": 0.1}, []), stopped_by="error"),
+        looked_at("2.0", {"lr": 0.2}, [0.3, 0.5], score=0.65),
+        looked_at("2.1", {"lr": 0.3}, [None]),
     ),
     (2, 4),
 )
 SEARCHED = ["param_lambda", "param_alpha", "param_patches", "param_lr"]
-RESULTS = ["score", "accuracy", "ci95", "episodes", "stopped_at", "stopped_by", "rank", "seconds"]
+RESULTS = ["score", "accuracy", "ci95", "episodes", "looks", "raced", "stopped_at", "stopped_by", "rank", "seconds"]
 COLUMNS = ["trial", "generation", *SEARCHED, *RESULTS]
 
 
 def test_each_trial_is_a_row_in_its_order():
     rows = rows_of(RECORD)
-    assert [list(row) for row in rows] == [COLUMNS] * 5
+    assert [list(row) for row in rows] == [COLUMNS] * 7
     assert [tuple(row.values()) for row in rows] == [
-        ("0.0", 0, None, 0.0, None, 0.02, 0.6, 0.5, 0.02, 2, 1, "racing", 2, 1.0),
-        ("0.1", 0, 1.0, 0.5, 4, 0.01, 0.75, 0.75, 0.02, 4, None, None, 1, 2.0),
-        ("1.0", 1, 1.0, 0.5, 2, 0.01, None, None, None, 4, None, None, None, 2.0),
-        ("1.1", 1, 1.0, 0.5, 8, 0.01, 0.6, 0.6, 0.02, 4, None, None, 2, 2.0),
-        ("1.2", 1, None, None, None, 0.1, None, None, None, 0, 0, "error", None, 0.0),
+        ("0.0", 0, None, 0.0, None, 0.02, 0.6, 0.5, 0.02, 3, 1, 2, 1, "racing", 3, 1.5),
+        ("0.1", 0, 1.0, 0.5, 4, 0.01, 0.75, 0.75, 0.02, 5, 1, 4, None, None, 1, 2.5),
+        ("1.0", 1, 1.0, 0.5, 2, 0.01, None, None, None, 5, 1, 4, None, None, None, 2.5),
+        ("1.1", 1, 1.0, 0.5, 8, 0.01, 0.6, 0.6, 0.02, 7, 3, 4, None, None, 3, 3.5),
+        ("1.2", 1, None, None, None, 0.1, None, 0.5, None, 1, 1, 0, 0, "error", None, 0.5),
+        ("2.0", 2, None, None, None, 0.2, 0.65, 0.4, None, 2, 2, 0, None, None, 2, 1.0),
+        ("2.1", 2, None, None, None, 0.3, None, None, None, 1, 1, 0, None, None, None, 0.5),
     ]
 
 

@@ -16,7 +16,7 @@ def test_the_shipped_configuration_is_what_its_file_says():
             assert read[section][field] == value, (section, field)
     assert set(sweep.search.space) == set(written["search"]["space"])
     assert sweep.search.first == written["search"]["first"]
-    assert sweep.search.rungs == tuple(written["search"]["rungs"])
+    assert (sweep.search.split, sweep.search.seed) == (written["search"]["split"], written["search"]["seed"])
 
 
 @pytest.mark.parametrize("values", ["{alpha: 1, rank: 2}", "{rank: 2}"])
@@ -28,6 +28,20 @@ def test_a_first_setting_may_only_name_what_is_searched(values):
 def test_a_search_needs_a_space():
     with pytest.raises(ValidationError, match="space"):
         Search()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"problems": 100, "trials": 10}, "problems must stand alone, without trials, which says as much"),
+        ({"problems": 100, "minutes": 5}, "problems must stand alone, without minutes, which says as much"),
+        ({"trials": 10, "minutes": 5}, "minutes must stand alone, without trials, which says as much"),
+        ({"rungs": [4, 2]}, r"rungs must rise but got \[4, 2\]"),
+    ],
+)
+def test_what_a_search_takes_is_said_once(given, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        Search(space={"tau": {"low": 0.1, "high": 0.5}}, **given)
 
 
 def test_only_patches_have_shares():

@@ -25,7 +25,7 @@ def table(points, blocks, episodes):
 def covariance(one, other, same_look, of=None, length=LENGTHS):
     """The formula of belief.py's first lines, a number at a time, for (block, episodes, point) of two looks."""
     of = of or WEIGHED
-    each = [np.exp(-(((a - b) / l) ** 2) / 2) for a, b, l in zip(one[2:], other[2:], length, strict=True)]
+    each = [np.exp(-(((a - b) / wide) ** 2) / 2) for a, b, wide in zip(one[2:], other[2:], length, strict=True)]
     found = of["main"] * sum(each) / len(each) + of["joint"] * np.prod(each)
     if one[0] == other[0]:
         found += of["block"] + of["liking"] * np.prod(each)

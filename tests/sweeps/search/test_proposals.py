@@ -1,246 +1,262 @@
-import random
+from functools import cache
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sweeps.schema.space import Range
-from sweeps.schema.sweep import Search
-from sweeps.search.proposals import Proposals, open_study
-from sweeps.statistics.rows import METRICS
+from sweeps.search.looks import key_of
+from sweeps.search.plan import Plan
+from sweeps.search.proposals import open_study
+from sweeps.search.record import Gain
+from tests.sweeps.search.played import HARD, PLAN, asked, end, made, play
+from tests.sweeps.search.spaces import FIRST, SPACE, by_lr
 
-SPACE = {
-    "lambda": Range(low=0.03, high=30, log=True),
-    "alpha": Range(low=0.03, high=10, log=True, zero=True),
-    "tau": Range(low=0.3, high=3),
-    "patches": Range(low=2, high=16, log=True, integer=True),
-    "lr": Range(low=0.002, high=0.05, log=True),
-}
-FIRST = {
-    "no prompts": {"alpha": 0, "lr": 0.01},
-    "paper defaults": {"lambda": 1, "alpha": 7, "tau": 1, "patches": 4, "lr": 0.005},
-}
+PAIRS = Plan((2, 2, 2, 2), 2, (2, 4))
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(verbosity)
+@cache
+def usual():
+    """A search with named settings that is not changed by its tests."""
+    proposals = made(first=FIRST)
+    given = play(proposals)
+    return proposals, given, proposals.finish()
 
 
-def searching(**fields):
-    return Search(**{"space": SPACE, "trials": 12, "generation": 4, "rungs": [2, 4], **fields})
+def suggested(proposals, count, first=0):
+    return {f"tune {i}": proposals.suggest(f"tune {i}") for i in range(first, first + count)}
 
 
-DIFFICULTY = [0.02, 0.04, -0.03, -0.05]  # of the episodes, which rise by rungs of two
+@pytest.mark.parametrize(("order", "width"), [(1, 1), (2, 3), (3, 20)])
+def test_proposals_hang_on_what_trials_gave_and_not_on_when(order, width):
+    proposals = made(first=FIRST)
+    given = play(proposals, order=order, width=width)
+    assert asked(proposals) == asked(usual()[0])
+    assert given == usual()[1]
+    assert proposals.finish() == usual()[2]
+    assert [trial.value for trial in proposals.study.trials] == [trial.value for trial in usual()[0].study.trials]
 
 
-def made(search, announce=None, accuracy=None):
-    def accuracies(trials):
-        score = accuracy or by_lr
-        return {
-            name: [score(values) + easier for easier in DIFFICULTY[:count]] for name, (values, count) in trials.items()
-        }
-
-    return Proposals(search, "lora", optuna.create_study(direction="maximize"), accuracies, announce)
-
-
-def by_lr(values):
-    """Stands in for accuracy."""
-    return 1 - values["lr"]
-
-
-def report(values, rung, accuracy=by_lr):
-    return {**dict.fromkeys(METRICS), "rung": rung, "episodes": 2 * rung, "accuracy": accuracy(values)}
-
-
-def play(search, accuracy=by_lr, order=None, rungs_of=lambda name: 2):
-    """Runs all generations; trials end in a random `order` of their own, after as many rungs as they are given."""
-    proposals = made(search, accuracy=accuracy)
-    for first in range(0, search.trials, search.generation):
-        suggested = {f"tune {i}": proposals.suggest(f"tune {i}") for i in range(first, first + search.generation)}
-        ends = list(suggested)
-        random.Random(order).shuffle(ends)
-        for trial in ends:
-            config = suggested[trial]
-            for rung in range(1, 1 + rungs_of(config["trial"])):
-                proposals.on_trial_result(trial, report(config["values"], rung, accuracy))
-            if rung < len(search.rungs):
-                proposals.on_trial_result(trial, {**report(config["values"], rung), "stopped_by": "racing"})
-            proposals.on_trial_complete(trial, {})
-    proposals.finish()
-    return proposals
-
-
-def generation(proposals, number):
-    return {name: values for name, values in proposals.values.items() if name.startswith(f"{number}.")}
-
-
-def test_the_same_seed_gives_the_same_proposals():
-    assert play(searching()).values == play(searching()).values
-    assert len(play(searching()).values) == 12
-
-
-def test_the_largest_seed_is_one_too():
-    assert generation(play(searching(seed=2**63 - 2)), 0) != generation(play(searching(seed=2**62)), 0)
-
-
-def test_another_seed_gives_others():
-    assert generation(play(searching()), 0) != generation(play(searching(seed=1)), 0)
-
-
-def test_proposals_hang_on_what_trials_gave_and_not_on_when():
-    one, other = play(searching(), order=1), play(searching(), order=2)
-    assert one.values == other.values
-    changed = play(searching(), accuracy=lambda values: values["lr"])
-    assert generation(changed, 0) == generation(one, 0)
-    assert generation(changed, 1) != generation(one, 1)
+def test_another_seed_or_other_accuracies_give_others():
+    assert [len(settings) for settings in asked(usual()[0])] == [6, 3, 3, 3]
+    seeded, changed = made(first=FIRST, seed=2**63 - 2), made(first=FIRST)
+    seeded.suggest("tune 0")
+    assert asked(seeded)[0][2:] != asked(usual()[0])[0][2:]
+    play(changed, accuracy=lambda values: 1.4 - by_lr(values))
+    assert asked(changed)[0] == asked(usual()[0])[0]
+    assert asked(changed)[1] != asked(usual()[0])[1]
 
 
 def test_a_search_learns():
-    """Under a reward for small rates, later generations propose smaller ones than the first, which is drawn blindly."""
-    proposals = play(searching(trials=60, generation=20))
-    means = [sum(v["lr"] for v in generation(proposals, g).values()) / 20 for g in range(3)]
-    assert means[2] < means[0]
+    """Under a reward for small rates, those that race have smaller ones than those that fill the space."""
+    looks, race = asked(usual()[0])[0][2:], asked(usual()[0])[-1][2:]
+    assert max(values["lr"] for values in race) < sum(values["lr"] for values in looks) / len(looks)
 
 
-def test_a_generation_waits_for_the_one_before():
-    proposals = made(searching(trials=3, generation=2))
-    first, second = proposals.suggest("a"), proposals.suggest("b")
-    assert (first["trial"], second["trial"]) == ("0.0", "0.1")
-    assert proposals.suggest("c") is None
-    proposals.on_trial_result("b", report(second["values"], 1))
-    proposals.on_trial_complete("b", {})
-    assert proposals.suggest("c") is None
-    proposals.on_trial_complete("a", error=True)
-    third = proposals.suggest("c")
-    assert (third["trial"], third["generation"]) == ("1.0", 1)
-    assert proposals.suggest("d") == Searcher.FINISHED
+def test_a_generation_waits_for_those_up_to_the_one_before_the_last():
+    proposals = made(PAIRS)
+    first = suggested(proposals, 2)
+    assert [config["look"] for config in first.values()] == ["0.0", "0.1"]
+    assert proposals.suggest("tune 2") is None
+    end(proposals, "tune 1", first["tune 1"])
+    assert proposals.suggest("tune 2") is None
+    end(proposals, "tune 0", first["tune 0"])
+    second, third = suggested(proposals, 2, 2), suggested(proposals, 2, 4)  # which follow from the first alone
+    assert [config["look"] for config in (*second.values(), *third.values())] == ["1.0", "1.1", "2.0", "2.1"]
+    assert proposals.suggest("tune 6") is None
+    for trial, config in third.items():
+        end(proposals, trial, config)
+    end(proposals, "tune 2", second["tune 2"])
+    assert proposals.suggest("tune 6") is None
+    end(proposals, "tune 3", second["tune 3"])
+    assert proposals.suggest("tune 6")["look"] == "3.0"
 
 
-def test_a_generation_is_announced_before_its_first_trial_and_has_the_same_proposals():
+def test_the_race_comes_last_and_once_all_looks_have_ended():
+    proposals = made(PAIRS)
+    looks = {}
+    for first in range(0, 8, 2):
+        looks |= suggested(proposals, 2, first)
+        for trial in list(looks)[first : first + 2]:
+            if trial != "tune 6":
+                end(proposals, trial, looks[trial])
+    assert not any(config["race"] for config in looks.values())
+    assert (proposals.suggest("tune 8"), proposals.racing) == (None, False)
+    end(proposals, "tune 6", looks["tune 6"])
+    race = suggested(proposals, 2, 8)
+    assert proposals.racing
+    assert [(config["race"], config["generation"], config["look"]) for config in race.values()] == [
+        (True, 4, "4.0"),
+        (True, 4, "4.1"),
+    ]
+    assert proposals.suggest("tune 10") == Searcher.FINISHED
+
+
+def test_a_look_that_errs_has_ended():
+    proposals = made(PAIRS)
+    first = suggested(proposals, 2)
+    end(proposals, "tune 0", first["tune 0"])
+    proposals.on_trial_complete("tune 1", error=True)
+    proposals.on_trial_complete("tune that never was", error=True)
+    assert proposals.suggest("tune 2")["look"] == "1.0"
+    assert [trial.state for trial in proposals.study.trials[:2]] == [TrialState.COMPLETE, TrialState.FAIL]
+
+
+def test_what_tune_is_given_says_all_that_a_trial_asks_for():
+    proposals, given, _ = usual()
+    for number, config in enumerate(given.values()):
+        generation, place = proposals.sampler.place_of(number)
+        settings = asked(proposals)[generation]
+        assert (config["look"], config["generation"]) == (f"{generation}.{place}", generation)
+        assert config["values"] == settings[place]
+        assert config["settings"] == {f"{generation}.{i}": values for i, values in enumerate(settings)}
+        assert config["rungs"] == ([[0, 1], [2, 3]] if generation == 3 else [[4 + generation]])
+        first = next(
+            f"{g}.{i}"
+            for g, values in enumerate(asked(proposals))
+            for i, one in enumerate(values)
+            if key_of(one) == key_of(config["values"])
+        )
+        assert config["trial"] == first
+
+
+def test_a_generation_is_announced_once_and_before_tune_has_it():
     heard = []
-    search = searching(trials=5, generation=4)
-    proposals = made(search, lambda *said: heard.append(said))
-    first = proposals.suggest("a")
-    names = [f"0.{place}" for place in range(4)]
-    assert heard == [(0, {name: proposals.values[name] for name in names}, None)]
-    rest = [proposals.suggest(trial) for trial in "bcd"]
-    assert [trial["values"] for trial in (first, *rest)] == [heard[0][1][name] for name in names]
-    for trial in "abcd":
-        proposals.on_trial_complete(trial, {})
-    proposals.suggest("e")
-    assert heard[1:] == [(1, {"1.0": proposals.values["1.0"]}, None)]
+    proposals = made(PAIRS, announce=lambda *said: heard.append(said))
+    first = suggested(proposals, 1)["tune 0"]
+    assert heard == [(0, first["settings"], [[4]])]
+    play_on = {"tune 0": first, **suggested(proposals, 1, 1)}
+    for trial, config in play_on.items():
+        end(proposals, trial, config)
+    assert [said[0] for said in heard] == [0, 1, 2]  # as soon as what they follow from is known
+    third = suggested(proposals, 3, 2)["tune 4"]
+    assert (heard[2][1], heard[2][2]) == (third["settings"], [[6]])
 
 
-def test_the_best_whole_trial_of_the_generations_before_is_the_incumbent():
-    stopped = "0.1"  # whatever it had, it was not judged on all episodes
-    proposals = play(searching(), rungs_of=lambda name: 1 if name == stopped else 2)
-    whole = [name for name in proposals.values if name != stopped]
-    by_generation = [[name for name in whole if int(name[0]) < generation] for generation in range(3)]
-    best = [max(names, key=lambda name: by_lr(proposals.values[name]), default=None) for names in by_generation]
-    assert proposals.incumbents == [None if name is None else proposals.values[name] for name in best]
+def test_what_is_believed_to_be_the_best_is_told_whenever_more_is_known():
+    """That is before the second, the fourth and the last generation, of which the last is the race."""
+    heard = []
+    proposals = made(PAIRS, hear=lambda *said: heard.append(said))
+    play(proposals)
+    assert [looks for _, _, _, looks in heard] == [2, 4, 8]
+    assert heard[-1][:3] == proposals.sampler.best()
+    assert all(key_of(values) in proposals.first_looks for values, _, _, _ in heard)
 
 
-def test_without_prompts_nothing_about_them_is_sampled():
-    zero = steered = 0
-    for values in play(searching(trials=40, generation=10)).values.values():
-        if values["alpha"] == 0:
-            zero += 1
-            assert set(values) == {"alpha", "lr"}
-        else:
-            steered += 1
-            assert set(values) == set(SPACE)
-    assert zero > 0
-    assert steered > 0
+def test_named_settings_come_first_and_race():
+    settings, rest = asked(usual()[0]), list(FIRST.values())
+    assert settings[0][:2] == settings[-1][:2] == rest
+    assert not any(values in rest for values in settings[0][2:])
 
 
-def test_samples_lie_in_their_ranges():
-    for values in play(searching(trials=40, generation=10)).values.values():
+def test_samples_lie_in_their_ranges_and_without_prompts_nothing_of_them_is_sampled():
+    found = [values for settings in asked(usual()[0]) for values in settings if values not in FIRST.values()]
+    assert found
+    for values in found:
+        assert values.keys() == (SPACE.keys() if values["alpha"] else {"alpha", "lr"})
         for name, value in values.items():
             assert (name, value) == ("alpha", 0.0) or SPACE[name].low <= value <= SPACE[name].high
             assert isinstance(value, int) == (name == "patches")
 
 
-def test_named_settings_come_first():
-    proposals = play(searching(first=FIRST))
-    assert proposals.values["0.0"] == FIRST["no prompts"]
-    assert proposals.values["0.1"] == FIRST["paper defaults"]
-    assert proposals.values["0.2"] not in FIRST.values()
-
-
-def test_what_a_named_setting_leaves_open_is_sampled():
-    proposals = play(searching(first={"steered": {"alpha": 7}}))
-    assert set(proposals.values["0.0"]) == set(SPACE)
-    assert proposals.values["0.0"]["alpha"] == 7
-
-
-def test_trials_are_told_with_what_they_would_have_on_all_episodes():
-    """0.0 does all rungs, 0.1 is stopped after one, 0.2 fails in its second, 0.3 errs before its first."""
-
-    def failing(values):
-        return None if values is bad else by_lr(values)
-
-    proposals = made(searching(trials=4))
-    configs = [proposals.suggest(f"tune {i}") for i in range(4)]
-    bad = configs[2]["values"]
-    for i, rungs in enumerate((2, 1, 1, 0)):
-        for rung in range(1, rungs + 1):
-            proposals.on_trial_result(f"tune {i}", report(configs[i]["values"], rung))
-    proposals.on_trial_result("tune 1", {**report(configs[1]["values"], 1), "stopped_by": "halving"})
-    proposals.on_trial_result("tune 2", report(bad, 2, failing))
-    for i in range(4):
-        proposals.on_trial_complete(f"tune {i}", error=i == 3)
+def test_optuna_is_told_what_settings_are_believed_to_have_and_what_the_race_gave():
+    """In the race 3.1 is stopped after one rung, and its two episodes were easy ones: by its difference to the winner
+    on them it would have less on all four.
+    """
+    proposals = made(first=FIRST)
+    given = play(proposals, rungs_of=lambda look: 1 if look == "3.1" else 2)
     found = proposals.finish()
-
     trials = proposals.study.trials
-    states = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
-    assert [trial.state for trial in trials] == states
-    accuracies = [by_lr(config["values"]) for config in configs]
-    assert trials[0].value == accuracies[0]
-    assert trials[0].intermediate_values == {2: accuracies[0], 4: accuracies[0]}
-    assert trials[1].intermediate_values == {2: accuracies[1]}
-    # Its two episodes were easy ones: by its difference to 0.0 on them it would have less on all four.
-    assert trials[1].value == pytest.approx(accuracies[1] + sum(DIFFICULTY) / 4)
-    assert [trial.user_attrs["stopped"] for trial in trials] == [False, True, False, False]
-    assert [trial.user_attrs["trial"] for trial in trials] == ["0.0", "0.1", "0.2", "0.3"]
-    assert [len(trial.reports) for trial in found.trials] == [2, 1, 2, 0]
-    assert [trial.score for trial in found.trials] == [trials[0].value, trials[1].value, None, None]
-    assert [trial.stopped_by for trial in found.trials] == [None, "halving", None, "error"]
-    assert [trial.name for trial in found.whole] == ["0.0"] == [found.winner.name]
+    assert len(trials) == 15
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert [trial.user_attrs["trial"] for trial in trials] == [config["look"] for config in given.values()]
+    for trial, config in zip(trials[:12], given.values(), strict=False):
+        seen = by_lr(config["values"]) + HARD[config["generation"]]
+        assert trial.user_attrs["accuracy"] == pytest.approx(seen)
+        assert trial.intermediate_values == {1: pytest.approx(seen)}
+        assert trial.value != seen
+    expected = [by_lr(config["values"]) for config in list(given.values())[12:]]
+    easier = sum((0.02, 0.04, -0.03, -0.05)) / 4
+    assert [trial.value for trial in trials[12:]] == pytest.approx([own + easier for own in expected])
+    assert trials[12].intermediate_values == pytest.approx({2: expected[0] + 0.03, 4: expected[0] + easier})
+    assert trials[13].intermediate_values == pytest.approx({2: expected[1] + 0.03})
+    stopped = next(trial for trial in found.trials if trial.stopped_by)
+    assert (stopped.stopped_by, stopped.values, stopped.raced) == ("racing", FIRST["paper defaults"], 2)
+    assert stopped.score == trials[13].value
+
+
+def test_a_failed_look_is_told_as_one():
+    proposals = made()
+    given = play(proposals, accuracy=lambda values: None if values["lr"] > 0.02 else by_lr(values))
+    found = proposals.finish()
+    failed = [config["look"] for config in given.values() if config["values"]["lr"] > 0.02]
+    assert failed
+    assert [one.user_attrs["trial"] for one in proposals.study.trials if one.state == TrialState.FAIL] == failed
+    assert {trial.score is None for trial in found.trials if trial.values["lr"] > 0.02} == {True}
+    assert {trial.score is None for trial in found.trials if trial.values["lr"] <= 0.02} == {False}
 
 
 def test_a_trial_that_is_run_again_reports_the_same_once():
-    proposals = made(searching(trials=1))
-    values = proposals.suggest("tune 0")["values"]
-    for rung in (1, 1, 2, 1, 2):
-        proposals.on_trial_result("tune 0", report(values, rung))
-    assert [own.episodes for own in proposals.finish().winner.reports] == [2, 4]
+    proposals = made(PAIRS)
+    first = suggested(proposals, 2)
+    for trial, config in first.items():
+        end(proposals, trial, config)
+        end(proposals, trial, config)
+    assert [len(trial.looks) for trial in proposals.trials()] == [1, 1, *[0] * (len(proposals.trials()) - 2)]
 
 
-@pytest.mark.parametrize(("rungs", "ended"), [((2, 2, 1), 2), ((2, 1, 0), 1), ((2, 2), 2)])
-def test_a_search_that_tune_ends_early_finds_nothing(rungs, ended):
+@pytest.mark.parametrize(("ended", "said"), [(0, 0), (1, 1), (7, 7), (14, 14)])
+def test_a_search_that_tune_ends_early_finds_nothing(ended, said):
     """As it does where it is interrupted: a trial was under way, or a generation never began."""
-    proposals = made(searching(trials=3, generation=3))
-    for i, count in enumerate(rungs):
-        values = proposals.suggest(f"tune {i}")["values"]
-        for rung in range(1, count + 1):
-            proposals.on_trial_result(f"tune {i}", report(values, rung))
-    said = f"the search has ended early, with {ended} of 3 trials done; the same command goes on with it"
-    with pytest.raises(RuntimeError, match=f"^{said}$"):
+    proposals, left = made(), ended
+    while left:
+        trial = f"tune {ended - left}"
+        end(proposals, trial, proposals.suggest(trial))
+        left -= 1
+    proposals.suggest(f"tune {ended}")
+    message = f"the search has ended early, with {said} of 15 trials done; the same command goes on with it"
+    with pytest.raises(RuntimeError, match=f"^{message}$"):
         proposals.finish()
 
 
-def test_a_record_has_trials_in_order_and_importances_of_those_that_have_a_score():
-    found = play(searching(), order=3).finish()
-    assert [trial.name for trial in found.trials] == [f"{i // 4}.{i % 4}" for i in range(12)]
-    assert [trial.generation for trial in found.trials] == [i // 4 for i in range(12)]
+def test_a_record_has_each_setting_once_with_all_that_it_had():
+    proposals, given, found = usual()
+    names = [trial.name for trial in found.trials]
+    assert names == list(dict.fromkeys(config["trial"] for config in given.values()))
     assert found.rungs == (2, 4)
-    assert max(found.importances, key=found.importances.get) == "lr"
-    assert play(searching(trials=4)).finish().importances is None
+    for trial in found.trials:
+        looks = [config for config in given.values() if config["trial"] == trial.name and not config["race"]]
+        assert trial.generation == looks[0]["generation"]
+        assert [look.accuracy for look in trial.looks] == pytest.approx(
+            [by_lr(trial.values) + HARD[config["generation"]] for config in looks]
+        )
+    assert [len(trial.reports) for trial in found.racers] == [2, 2, 2]
+    assert found.problems == 12 + 3 * 4
+    assert found.gain == proposals.sampler.gain()
+    assert found.winner.values == min((values for values in asked(proposals)[-1]), key=lambda values: values["lr"])
+    assert found.importances.keys() == SPACE.keys()
+
+
+def ending_after(generations, plan):
+    """Proposals whose looks are enough once so many generations are known."""
+    proposals = made(plan, enough=1.0)
+    proposals.sampler.gain = lambda: Gain(64, 0.0 if proposals.sampler.heard >= generations else 0.5, 0.01)
+    return proposals
+
+
+def test_looking_ends_once_it_is_enough():
+    proposals = ending_after(1, PLAN)
+    given = play(proposals)
+    assert [config["look"] for config in given.values()] == [*(f"0.{i}" for i in range(6)), "1.0", "1.1", "1.2"]
+    assert [config["race"] for config in given.values()] == [False] * 6 + [True] * 3
+    assert len(proposals.finish().racers) == 3
+
+
+def test_the_race_follows_from_all_looks_where_they_were_enough():
+    proposals = ending_after(2, Plan((6, 3, 3, 3, 3), 3, (2, 4)))
+    given = play(proposals)
+    assert [config["generation"] for config in given.values()] == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
+    assert proposals.sampler.looks.blocks == [0] * 6 + [1] * 3 + [2] * 3
 
 
 def test_a_study_is_begun_anew_under_its_name(tmp_path):

@@ -1,17 +1,21 @@
-from dataclasses import replace
-
 import pytest
 
-from sweeps.search.record import Report, SearchRecord, Trial, names_of
+from sweeps.search.record import Gain, Report, SearchRecord, Trial, names_of
 from sweeps.statistics.rows import LOCALISATION, METRICS, summary
-from tests.sweeps.findings import reported, searched
+from tests.sweeps.findings import reported
 
 LR = {"lr": 0.01}
 
 
+def raced(place, accuracies, looks=(0.5,)):
+    """A trial that had these accuracies on an episode each, and then after the rungs of the race that it did."""
+    reports = tuple(reported(episodes, own) for episodes, own in zip((2, 4), accuracies, strict=False))
+    return Trial(f"0.{place}", 0, LR, tuple(reported(1, own) for own in looks), reports)
+
+
 def record_of(*accuracies):
-    """A search of two rungs whose trials had these."""
-    return SearchRecord(tuple(searched(f"0.{i}", LR, own) for i, own in enumerate(accuracies)), (2, 4))
+    """A search of two rungs whose trials had these in the race; those that had none did not race."""
+    return SearchRecord(tuple(raced(i, own) for i, own in enumerate(accuracies)), (2, 4))
 
 
 def test_the_leader_did_all_episodes_without_a_failure_and_is_the_earlier_of_equals():
@@ -32,26 +36,33 @@ def test_without_a_whole_trial_there_is_no_winner(accuracies):
         _ = record.winner
 
 
-def test_a_trial_has_ended_by_itself_by_a_rule_or_by_its_error():
-    record = record_of([0.9, 0.9], [0.9, None], [0.5])
-    record.check_ended(3)
-    failed = replace(record.trials[2], reports=(), stopped_by="error")
-    replace(record, trials=(*record.trials, failed)).check_ended(4)
+def test_those_that_raced_are_told_from_those_that_were_looked_at():
+    record = record_of([0.9], [], [0.5, 0.6], [None], [])
+    assert [trial.name for trial in record.racers] == ["0.0", "0.2", "0.3"]
+    assert [trial.raced for trial in record.trials] == [2, 0, 4, 2, 0]
+    assert (record.problems, record.raced) == (5 + 8, 8)
 
 
-@pytest.mark.parametrize("under_way", [[], [0.9], [None]])
-def test_a_trial_that_is_under_way_has_not(under_way):
-    ended, other = record_of([0.9, 0.9]), replace(searched("0.1", LR, under_way), stopped_by=None)
-    for record in (ended, replace(ended, trials=(*ended.trials, other))):
-        with pytest.raises(RuntimeError, match=r"^the search has ended early, with 1 of 2 trials done; the same comm"):
-            record.check_ended(2)
-
-
-def test_a_trial_tells_what_its_last_report_does():
-    trial = Trial("1.2", 1, LR, (reported(2, 0.5, seconds=1.0), reported(4, 0.25, seconds=0.5)))
-    assert (trial.episodes, trial.accuracy, trial.seconds) == (4, 0.25, 2.0)
+def test_a_trial_tells_what_its_race_does_by_hand():
+    looks = (reported(1, 0.75, seconds=2.0), reported(1, 1.0, seconds=1.0))
+    race = (reported(2, 0.5, seconds=1.0), reported(4, 0.25, seconds=0.5))  # the second holds the first
+    trial = Trial("1.2", 1, LR, looks, race)
+    assert (trial.episodes, trial.raced, trial.accuracy, trial.seconds) == (6, 4, 0.25, 5.0)
+    looked = Trial("1.2", 1, LR, looks)
+    assert (looked.episodes, looked.raced, looked.accuracy, looked.seconds) == (2, 0, 0.875, 3.0)
     none = Trial("1.3", 1, LR)
-    assert (none.episodes, none.accuracy, none.seconds) == (0, None, 0.0)
+    assert (none.episodes, none.raced, none.accuracy, none.seconds) == (0, 0, None, 0.0)
+
+
+def test_an_episode_that_failed_leaves_no_accuracy():
+    assert raced(0, [], looks=(0.5, None)).accuracy is None
+    assert raced(0, [0.9, None]).accuracy is None
+    assert raced(0, [0.9, 0.8], looks=(None,)).accuracy == 0.8
+
+
+def test_a_gain_is_told_in_points():
+    assert str(Gain(64, 0.0123, 0.0045)) == "+1.2 ± 0.4 points"
+    assert str(Gain(64, -0.0123, 0.0)) == "-1.2 ± 0.0 points"
 
 
 def test_a_report_holds_all_metrics_of_its_rows():

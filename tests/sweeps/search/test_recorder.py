@@ -1,58 +1,57 @@
 from types import SimpleNamespace
 
 import cloudpickle
-import numpy as np
 import pytest
 
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import Inputs, configuration_hash, identity
 from sweeps.schema.loading import load
-from sweeps.search.recorder import Recorder
-from sweeps.statistics.estimates import paired_difference
+from sweeps.search.plan import Plan
+from sweeps.search.record import SearchRecord, Trial
+from sweeps.search.recorder import Recorder, stopped_by
 from sweeps.statistics.rows import METRICS
-from sweeps.terminal.progress import Progress
+from sweeps.terminal.progress import Progress, Trials
 from sweeps.tracking.outbox import Outbox
+from tests.sweeps.findings import reported
 from tests.sweeps.search.noted import Noted
 from tests.sweeps.tiny import CONFIG, TINY
 
 INPUTS = Inputs("images", "weights", "float32")
 SWEEP = load(CONFIG, TINY)
 FIRST, SECOND = {"alpha": 0.0, "lr": 0.01}, {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.01}
-SCORES = {0.0: [0.5, 0.75, 0.25, 0.5], 2.0: [1.0, 0.75, 0.5, 0.5]}  # by alpha
+PLAN = Plan((4, 2), 2, (2, 4))
+
+
+def recorder_of(stop="racing"):
+    searched = plain_run(SWEEP, SWEEP.search.split)
+    search = SWEEP.search.model_copy(update={"stop": stop})
+    return Recorder(searched, search, PLAN, INPUTS, Noted(), Progress(1), {"mlflow.user": "me"}, ["data"])
 
 
 @pytest.fixture
 def recorder():
-    def accuracies(asked):
-        return {name: SCORES[values["alpha"]][:episodes] for name, (values, episodes) in asked.items()}
-
-    searched = plain_run(SWEEP, SWEEP.search.split)
-    code = {"mlflow.user": "me"}
-    return Recorder(searched, SWEEP.search, INPUTS, Noted(), Progress(1), accuracies, code, ["data"])
+    return recorder_of()
 
 
-def trial(name, values, incumbent=None, **last):
-    config = {"trial": name, "generation": int(name[0]), "values": values, "incumbent": incumbent}
+def trial(name, values=FIRST, generation=0, race=False, **last):
+    """What Tune says of a trial; `name` is that of its setting's first look."""
+    config = {"trial": name, "generation": generation, "values": values, "race": race}
     return SimpleNamespace(config=config, last_result=last)
 
 
-def reported(rung, alpha, **other):
-    own = SCORES[alpha][: (2, 4)[rung - 1]]
-    blank = dict.fromkeys(METRICS)
-    return {
-        **blank,
-        "rung": rung,
-        "episodes": len(own),
-        "failed": 0,
-        "accuracy": float(np.mean(own)),
-        "ci95": 0.02,
-        **other,
-    }
+def report(episodes, accuracy, **other):
+    return {**dict.fromkeys(METRICS), "episodes": episodes, "failed": 0, "accuracy": accuracy, **other}
 
 
-def test_a_trial_begins_with_what_it_is(recorder):
-    one = trial("0.1", SECOND)
+def begin(recorder, one):
     recorder.on_trial_start(0, [one], one)
+
+
+def test_a_setting_begins_with_what_it_is_and_once(recorder):
+    one = trial("0.1", SECOND)
+    begin(recorder, one)
+    begin(recorder, trial("0.1", SECOND, 1))
+    begin(recorder, trial("0.1", SECOND, 2, race=True))
     ((name, title, parameters, tags, data),) = recorder.tracker.of("trial")
     run = with_hyper_parameters(plain_run(SWEEP, "validation"), SECOND)
     assert (name, title) == ("0.1", "lora · lambda 1 · alpha 2 · tau 1 · P 4 · lr 0.01")
@@ -60,62 +59,107 @@ def test_a_trial_begins_with_what_it_is(recorder):
     assert (tags["fpt.kind"], tags["solver"], tags["winner"], tags["mlflow.user"]) == ("trial", "lora", "no", "me")
     assert tags["config_hash"] == configuration_hash(identity(run, INPUTS))
     assert data == ["data"]
+    begin(recorder, trial("1.0", SECOND, 1))
+    assert [call[0] for call in recorder.tracker.of("trial")] == ["0.1", "1.0"]
 
 
-def test_the_first_generation_has_nobody_to_be_compared_with(recorder):
-    one = trial("0.0", FIRST)
-    recorder.on_trial_result(0, [one], one, reported(1, 0.0, seconds_per_episode=0.25))
-    ((name, step, metrics),) = recorder.tracker.of("report")
-    assert (name, step, metrics["accuracy"], metrics["episodes"]) == ("0.0", 2, 0.625, 2)
-    assert (metrics["difference"], metrics["difference_ci95"]) == (None, None)
-    assert metrics["episodes_per_second"] == 4.0
+def test_a_look_is_told_by_its_generation(recorder):
+    for generation, accuracy in ((0, 0.75), (1, None)):
+        one = trial("0.1", SECOND, generation)
+        recorder.on_trial_result(0, [one], one, report(1, accuracy))
+    assert recorder.tracker.of("look") == [["0.1", 0, 0.75], ["0.1", 1, None]]
+    assert recorder.tracker.of("report") == []
 
 
-@pytest.mark.parametrize("rung", [1, 2])
-def test_later_ones_are_compared_with_the_best_on_the_same_episodes(recorder, rung):
-    one = trial("1.0", SECOND, FIRST)
-    recorder.on_trial_result(0, [one], one, reported(rung, 2.0))
-    ((_, step, metrics),) = recorder.tracker.of("report")
-    ours, theirs = SCORES[2.0][:step], SCORES[0.0][:step]
-    judged = paired_difference(ours, theirs, 1 / 9)
-    assert metrics["difference"] == pytest.approx(judged.mean)
-    assert metrics["difference_ci95"] == pytest.approx(judged.ci95)
-    assert "episodes_per_second" not in metrics
+def test_a_rung_of_the_race_is_told_by_its_episodes(recorder):
+    one = trial("0.1", SECOND, 2, race=True)
+    recorder.on_trial_result(0, [one], one, report(2, 0.625, seconds_per_episode=0.25, ci95=0.1, rung=1))
+    recorder.on_trial_result(0, [one], one, report(4, None))
+    recorder.on_trial_result(0, [one], one, {**report(4, 0.5), "stopped_by": "racing"})
+    recorder.on_trial_result(0, [one], one, {"accuracy": None, "error": "broken"})
+    (first, second) = recorder.tracker.of("report")
+    assert (first[:2], second[:2]) == (["0.1", 2], ["0.1", 4])
+    assert first[2].keys() == {*METRICS, "episodes_per_second"}
+    assert (first[2]["accuracy"], first[2]["ci95"], first[2]["episodes_per_second"]) == (0.625, 0.1, 4.0)
+    assert (second[2].keys(), second[2]["accuracy"]) == (set(METRICS), None)
+    assert recorder.tracker.of("look") == []
 
 
-def test_a_trial_that_failed_has_no_difference(recorder):
-    one = trial("1.0", SECOND, FIRST)
-    recorder.on_trial_result(0, [one], one, {**reported(1, 2.0), "accuracy": None, "failed": 1})
-    ((_, _, metrics),) = recorder.tracker.of("report")
-    assert (metrics["accuracy"], metrics["difference"]) == (None, None)
-
-
-def test_how_the_search_stands_is_told_as_trials_end(recorder):
-    one, two, three = (trial(name, values) for name, values in (("0.0", FIRST), ("0.1", SECOND), ("1.0", SECOND)))
-    recorder.on_trial_complete(0, [one], trial("9.9", FIRST, stopped_by="halving"))
-    recorder.on_trial_result(0, [one], one, reported(2, 0.0))
-    recorder.on_trial_complete(0, [one], one)
-    recorder.on_trial_result(0, [two], two, reported(1, 2.0))  # not all episodes
-    recorder.on_trial_result(0, [two], two, {"stopped_by": "halving"})
-    recorder.on_trial_error(0, [two], two)
-    recorder.on_trial_result(0, [three], three, reported(2, 2.0))
-    recorder.on_trial_complete(0, [three], trial("1.0", SECOND, error="broken"))
-    assert [call[1:] for call in recorder.tracker.of("finish_trial")] == [
-        ["FINISHED", "halving"],
-        ["FINISHED", "none"],
-        ["FAILED", "error"],
-        ["FAILED", "none"],
+@pytest.mark.parametrize(("stop", "spared"), [("racing", 2), ("t_racing", 2), ("halving", None)])
+def test_how_the_search_stands_is_shown(stop, spared):
+    recorder = recorder_of(stop)
+    shown = [recorder.progress.trials]
+    looks = [trial("0.0"), trial("0.1", SECOND), trial("0.0", FIRST, 1)]
+    race = [trial("0.0", FIRST, 2, race=True, episodes=4), trial("0.1", SECOND, 2, race=True, episodes=2)]
+    race[1].last_result["stopped_by"] = stop
+    for one in looks:
+        begin(recorder, one)
+        recorder.on_trial_complete(0, looks, one)
+        shown.append(recorder.progress.trials)
+    for one in race:
+        begin(recorder, one)
+    shown.append(recorder.progress.trials)
+    for one in race:
+        recorder.on_trial_complete(0, race, one)
+        shown.append(recorder.progress.trials)
+    nothing = None if spared is None else 0
+    assert shown == [
+        Trials(0, 6, 0, spared=nothing),
+        Trials(1, 6, 1, spared=nothing),
+        Trials(2, 6, 2, spared=nothing),
+        Trials(3, 6, 2, spared=nothing),
+        Trials(3, 6, 2, 2, spared=nothing),
+        Trials(3, 6, 2, 1, 1, spared=nothing),
+        Trials(3, 6, 2, 0, 2, 1, spared=spared),
     ]
-    told = recorder.tracker.of("so_far")
-    assert [(ended, best) for ended, best, _ in told] == [(1, None), (2, 0.5), (3, 0.5), (4, 0.6875)]
-    assert told[0][2] == "**Searching:** 1 of 4 trials have ended."
-    assert told[1][2] == (
-        "**Searching:** 2 of 4 trials have ended. Best so far: lora · no prompts · lr 0.01, 50.0 ± 2.0 % on 4 "
-        "validation episodes."
+
+
+def test_a_trial_that_errs_has_ended_and_spares_what_it_need_not_do(recorder):
+    look, racer = trial("0.0"), trial("0.1", SECOND, 2, race=True, episodes=2)
+    for one in (look, racer):
+        begin(recorder, one)
+        recorder.on_trial_error(0, [one], one)
+    assert recorder.progress.trials == Trials(1, 6, 2, 0, 1, 1, spared=2)
+    other = trial("0.0", FIRST, 2, race=True)
+    other.last_result = None  # it had none
+    begin(recorder, other)
+    recorder.on_trial_error(0, [other], other)
+    assert recorder.progress.trials == Trials(1, 6, 2, 0, 2, 2, spared=6)
+
+
+def test_what_is_believed_is_told(recorder):
+    assert recorder.description() == "**Searching:** 0 of 6 looks, at 0 settings."
+    begin(recorder, trial("0.0"))
+    recorder.on_trial_complete(0, [], trial("0.0"))
+    recorder.believed(SECOND, 0.625, 0.05, 4)
+    best = "lora · lambda 1 · alpha 2 · tau 1 · P 4 · lr 0.01"
+    note = f"**Searching:** 1 of 6 looks, at 1 settings. Best so far: {best}, expected to have 62.5 ± 9.8 %."
+    assert recorder.tracker.of("so_far") == [[4, 0.625, note]]
+    assert (recorder.progress.best.setting, str(recorder.progress.best.estimate)) == (best, "62.5 ± 9.8")
+    assert recorder.progress.best.estimate.episodes == 4
+
+
+def test_all_runs_are_closed_with_what_stopped_them(recorder):
+    look, whole = (reported(1, 0.5),), (reported(2, 0.5), reported(4, 0.75, ci95=0.02))
+    record = SearchRecord(
+        (
+            Trial("0.0", 0, FIRST, look),
+            Trial("0.1", 0, SECOND, look, whole),
+            Trial("0.2", 0, FIRST, look, whole[:1], stopped_by="racing"),
+            Trial("0.3", 0, FIRST, look, (), stopped_by="error"),
+        ),
+        (2, 4),
     )
-    assert "lambda 1 · alpha 2" in told[3][2]
-    assert str(recorder.leader.estimate) == "68.8 ± 2.0"
-    assert (recorder.ended, recorder.stopped) == (4, 2)
+    recorder.close(record)
+    assert recorder.tracker.of("finish_trial") == [
+        ["0.0", "FINISHED", "looks"],
+        ["0.1", "FINISHED", "none"],
+        ["0.2", "FINISHED", "racing"],
+        ["0.3", "FAILED", "error"],
+    ]
+    assert [stopped_by(one) for one in record.trials] == ["looks", "none", "racing", "error"]
+    assert recorder.progress.best.setting == "lora · lambda 1 · alpha 2 · tau 1 · P 4 · lr 0.01"
+    assert str(recorder.progress.best) == "75.0 ± 2.0 % on 4 validation episodes"
 
 
 def test_tune_can_write_down_a_recorder_whose_tracker_holds_a_thread(recorder):

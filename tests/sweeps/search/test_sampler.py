@@ -1,3 +1,5 @@
+from functools import cache
+
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -40,6 +42,12 @@ def driven(sampler, accuracy=by_lr, generations=None):
     return study, found
 
 
+@cache
+def usual():
+    """What is proposed where nothing is said."""
+    return driven(sampler_of())[1]
+
+
 def test_a_study_asks_for_exactly_what_is_proposed():
     sampler = sampler_of(first=NAMED)
     study, found = driven(sampler)
@@ -73,7 +81,7 @@ def test_a_generation_hangs_on_those_up_to_the_one_before_the_last(last):
         own = by_lr(values) + HARD[generation]
         return 1.4 - own if generation == last else own
 
-    plain, other = driven(sampler_of())[1], driven(sampler_of(), changed)[1]
+    plain, other = usual(), driven(sampler_of(), changed)[1]
     same = [one == two for one, two in zip(plain, other, strict=True)]
     until = min(last + 2, 4) if last else 1  # the second generation follows from the first, the race from all
     assert same[:until] == [True] * until
@@ -90,7 +98,7 @@ def told(*blocks):
 
 def test_proposals_are_those_of_the_looks_before_and_the_race_is_of_the_best():
     """By looks that are put together here, of each generation in its turn."""
-    _, found = driven(sampler_of())
+    found = usual()
     seen = [(settings, [by_lr(values) + HARD[i] for values in settings]) for i, settings in enumerate(found[:4])]
     encoding, looks = Encoding(SPACE, "lora"), told(seen[0])
     assert found[1] == next_settings(encoding, looks, 4, (0, 1))
@@ -166,7 +174,7 @@ def test_looking_ends_once_it_is_enough():
     assert (sampler.race, sampler.sizes) == (1, [8])
     assert sampler.place_of(8) == (1, 0)
     assert len(study.trials) == 11
-    assert driven(sampler_of(enough=1e-9))[1] == driven(sampler_of())[1]
+    assert driven(sampler_of(enough=1e-9))[1] == usual()
 
 
 def test_the_gain_is_of_so_many_more_looks_and_the_same_every_time():
@@ -218,7 +226,9 @@ def test_solvers_and_choices_are_proposed_too():
         "lr": {"lora": LR},
     }
     sampler = sampler_of(space=space)
-    study, found = driven(sampler, lambda values, generation, place: 0.2 if values["name"] == "ridge" else by_lr(values))
+    study, found = driven(
+        sampler, lambda values, generation, place: 0.2 if values["name"] == "ridge" else by_lr(values)
+    )
     assert found == [sampler.propose(study, generation) for generation in range(5)]
     assert [values["name"] for values in found[0]].count("ridge") == 4
     assert {"lora"} == {values["name"] for values in found[-1][:1]}

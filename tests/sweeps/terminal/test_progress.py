@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 from pipeline.session import DispatcherGoneError
 from sweeps.statistics.estimates import Estimate
 from sweeps.terminal import progress
@@ -101,11 +101,25 @@ def test_a_note_comes_last(clock):
     assert shown_as.line(status(0, reused=8)) == line
 
 
+@pytest.mark.parametrize(
+    ("trials", "told"),
+    [
+        (Trials(0, 750, 0), "0 of 750 looks, at 0 settings"),
+        (Trials(40, 750, 31), "40 of 750 looks, at 31 settings"),
+        (Trials(750, 750, 300, racing=10), "10 of 10 race, 0 were stopped"),
+        (Trials(750, 750, 300, racing=3, raced=7, stopped=7), "3 of 10 race, 7 were stopped"),
+        (Trials(750, 750, 300, racing=0, raced=10, stopped=7), "0 of 10 race, 7 were stopped"),
+    ],
+)
+def test_trials_are_told_by_looks_and_then_by_who_races(trials, told):
+    assert str(trials) == told
+
+
 def test_a_search_tells_its_trials_and_the_best_of_them(clock):
     shown_as = Progress(1000)
-    shown_as.searching(Trials(3, 10, 5, 32), BEST)
+    shown_as.searching(Trials(18, 32, 15), BEST)
     assert shown_as.line(status(0)).endswith(
-        " · trials: 3 running, 10 stopped, 5 done of 32 · best so far 70.3 ± 2.1 % on 100 validation episodes "
+        " · trials: 18 of 32 looks, at 15 settings · best so far 70.3 ± 2.1 % on 100 validation episodes "
         "(lora · lambda 0.3 · alpha 0.1 · tau 1 · P 3 · lr 0.03)"
     )
     shown_as.note = "final evaluation"
@@ -114,7 +128,7 @@ def test_a_search_tells_its_trials_and_the_best_of_them(clock):
 
 def test_what_a_race_has_spared_is_not_left_and_more_may_be(clock):
     shown_as = Progress(1000)
-    shown_as.searching(Trials(3, 10, 5, 32, spared=200), None)
+    shown_as.searching(Trials(32, 32, 20, racing=3, raced=5, stopped=5, spared=200), None)
     for computed in (0, 10, 20, 30):
         line = shown_as.line(status(computed, first_order=1.0))
         clock[0] += 10
@@ -145,12 +159,12 @@ def test_what_is_wrong_is_told(clock):
 def test_a_frame_has_few_lines_that_fit(clock):
     shown_as = Progress(1000)
     assert drawn(shown_as, status(0, workers=0), 80)[0] == "starting workers"
-    shown_as.searching(Trials(3, 10, 5, 32), BEST)
+    shown_as.searching(Trials(32, 32, 20, racing=3, raced=5, stopped=5), BEST)
     assert drawn(shown_as, status(500), 80) == [
         "search",
         f"{'━' * 20}{' ' * 22} 50 %  time left not known yet",
         "500 of 1000 episodes · -/s · 2 workers",
-        "trials: 3 running, 10 stopped, 5 done of 32",
+        "trials: 3 of 8 race, 5 were stopped",
         "best so far 70.3 ± 2.1 % on 100 validation episodes",
         "  lora · lambda 0.3 · alpha 0.1 · tau 1 · P 3 · lr 0.03",
     ]
@@ -243,7 +257,7 @@ def gone():
 
 IN_A_TERMINAL = """
 import sys, time
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 from sweeps.terminal import progress
 progress.LIVE_SECONDS = 0.05
 class StandIn:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 from sweeps.terminal.times import PARTS, times_of
 
 PHASES = dict(zip(PARTS, (2.0, 0.5, 4.0, 3.0, 5.0, 0.5), strict=True))

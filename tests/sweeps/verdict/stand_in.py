@@ -5,15 +5,18 @@ import numpy as np
 from fpt.registry import SOLVERS
 from pipeline import identity
 from pipeline.data.sampler import EpisodeSampler
-from pipeline.dispatch.dispatcher import Status
+from pipeline.dispatch.status import Status
 from pipeline.identity import Inputs
+from sweeps.search.plan import plan_of
 from sweeps.search.record import SearchRecord
+from sweeps.statistics.estimates import Estimate
 from sweeps.terminal.progress import Progress
 from sweeps.verdict.judge import judge
 from tests.sweeps.findings import SWEEP as TINY_SWEEP
-from tests.sweeps.findings import searched
+from tests.sweeps.findings import looked_at, searched
 
-SWEEP = TINY_SWEEP.model_copy(update={"final": TINY_SWEEP.final.model_copy(update={"episodes": 24})})
+FINAL = TINY_SWEEP.final.model_copy(update={"episodes": 24, "ensemble": 0})
+SWEEP = TINY_SWEEP.model_copy(update={"final": FINAL})
 STEERED = {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.02}
 PLAIN = {"alpha": 0.0, "lr": 0.01}
 DEFAULTS = SWEEP.search.first["paper defaults"]
@@ -84,9 +87,11 @@ TRIALS = [
     searched("0.1", DEFAULTS, [0.4]),
     searched("1.0", STEERED, [0.6, 0.7]),
     searched("1.1", {**STEERED, "lr": 0.03}, [0.9, None]),
+    looked_at("1.2", {**STEERED, "lr": 0.04}, [0.9, 0.4], score=0.55, to_winner=Estimate(-0.05, 0.04, 2)),
 ]
 
 
 def judged(session, sweep=SWEEP, trials=None, progress=None):
     record = SearchRecord(tuple(TRIALS if trials is None else trials), (2, 4))
-    return judge(sweep, sweep.search, session, record, Progress(1) if progress is None else progress)
+    plan = plan_of(sweep.search)
+    return judge(sweep, sweep.search, plan, session, record, Progress(1) if progress is None else progress)

@@ -31,6 +31,6 @@ def test_a_setting_differs_where_its_corrected_p_is_below_five_in_a_hundred(p, d
 
 def test_what_a_finding_says_of_its_search_is_what_the_record_has():
     found = finding(whole=3, importances={"lr": 1.0})
-    assert (found.whole, found.stopped, len(found.record.trials)) == (3, 13, 16)
+    assert (found.whole, found.stopped, len(found.record.trials)) == (3, 5, 16)
     assert found.values == WON
     assert found.importances == {"lr": 1.0}

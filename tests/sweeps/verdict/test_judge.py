@@ -5,11 +5,12 @@ import pytest
 from pipeline.config import plain_run
 from sweeps.report.text import verdict
 from sweeps.schema.naming import setting_name
+from sweeps.statistics.estimates import Estimate
 from sweeps.terminal.progress import Progress
 from sweeps.verdict import judge as final
 from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED
 from sweeps.verdict.yardstick import candidates
-from tests.sweeps.findings import searched
+from tests.sweeps.findings import looked_at, searched
 from tests.sweeps.verdict.stand_in import (
     DEFAULTS,
     EPISODES,
@@ -27,7 +28,7 @@ from tests.sweeps.verdict.stand_in import (
 def test_the_winner_did_all_its_episodes_and_did_them_best():
     found = judged(StandIn())
     assert found.values == STEERED
-    assert (len(found.record.trials), found.whole, found.stopped) == (4, 2, 2)
+    assert (len(found.record.trials), found.whole, found.stopped) == (5, 2, 2)
     assert found.best.run.solver.lr == 0.02
     assert found.best.run.episodes.split == "novel"
 
@@ -83,10 +84,10 @@ def test_true_masks_are_left_out_where_they_mean_nothing():
 
 def test_every_problem_is_counted():
     found = judged(StandIn())
-    searched = 4 + 2 + 4 + 4
-    # Four rates, none and PLAIN's own, whose twin at the winner's rate is a seventh: halved after the first rung.
-    assert len(candidates(SWEEP.search, plain_run(SWEEP), found.record)) == 7
-    assert found.spent == searched + (7 * 2 + 4 * 2) + len(FROZEN_NAMES) * 4 + (5 + 2) * EPISODES
+    searched = (1 + 1 + 1 + 1 + 2) + (4 + 2 + 4 + 4)  # looks and the race
+    # 16 rates, none and PLAIN's own, whose twin at the winner's rate is the last: halved after the first rung.
+    assert len(candidates(SWEEP.search, plain_run(SWEEP), found.record)) == 19
+    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (5 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
@@ -94,8 +95,8 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
     trials, progress = [searched("0.0", PLAIN, [0.5, 0.5]), searched("0.1", DEFAULTS, [0.6, 0.7])], Progress(1)
     found = judged(StandIn(), trials=trials, progress=progress)
     assert found.best.config_hash == found.compared["paper defaults"].config_hash
-    yardsticks = 7 * 2 + 4 * 2 + len(FROZEN_NAMES) * 4
-    assert found.spent == progress.planned == 4 + 4 + yardsticks + (4 + 2) * EPISODES
+    yardsticks = 19 * 2 + 10 * 2 + len(FROZEN_NAMES) * 4
+    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (4 + 2) * EPISODES
 
 
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
@@ -125,6 +126,19 @@ def test_trials_are_told_with_what_they_had_after_each_rung():
     curves = {trial.name: [(one.episodes, one.mean, one.ci95) for one in trial.curve] for trial in found.tried}
     assert curves == {"0.0": [(2, 0.6, 0.02), (4, 0.7, 0.02)], "0.1": [(2, 0.5, 0.02)]}
     assert {trial.seconds for trial in found.tried} == {0.5}
+
+
+def test_a_trial_that_did_not_race_is_told_as_the_model_of_all_looks_has_it():
+    """It is no rival of the winner's, whatever is expected of it, and is not asked for episodes that it did not do."""
+    away = Estimate(0.2, 0.3, 2)
+    expected = looked_at("0.2", {**STEERED, "patches": 9}, [0.9, 1.0], score=0.9, to_winner=away)
+    found = judged(StandIn(), trials=[searched("0.0", STEERED, [0.6, 0.7], looks=[0.5] * 3), expected])
+    assert found.values == STEERED
+    assert [(one.score, one.looks, one.episodes, one.seconds) for one in found.tried] == [
+        (0.7, 3, 4, 0.5),
+        (0.9, 2, 0, 0.5),
+    ]
+    assert (found.tried[1].difference, found.tried[1].curve) == (away, ())
 
 
 OTHER = {**STEERED, "patches": 9}

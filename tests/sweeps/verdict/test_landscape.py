@@ -75,7 +75,10 @@ def test_the_best_is_what_all_others_are_compared_with_and_did_most():
     best, equal = (Scored({}, 0.6, BEST, name, curve) for name in ("0.1", "0.2"))
     lucky = Scored({}, 0.9, WORSE, "0.3", curve)
     assert best_of([early, best, equal, lucky]) is best
-    assert (early.episodes, best.episodes, Scored({}, 0.5, WORSE).episodes) == (16, 64, 64)
+    assert (early.episodes, best.episodes) == (16, 64)
+    # What the model expects of one that was only looked at may be more, and is no race.
+    looked_at = Scored({}, 0.95, Estimate(0.01, 0.05, 3), "0.4", looks=3)
+    assert (looked_at.episodes, best_of([looked_at, best])) == (0, best)
 
 
 def test_hyper_parameters_come_in_the_order_of_a_trial_that_has_most():

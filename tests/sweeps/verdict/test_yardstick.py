@@ -2,11 +2,14 @@
 
 import pytest
 
+from pipeline.config import plain_run
 from sweeps.report.text import verdict
 from sweeps.schema.naming import setting_name
+from sweeps.search.record import SearchRecord
 from sweeps.verdict.finding import BASELINE, FROZEN
-from tests.sweeps.findings import searched
-from tests.sweeps.verdict.stand_in import STEERED, StandIn, judged
+from sweeps.verdict.yardstick import candidates
+from tests.sweeps.findings import looked_at, searched
+from tests.sweeps.verdict.stand_in import PLAIN, STEERED, SWEEP, StandIn, judged
 
 
 def test_the_baseline_has_chosen_its_rate_too():
@@ -15,7 +18,19 @@ def test_the_baseline_has_chosen_its_rate_too():
     assert (found.baseline.run.prompts.alpha, found.baseline.run.solver.lr) == (0.0, 0.01)
     untried = judged(StandIn(), trials=[searched("0.0", STEERED, [0.6, 0.7])])
     assert untried.baseline.run.prompts.alpha == 0.0
-    assert abs(untried.baseline.run.solver.lr - 0.01) < 0.01  # of four rates between 0.0002 and 0.05
+    assert abs(untried.baseline.run.solver.lr - 0.01) < 0.01  # of sixteen rates between 0.0002 and 0.05
+
+
+def test_a_setting_without_prompts_is_a_candidate_if_it_raced():
+    """Of many that were looked at, only those that raced have been judged on episodes that others did too."""
+    trials = [
+        searched("0.0", STEERED, [0.6, 0.7]),
+        searched("0.1", PLAIN, [0.5]),
+        looked_at("0.2", {**PLAIN, "lr": 0.0123}, [0.9], score=0.8),
+    ]
+    rates = [one["lr"] for one in candidates(SWEEP.search, plain_run(SWEEP), SearchRecord(tuple(trials), (2, 4)))]
+    assert 0.01 in rates
+    assert 0.0123 not in rates
 
 
 def test_a_rate_of_zero_is_a_choice_too():

@@ -51,6 +51,9 @@ def test_what_is_seen_is_said(tmp_path):
         "Accuracy of 6 trials in their order, from 30.0 to 70.0 %. The winner, with 70.0 %, is number 3."
     )
     assert said["racing"].endswith("2 did all 100; the first to be stopped did 16.")
+    few_raced = {one.path.stem: one.alt for one in draw_all(findings()["most did not race"], tmp_path)}
+    assert few_raced["history"].startswith("Accuracy of 300 trials in their order, of which 10 raced, from ")
+    assert few_raced["racing"].startswith("A lane for each of 10 trials that raced, as long as ")
     assert said["differences"].startswith("Differences to no prompts in points, with 95 %: best +2.1 ± 0.9, better; ")
     assert said["cost"].endswith("these: 50.0 % for 0.1, 62.0 % for 0.2, 70.0 % for 0.3.")
     assert said["importances"] == "Importance of the hyper-parameters: lr 0.60, alpha 0.40, lambda 0.00."

@@ -3,9 +3,20 @@ from dataclasses import replace
 import pytest
 from matplotlib.collections import LineCollection
 
-from sweeps.report.charts.history import did_all, history_figure, racing_figure, setting_text
+from sweeps.report.charts.history import did_all, did_race, history_figure, racing_figure, setting_text
 from sweeps.statistics.estimates import Estimate
-from tests.sweeps.report.charts.trials import ODD, RUNGS, few, many, of_one_episode, one, solvers, texts, trial
+from tests.sweeps.report.charts.trials import (
+    ODD,
+    RUNGS,
+    few,
+    looked_at,
+    many,
+    of_one_episode,
+    one,
+    solvers,
+    texts,
+    trial,
+)
 
 
 def line(axis, name):
@@ -20,10 +31,23 @@ def data(axis, name):
 def test_each_trial_is_where_its_score_is_and_hollow_if_it_was_stopped():
     (axis,) = history_figure(few()).axes
     assert data(axis, "did all episodes") == [(3, pytest.approx(70)), (5, pytest.approx(66))]
-    stopped = line(axis, "stopped, as all episodes would have it")
+    stopped = line(axis, "raced and stopped, as all episodes would have it")
     assert stopped.get_xydata().tolist() == [pytest.approx(at) for at in ([1, 50], [2, 62], [4, 30], [6, 64])]
     assert (stopped.get_markerfacecolor(), line(axis, "did all episodes").get_markerfacecolor()) == ("white", "#0072b2")
     assert data(axis, "winner") == [(3, pytest.approx(70))]
+
+
+def test_what_is_only_expected_is_told_from_what_raced():
+    trials = looked_at(300)
+    (axis,) = history_figure(trials).axes
+    small = line(axis, "did not race, as expected by all looks")
+    raced = [line(axis, name) for name in ("did all episodes", "raced and stopped, as all episodes would have it")]
+    assert (len(small.get_xdata()), sum(len(one.get_xdata()) for one in raced)) == (290, 10)
+    assert data(axis, "winner") == [(300, pytest.approx(70))]
+    assert max(small.get_ydata()) > 70  # expected of one that did not race; it is no best so far
+    assert max(line(axis, "best so far").get_ydata()) == pytest.approx(70)
+    (all_raced,) = history_figure(few()).axes
+    assert not [one for one in all_raced.lines if str(one.get_label()).startswith("did not race")]
 
 
 def test_the_best_so_far_begins_with_the_first_that_did_all_and_rises():
@@ -64,6 +88,16 @@ def test_lanes_are_as_long_as_the_episodes_that_were_done():
     assert data(axis, "winner") == [(100, 2)]
     assert bar.get_ylabel() == "accuracy %"
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first on top
+
+
+def test_those_that_did_not_race_have_no_lane():
+    trials = looked_at(300)
+    raced = [trial for trial in trials if trial.episodes]
+    axis = racing_figure(trials).axes[0]
+    assert [patch.get_width() for patch in axis.patches] == [trial.episodes for trial in raced]
+    assert [tick.get_text().split(":")[0] for tick in axis.get_yticklabels()] == [trial.name for trial in raced]
+    assert data(axis, "winner") == [(100, 9)]
+    assert did_race(trials).sum() == len(raced) == 10
 
 
 def test_a_lane_has_ticks_where_the_trial_was_judged_and_went_on():

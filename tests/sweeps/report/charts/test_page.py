@@ -83,16 +83,24 @@ def test_a_page_is_whole_and_needs_nothing_else(special, tmp_path):
 def test_each_trial_is_a_row_that_sorts_by_numbers(tmp_path):
     text = written("usual", tmp_path)
     head, *rows = Page(text).trials()
-    assert head[:6] == ["trial", "ended", "episodes", "accuracy %", "to the winner", "seconds an episode"]
-    assert head[6:] == ["lambda", "alpha", "patches", "lr"]
-    assert rows[0] == ["0.0", "stopped", "16", "50.0", "-5.0 ± 2.0", "0.1", "", "0", "", "0.02"]
-    assert rows[2] == ["0.2", "winner", "100", "70.0", "", "0.3", "0.9", "0.16", "2", "0.012"]
+    assert head[:7] == ["trial", "ended", "looks", "episodes", "accuracy %", "to the winner", "seconds an episode"]
+    assert head[7:] == ["lambda", "alpha", "patches", "lr"]
+    assert rows[0] == ["0.0", "stopped", "1", "16", "50.0", "-5.0 ± 2.0", "0.1", "", "0", "", "0.02"]
+    assert rows[2] == ["0.2", "winner", "1", "100", "70.0", "", "0.3", "0.9", "0.16", "2", "0.012"]
     assert rows[4][:2] == ["1.1", "all episodes"]
-    settings = [tuple(row[6:]) for row in rows]
+    settings = [tuple(row[7:]) for row in rows]
     assert len(set(settings)) == len(settings) == 6
     numbers = [float(one["data-number"]) for one in Page(text).all("td") if "data-number" in one]
-    of_first = [16, 0.5, -0.05, 0.1, 0.0, 0.02]
+    of_first = [1, 16, 0.5, -0.05, 0.1, 0.0, 0.02]
     assert numbers[: len(of_first)] == pytest.approx(of_first)
+
+
+def test_a_trial_that_did_not_race_says_so(tmp_path):
+    _, *rows = Page(written("most did not race", tmp_path)).trials()
+    ended = [row[1] for row in rows]
+    assert ended.count("did not race") == 290
+    assert {row[3] for row in rows if row[1] == "did not race"} == {"0"}
+    assert ended[-1] == "winner"
 
 
 def test_the_settings_that_were_compared_are_a_table(tmp_path):

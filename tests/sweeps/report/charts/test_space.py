@@ -6,7 +6,7 @@ from sweeps.report.charts.space import importances_figure, parallel_figure, slic
 from sweeps.report.charts.style import save
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.landscape import Scored
-from tests.sweeps.report.charts.trials import few, many, one, solvers, texts
+from tests.sweeps.report.charts.trials import few, looked_at, many, one, solvers, texts
 
 BEST, WORSE = Estimate(0.0, 0.0, 64), Estimate(-0.02, 0.01, 64)
 
@@ -64,6 +64,20 @@ def test_choices_and_what_only_some_have():
 def test_one_and_many_are_drawn(trials):
     (axis,) = parallel_figure(trials).axes
     assert len(lines_of(axis, 3)) == len(trials)
+
+
+def test_those_that_did_not_race_are_thin_and_small():
+    trials = looked_at(60)
+    figure = parallel_figure(trials)
+    (axis,) = figure.axes
+    widths = sorted(line.get_linewidth() for line in axis.lines if len(line.get_xdata()) == 3)
+    assert [widths.count(width) for width in (0.4, 1.4, 3.0)] == [50, 9, 1]
+    assert "did not race" in texts(figure)
+    assert "did not race" not in texts(parallel_figure(few()))
+    for panel in slices_figure(trials).axes:
+        points = [line for line in panel.lines if line.get_label() == "did not race, as expected"]
+        assert [len(line.get_xdata()) for line in points] == [50]
+        assert len(panel.containers[0].lines[0].get_xdata()) == 10  # with bars
 
 
 def test_bars_are_the_importances():

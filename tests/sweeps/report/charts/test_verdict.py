@@ -15,7 +15,7 @@ from sweeps.report.charts.verdict import (
 )
 from sweeps.statistics.estimates import Estimate
 from tests.sweeps.findings import SWEEP, compared, finding
-from tests.sweeps.report.charts.trials import few, many, of_one_episode, one, texts, with_odd_names
+from tests.sweeps.report.charts.trials import few, looked_at, many, of_one_episode, one, texts, with_odd_names
 
 GAIN = Estimate(0.021, 0.009, 200)
 AGAIN = finding().best.run.model_copy(update={"episodes": SWEEP.episodes.model_copy(update={"seed": 7})})
@@ -83,7 +83,7 @@ def test_without_differences_there_is_nothing_to_draw():
 def test_cost_is_seconds_where_they_differ_and_else_episodes():
     assert costs(few()) == ("a worker's seconds an episode", pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
     alike = [replace(trial, seconds=0.1 + i / 200) for i, trial in enumerate(few())]
-    assert costs(alike) == ("validation episodes taken", [16, 32, 100, 16, 100, 48])
+    assert costs(alike) == ("validation episodes taken", [17, 33, 101, 17, 101, 49])
     assert costs([replace(trial, seconds=0.0) for trial in few()])[0] == "validation episodes taken"
     assert costs(one()) is None
     assert costs(of_one_episode()) is None
@@ -103,9 +103,16 @@ def test_points_are_scores_over_cost_with_the_interval_of_the_difference():
     assert star.get_xydata().tolist() == [pytest.approx([0.3, 70])]
 
 
+def test_what_is_expected_of_those_that_did_not_race_has_no_bar():
+    (axis,) = cost_figure(looked_at(60)).axes
+    (small,) = (line for line in axis.lines if line.get_label() == "did not race, as expected")
+    assert len(small.get_xdata()) == 50
+    assert sum(len(container.lines[0].get_xdata()) for container in axis.containers) == 10
+
+
 def test_the_front_is_what_nothing_beats_by_trying_all_pairs():
     trials = many(60)
-    spent, scores = [float(trial.episodes) for trial in trials], [trial.score for trial in trials]
+    spent, scores = [trial.episodes + 1.0 for trial in trials], [trial.score for trial in trials]
 
     def beaten(i):
         pairs = [(spent[j], -scores[j]) for j in range(60) if j != i]

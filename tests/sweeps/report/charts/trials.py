@@ -15,10 +15,10 @@ ODD = 'a<b> & "c" | $x_1$ 猫'
 
 
 def trial(name, values, score, rungs, seconds=0.1, ci95=0.02, best=False):
-    """A trial that did the first so many rungs."""
+    """A trial that was looked at once and did the first so many rungs of the race."""
     curve = tuple(Estimate(score + 0.1 / episodes, ci95, episodes) for episodes in RUNGS[:rungs])
     difference = BEST if best else Estimate(-0.05, ci95, RUNGS[rungs - 1])
-    return Scored(values, score, difference, name, curve, seconds)
+    return Scored(values, score, difference, name, curve, seconds, looks=1)
 
 
 def few():
@@ -45,6 +45,24 @@ def many(count):
         )
         for i in range(count)
     ]
+
+
+def looked_at(count, racers=10):
+    """Most did not race, by generations of 16; the last of those that did is the winner."""
+    random = np.random.default_rng(count)
+    apart = count // racers
+    trials = []
+    for i in range(count):
+        name, values = f"{i // 16}.{i % 16}", {"alpha": float(random.uniform(0.01, 3)), "lr": 0.01 + i / 10_000}
+        raced, score = i % apart == apart - 1, float(random.uniform(0.3, 0.75))
+        if raced:
+            best = i == apart * racers - 1
+            trials.append(
+                trial(name, values, 0.7 if best else score - 0.1, 6 if best else 1 + i // apart % 6, best=best)
+            )
+        else:
+            trials.append(Scored(values, score, Estimate(score - 0.7, 0.1, 1), name, seconds=0.1, looks=1 + i % 3))
+    return trials
 
 
 def one():
@@ -87,6 +105,7 @@ def findings():
         "failed": failed,
         "16 trials": finding(tried=tuple(many(16))),
         "200 trials": finding(tried=tuple(many(200))),
+        "most did not race": finding(tried=tuple(looked_at(300))),
         "odd names": with_odd_names(),
     }
 
