@@ -9,8 +9,9 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 
 import ray
 
@@ -222,6 +223,7 @@ class Dispatcher:
         for episode in sorted(set(episodes)):
             shards.setdefault(episode // self.run.compute.shard, []).append(episode)
         cuts, parts = self._cuts(shards.values(), len(set(hashes)))
+        part_of = {name: rank * parts // len(set(hashes)) for rank, name in enumerate(sorted(set(hashes)))}
         pieces = [(shard, inside[first::cuts]) for shard, inside in shards.items() for first in range(cuts)]
         for shard, inside in pieces:
             together: dict[tuple[str, int, tuple[int, ...]], dict[str, Run]] = {}
@@ -233,10 +235,7 @@ class Dispatcher:
                 if missing:
                     together.setdefault((drawn, run.solver.adapted, missing), {})[config_hash] = run
             for (drawn, _, missing), members in together.items():
-                names = sorted(members)
-                most = min(self.run.compute.settings or len(names), -(-len(set(hashes)) // parts))
-                for first in range(0, len(names), most):
-                    part = names[first : first + most]
+                for part in self._parts(sorted(members), part_of):
                     digest = hashlib.sha256(repr((part, missing)).encode()).hexdigest()[:16]
                     order = WorkOrder(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
                     orders.append((order, drawn, shard))
@@ -246,8 +245,19 @@ class Dispatcher:
         """Returns into how many parts shards are cut by episodes, and orders by configurations: what is asked decides,
         not what is still lacking, so that a rerun makes the same orders.
         """
-        cuts = min(max(map(len, shards), default=1), -(-self.parallel // max(1, len(shards))))
-        return cuts, min(configurations, -(-self.parallel // max(1, cuts * len(shards))))
+        wanted = -(-self.parallel // max(1, len(shards)))
+        cuts = min(max(map(len, shards), default=1), wanted)
+        while cuts < max(map(len, shards), default=1) and sum(min(cuts, len(one)) for one in shards) < self.parallel:
+            cuts += 1
+        pieces = max(1, sum(min(cuts, len(one)) for one in shards))
+        return cuts, max(1, min(configurations, -(-self.parallel // pieces)))
+
+    def _parts(self, names: Sequence[str], part_of: Mapping[str, int]) -> Iterator[Sequence[str]]:
+        """Yields the configurations of each order: those of one part, no more than an order may hold."""
+        for _, group in groupby(names, key=part_of.__getitem__):
+            part = list(group)
+            most = self.run.compute.settings or len(part)
+            yield from (part[first : first + most] for first in range(0, len(part), most))
 
     def _begin(self, order: WorkOrder, drawn: str, shard: int) -> asyncio.Task[None]:
         """Has an order solved, and returns the task; until it ends, whoever asks for one of its

@@ -18,7 +18,7 @@ class Search(Section):
     """A search looks at many settings on an episode each, at those again that may be best, and has the most promising
     race on fresh episodes. It takes so many `problems`, one of which is a setting on an episode, or as many as are
     solved in so many `minutes`, which is measured once; or its looks (`trials`) are said, and its `rungs`, the episodes
-    of the race after which trials are judged. Half of the problems are for the race, unless rungs are given. `more`
+    of the race after which trials are judged. A third of the problems are for the race, unless rungs are given. `more`
     looks are added to those of the plan, which stay as they are. With `enough`, in points, looking ends when 64 more
     looks are expected to gain less.
 
@@ -43,10 +43,7 @@ class Search(Section):
     enough: Annotated[float | None, number("points that 64 more looks may be expected to gain", 100)] = None
     finalists: Annotated[int, whole("settings that race", 1, 10_000)] = 8
     rungs: (
-        Annotated[
-            tuple[Annotated[int, whole("episodes done in all", 1, MANY)], ...], Field(min_length=1, max_length=1_000)
-        ]
-        | None
+        Annotated[tuple[Annotated[int, whole("episodes done in all", 1, MANY)], ...], Field(max_length=1_000)] | None
     ) = None
     stop: Literal["racing", "t_racing", "halving"] = "racing"
     keep: Annotated[float, Field(gt=0, lt=1, description="share that halving keeps: above 0, below 1")] = 0.5
@@ -61,7 +58,7 @@ class Search(Section):
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> "Search":
-        if self.rungs is not None and list(self.rungs) != sorted(set(self.rungs)):
+        if self.rungs is not None and (not self.rungs or list(self.rungs) != sorted(set(self.rungs))):
             raise ValueError(f"rungs must rise but got {list(self.rungs)}")
         return self
 

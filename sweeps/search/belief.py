@@ -162,13 +162,26 @@ class Model:
         self.weights = cho_solve((self.root, True), targets)
 
     @one_thread
+    def each(self, points: Float[np.ndarray, "settings columns"]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the expected accuracy of each setting and its standard deviation, as `belief` has them."""
+        shared = self.kernel.of_setting(_asked(points), self.looks)
+        known = solve_triangular(self.root, shared.T, lower=True)
+        variance = self.kernel.main + self.kernel.joint - np.square(known).sum(0)
+        return self.centre + self.scale * (shared @ self.weights), self.scale * np.sqrt(np.maximum(variance, 0.0))
+
+    @one_thread
     def belief(self, points: Float[np.ndarray, "settings columns"]) -> Belief:
         """Returns what is believed of settings, apart from how hard any episodes are and what they like."""
-        asked = np.column_stack([np.full(len(points), -1.0), np.ones(len(points)), points])
+        asked = _asked(points)
         shared = self.kernel.of_setting(asked, self.looks)
         known = solve_triangular(self.root, shared.T, lower=True)
         covariance = self.kernel.of_setting(asked, asked) - known.T @ known
         return Belief(self.centre + self.scale * (shared @ self.weights), self.scale**2 * covariance)
+
+
+def _asked(points: np.ndarray) -> np.ndarray:
+    """Returns settings as looks of no block."""
+    return np.column_stack([np.full(len(points), -1.0), np.ones(len(points)), points])
 
 
 def _likeliest(unlikely: Any, start: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float]:

@@ -47,6 +47,8 @@ class Looks:
     def model(self, encoding: Encoding) -> Model:
         """Returns the model of all looks. What it weighs is fitted anew where they have grown by a quarter."""
         earlier = self.latest
+        if earlier is not None and len(earlier.looks) == len(self.settings):
+            return earlier
         self.latest = Model(
             encoding.points(self.settings),
             np.array(self.blocks),
@@ -128,8 +130,8 @@ def _candidates(encoding: Encoding, looks: Looks, model: Model, rng: np.random.G
     """Returns settings that were looked at, new ones all over the space, and neighbours of the most promising."""
     known = promising(encoding, looks, model)
     candidates = known + spread_evenly(encoding, NEW, int(rng.integers(2**31)))
-    believed = model.belief(encoding.points(known)).mean
-    best = [known[i] for i in np.argsort(-believed)[:AROUND]]
+    mean, _ = model.each(encoding.points(known))
+    best = [known[i] for i in np.argsort(-mean)[:AROUND]]
     candidates += [near for one in best for near in neighbours(encoding, one, NEAR, rng)]
     return list({key_of(values): values for values in candidates}.values())
 
@@ -139,8 +141,8 @@ def promising(encoding: Encoding, looks: Looks, model: Model) -> list[HyperParam
     and twice how uncertain that is.
     """
     known = looks.different
-    belief = model.belief(encoding.points(known))
-    return [known[i] for i in np.argsort(-(belief.mean + 2 * belief.spread))[:KNOWN]]
+    mean, spread = model.each(encoding.points(known))
+    return [known[i] for i in np.argsort(-(mean + 2 * spread))[:KNOWN]]
 
 
 def neighbours(

@@ -8,6 +8,7 @@ from sweeps.schema.sweep import Search
 DEFAULT_PROBLEMS = 1500
 BATCH = 16  # looks of a generation: fewer are proposed on hardly more evidence, more on less
 START = 1 / 3  # share of the looks that fill the space before a model proposes any
+RACE = 1 / 3  # share of the problems that the race takes at most
 RUNGS = (0.16, 0.24, 0.32, 0.48, 0.64, 1.0)  # of the episodes of the race
 
 
@@ -44,8 +45,8 @@ def least_problems(search: Search) -> int:
 
 
 def plan_of(search: Search) -> Plan:
-    """Returns the plan of a search: half of its problems are for looking, half for the race, unless it says how many
-    looks (`trials`) or which `rungs`. With `more` looks the first of them stay as they are.
+    """Returns the plan of a search: a third of its problems are for the race, unless it says how many looks
+    (`trials`) or which `rungs`. With `more` looks the first of them stay as they are.
 
     Raises ValueError for problems that are fewer than what its race takes.
     """
@@ -54,7 +55,7 @@ def plan_of(search: Search) -> Plan:
     if search.rungs is not None:
         rungs = search.rungs
     else:
-        last = max(2, (problems // 2 if search.trials is None else search.trials) // racers)
+        last = max(2, round(RACE * (problems if search.trials is None else search.trials / (1 - RACE))) // racers)
         rungs = tuple(dict.fromkeys(max(1, round(share * last)) for share in RUNGS))
     looks = search.trials or problems - racers * rungs[-1]
     if looks < racers:

@@ -3,13 +3,15 @@
 Proposal k depends on (seed, k, what earlier generations gave) alone, so that a sweep can be repeated exactly.
 """
 
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from ray.tune.search import Searcher
+from sqlalchemy import event
 
 from pipeline.config import HyperParameters
 from sweeps.schema.space import sample
@@ -121,6 +123,9 @@ class Proposals(Searcher):  # type: ignore[misc]
                 return
             self._tell(generation)
         settings = self.sampler.propose(self.study, generation)
+        if self.announce is not None:  # workers can begin while Optuna writes
+            named = {f"{generation}.{place}": values for place, values in enumerate(settings)}
+            self.announce(generation, named, self.rungs_of(generation))
         self.asked.append([])
         for place in range(len(settings)):
             trial = self.study.ask()
@@ -128,9 +133,6 @@ class Proposals(Searcher):  # type: ignore[misc]
             trial.set_user_attr("trial", f"{generation}.{place}")
             self.first_looks.setdefault(key_of(values), f"{generation}.{place}")
             self.asked[generation].append(_Asked(trial, values))
-        if self.announce is not None:
-            named = {f"{generation}.{place}": one.values for place, one in enumerate(self.asked[generation])}
-            self.announce(generation, named, self.rungs_of(generation))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keeps the report of a rung, or why there are no more; a trial that is run again after a fault reports the
@@ -222,10 +224,11 @@ class Proposals(Searcher):  # type: ignore[misc]
         self.sampler.hear(self.study, generations)
         if self.hear is not None and (best := self.sampler.best()) is not None:
             self.hear(*best, sum(self.sampler.sizes[:generations]))
-        belief = self.sampler.believed([one.values for one in new])
-        for place, one in enumerate(new):
-            failed = not one.reports or one.reports[0].accuracy is None
-            self._tell_one(one, None if failed or belief is None else float(belief.mean[place]))
+        told = [one for one in new if one.reports and one.reports[0].accuracy is not None]
+        expected: Iterable[float] = self.sampler.expected([one.values for one in told])[0] if told else ()
+        values = dict(zip(map(id, told), map(float, expected), strict=True))
+        for one in new:
+            self._tell_one(one, values.get(id(one)))
         self.told = generations
 
     def _tell_one(self, one: _Asked, value: float | None) -> None:
@@ -242,6 +245,8 @@ def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     database = optuna.storages.RDBStorage(storage)
+    event.listen(database.engine, "connect", _hurried)
+    database.engine.dispose()  # connections that it has made before
     try:
         if name in optuna.study.get_all_study_names(database):
             optuna.delete_study(study_name=name, storage=database)
@@ -249,3 +254,10 @@ def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
     finally:
         database.remove_session()
         database.engine.dispose()
+
+
+def _hurried(connection: Any, _: Any) -> None:
+    """Has SQLite wait for no disk: a study that a crash damages is made anew by the same command, from the ledger."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")

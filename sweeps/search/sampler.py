@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
@@ -119,11 +120,17 @@ class LookSampler(BaseSampler):
         of it, and the standard deviation of that; None before the first look.
         """
         known = self.looks.different
-        belief = self.believed(known)
-        if belief is None:
+        if not known:
             return None
-        place = int(belief.mean.argmax())
-        return known[place], float(belief.mean[place]), float(belief.spread[place])
+        mean, spread = self.expected(known)
+        place = int(mean.argmax())
+        return known[place], float(mean[place]), float(spread[place])
+
+    def expected(self, settings: Sequence[HyperParameters]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the accuracy that is expected of each setting after the looks that are known, and its standard
+        deviation. There must be a look.
+        """
+        return self.looks.model(self.encoding).each(self.encoding.points(settings))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of what matters to the trial's setting."""

@@ -54,6 +54,7 @@ class Tracker:
             raise unreachable(tracking_uri, error) from None
         self.experiment = experiment
         self.parent: Run | None = None
+        self.new = False  # the parent, below which there is nothing then
         self.children: dict[str, str] = {}
         self.running: set[str] = set()  # trials that have begun and not ended
         self.logged: dict[tuple[str, str], set[int]] = {}  # steps by run and metric
@@ -91,6 +92,7 @@ class Tracker:
         Raises ValueError where the tracking server cannot be reached, RuntimeError for what it refuses.
         """
         try:
+            self.new = self._find(identity) is None
             self.parent = self._open(identity, name, parameters, tags, data, _now())
         except (MlflowException, OSError) as error:
             raise unreachable(self.tracking_uri, error) if is_transient(error) else refused(error) from None
@@ -104,9 +106,13 @@ class Tracker:
 
         self.running.add(trial)
 
+        tried: list[bool] = []
+
         def open_it() -> None:
             if trial not in self.children:
-                self.children[trial] = self._open(identity, name, parameters, nested, data, begun).info.run_id
+                new = self.new and not tried
+                tried.append(True)
+                self.children[trial] = self._open(identity, name, parameters, nested, data, begun, new).info.run_id
 
         self._put(open_it)
 
@@ -224,9 +230,17 @@ class Tracker:
         self.outbox.put(told)
 
     def _open(
-        self, identity: str, name: str, parameters: Values, tags: Mapping[str, str], data: Sequence[Data], begun: int
+        self,
+        identity: str,
+        name: str,
+        parameters: Values,
+        tags: Mapping[str, str],
+        data: Sequence[Data],
+        begun: int,
+        fresh: bool = False,
     ) -> Run:
-        run = self._find(identity)
+        """Returns the run of an identity, made where it is not there: `fresh` says that it cannot be."""
+        run = None if fresh else self._find(identity)
         if run is None:
             named = masked({**tags, IDENTITY_TAG: identity})
             self.client.create_run(self.experiment_id, begun, named, on_a_line(without_secrets(name)))

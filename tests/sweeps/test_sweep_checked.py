@@ -13,7 +13,6 @@ from sweeps.sweep import check_sweep, description, planned_problems, stopping_ru
 from tests.sweeps.findings import SWEEP, finding
 from tests.sweeps.tiny import CONFIG, TINY
 
-
 YARDSTICKS = (18 * 2 + 9 * 2) + 6 * 4  # 16 rates, none and the twin, halved; six frozen classifiers
 
 
