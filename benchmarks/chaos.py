@@ -34,7 +34,6 @@ WEIGHTS = (10, 3, 3, 2, 2)  # of the kinds, beyond one of each
 # Small episodes in many orders, so that there is something to kill for minutes.
 SETTINGS = (
     "search.trials=8",
-    "search.generation=4",
     "search.rungs=[50, 100]",
     "final={episodes: 100, masks: true}",
     "compute={workers: 0, shard: 1}",

@@ -36,6 +36,7 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
         "may_be_best": finding.may_be_best,
         "best_if_symmetric": finding.best_if_symmetric,
         "importances": None if finding.importances is None else dict(finding.importances),
+        "more_looks": None if finding.record.gain is None else asdict(finding.record.gain),
         "audit": None if finding.audit is None else _audit_as_json(finding.audit),
         "episodes_spent": finding.spent,
         "episodes_lost": list(finding.lost),

@@ -197,6 +197,13 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
             f"{finding.may_be_best} (95 %), whatever their differences are like; one of {finding.best_if_symmetric} if "
             "those are symmetric."
         )
+    if (more := finding.record.gain) is not None:
+        lines.append(
+            f"- Another {more.looks} looks are expected to gain {more} (mean and standard deviation, in the opinion of "
+            f"the search's model); `fpt sweep CONFIG --more {more.looks}` adds them."
+        )
+    if sweep.search is not None and (warm := len(sweep.search.warm)):
+        lines.append(f"- {warm} of the looks were at settings that earlier sweeps found good.")
     if sweep.search is not None and sweep.search.stop == "t_racing" and finding.tried:
         raced = [trial for trial in finding.tried if trial.episodes]
         skewed = sum(trial.difference.skewed for trial in raced)

@@ -34,6 +34,7 @@ SAID = (
     "best_if_symmetric",
     "about",
     "importances",
+    "more_looks",
     "audit",
     "episodes_spent",
     "episodes_lost",

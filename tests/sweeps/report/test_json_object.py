@@ -45,6 +45,7 @@ def test_the_object_for_machines():
         "trials": rows_of(finding().record),
         "whole": 1,
         "may_be_best": 1,
+        "more_looks": None,
         "best_if_symmetric": 1,
         "importances": None,
         "audit": None,

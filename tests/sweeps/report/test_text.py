@@ -6,6 +6,7 @@ from rich.console import Console
 
 from sweeps.report.json_object import as_json
 from sweeps.report.text import COLUMNS, as_markdown, as_table, print_finding, verdict
+from sweeps.search.record import Gain
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.finding import About, Audit
 from sweeps.verdict.landscape import Scored
@@ -133,6 +134,22 @@ def test_what_else_tells_whether_the_winner_is_one():
     )
     wide = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"precision": 0.9})})
     assert "its difference to ± 0.9 points; 200 episodes do." in as_markdown(finding(), wide)
+
+
+def test_what_more_looks_would_gain_is_told():
+    found = finding()
+    found = replace(found, record=replace(found.record, gain=Gain(64, 0.0021, 0.0049)))
+    text = as_markdown(found, SWEEP)
+    assert "- Another 64 looks are expected to gain +0.2 ± 0.5 points (mean and standard deviation, in the" in text
+    assert as_json(found, {})["more_looks"] == {"looks": 64, "mean": 0.0021, "spread": 0.0049}
+    assert "expected to gain" not in as_markdown(finding(), SWEEP)
+
+
+def test_what_earlier_sweeps_have_given_is_counted_apart():
+    search = SWEEP.search.model_copy(update={"warm": ({"lr": 0.01}, {"lr": 0.02})})
+    text = as_markdown(finding(), SWEEP.model_copy(update={"search": search}))
+    assert "- 2 of the looks were at settings that earlier sweeps found good." in text
+    assert "earlier sweeps" not in as_markdown(finding(), SWEEP)
 
 
 def test_what_is_not_symmetric_is_told_where_that_matters():
