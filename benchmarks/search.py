@@ -80,8 +80,7 @@ def ours(parallel: int, surface: Simulated, seed: int) -> Iterator[Pick]:
         episodes = Episodes(surface, seed)
         for generation in range(sampler.race):
             settings = sampler.propose(study, generation)  # type: ignore[arg-type]
-            first = plan.episode(generation)
-            seen = episodes.on(settings, range(first, first + 1))[:, 0]
+            seen = episodes.on(settings, plan.episodes(generation)).mean(axis=1)
             told += [SimpleNamespace(user_attrs={BLOCK: generation, ACCURACY: float(one)}) for one in seen]
         racers = sampler.propose(study, sampler.race)  # type: ignore[arg-type]
         means = episodes.on(racers, range(plan.rungs[-1])).mean(axis=1)

@@ -18,7 +18,7 @@ from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
 from sweeps.search.importance import importances
 from sweeps.search.looks import key_of
-from sweeps.search.plan import Plan
+from sweeps.search.plan import LOOK, Plan
 from sweeps.search.record import Report, SearchRecord, Trial
 from sweeps.search.sampler import ACCURACY, BEHIND, BLOCK, LookSampler
 from sweeps.search.scores import Accuracies, scored
@@ -95,7 +95,7 @@ class Proposals(Searcher):  # type: ignore[misc]
     def rungs_of(self, generation: int) -> list[list[int]]:
         """Returns the episodes that each rung of a generation adds."""
         if generation < self.sampler.race:
-            return [[self.plan.episode(generation)]]
+            return [list(self.plan.episodes(generation))]
         rungs = self.plan.rungs
         return [list(range(start, stop)) for start, stop in zip((0, *rungs), rungs, strict=False)]
 
@@ -220,7 +220,7 @@ class Proposals(Searcher):  # type: ignore[misc]
             accuracy = one.reports[0].accuracy if one.reports else None
             if accuracy is not None:
                 one.trial.set_user_attr(ACCURACY, accuracy)
-                one.trial.report(accuracy, 1)
+                one.trial.report(accuracy, LOOK)
         self.sampler.hear(self.study, generations)
         if self.hear is not None and (best := self.sampler.best()) is not None:
             self.hear(*best, sum(self.sampler.sizes[:generations]))
