@@ -112,7 +112,7 @@ def planned_problems(sweep: Sweep, search: Search, plan: Plan) -> int:
     """
     keep = halving(search.keep) if search.stop == "halving" else lambda rung, left: set(left)
     left: dict[str, list[float | None]] = {f"0.{i}": [0.0] for i in range(plan.racers)}
-    total = plan.looks
+    total = plan.problems - plan.racers * plan.rungs[-1]
     for rung, (start, stop) in enumerate(zip((0, *plan.rungs), plan.rungs, strict=False)):
         if rung > 0:
             left = {trial: left[trial] for trial in keep(rung, left)}

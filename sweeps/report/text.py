@@ -136,9 +136,10 @@ def with_differences(finding: Finding) -> str:
 def extent(finding: Finding, sweep: Sweep) -> str:
     """Says what the verdict is about, and how much was tried and judged."""
     episodes, record = sweep.episodes, finding.record
+    looks = sum(len(trial.looks) for trial in record.trials)
     return (
-        f"{about(finding.about)}{len(record.trials)} settings in {record.problems - record.raced} looks, of which "
-        f"{len(record.racers)} raced, {finding.stopped} of these stopped early; {finding.spent} episodes in all. "
+        f"{about(finding.about)}{len(record.trials)} settings in {looks} looks, of which {len(record.racers)} raced, "
+        f"{finding.stopped} of these stopped early; {finding.spent} episodes in all. "
         f"Final: {judged_episodes(finding)} episodes of split {episodes.split}, "
         f"{episodes.way}-way {episodes.shot}-shot (chance {100 / episodes.way:.3g} %), "
         f"{episodes.query} queries a class."

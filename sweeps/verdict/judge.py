@@ -167,7 +167,7 @@ def _scored(trial: Trial, own: Sequence[float], winners: Sequence[float], step: 
     else:
         to_winner = paired_difference(own, winners[: len(own)], step)
     seconds = trial.seconds / max(1, trial.episodes)
-    return Scored(trial.values, trial.score, to_winner, trial.name, tuple(curve), seconds, len(trial.looks))
+    return Scored(trial.values, trial.score, to_winner, trial.name, tuple(curve), seconds, trial.episodes - trial.raced)
 
 
 def _compared_settings(

@@ -30,7 +30,7 @@ BANNERS = {  # a look, a mark and words for each outcome
     "no prompts": ("none", "=", "No setting with prompts did better"),
     "no verdict": ("none", "?", "No verdict"),
 }
-COSTS = ("looks", "episodes", "accuracy %", "to the winner", "seconds an episode")
+COSTS = ("episodes of looks", "of the race", "accuracy %", "to the winner", "seconds an episode")
 
 
 @dataclass(frozen=True)

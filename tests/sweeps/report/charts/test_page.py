@@ -83,7 +83,15 @@ def test_a_page_is_whole_and_needs_nothing_else(special, tmp_path):
 def test_each_trial_is_a_row_that_sorts_by_numbers(tmp_path):
     text = written("usual", tmp_path)
     head, *rows = Page(text).trials()
-    assert head[:7] == ["trial", "ended", "looks", "episodes", "accuracy %", "to the winner", "seconds an episode"]
+    assert head[:7] == [
+        "trial",
+        "ended",
+        "episodes of looks",
+        "of the race",
+        "accuracy %",
+        "to the winner",
+        "seconds an episode",
+    ]
     assert head[7:] == ["lambda", "alpha", "patches", "lr"]
     assert rows[0] == ["0.0", "stopped", "1", "16", "50.0", "-5.0 ± 2.0", "0.1", "", "0", "", "0.02"]
     assert rows[2] == ["0.2", "winner", "1", "100", "70.0", "", "0.3", "0.9", "0.16", "2", "0.012"]
