@@ -57,7 +57,7 @@ def test_the_table_of_other_values_is_complete():
         model = type(getattr(Run(), section))
         names = {field.alias or name for name, field in model.model_fields.items()}
         assert set(fields) == names - {"count"}
-    assert not set(Run.model_fields) - {*OTHERS, "name", "dataset", "backbone", "compute"}
+    assert not set(Run.model_fields) - {*OTHERS, "name", "dataset", "backbone", "ensemble", "compute"}
 
 
 def test_the_hash_is_twelve_digits_and_the_same_again():
@@ -211,3 +211,23 @@ def test_what_was_packed_before_pictures_could_be_held_out_is_packed_still():
     assert packed_with("folder", hold_out="pictures") == {**packed_with("folder"), "hold_out": "pictures"}
     for field, value in OF_A_FOLDER.items():
         assert packed_with("folder", **{field: value}) == {**packed_with("folder"), field: value}
+
+
+def test_an_ensemble_is_its_members_in_any_order():
+    members = ({"lr": 0.01, "alpha": 0.0}, {"lr": 0.02})
+    inputs = Inputs("images", "weights", "float32")
+    hashes = {
+        identity.hash_of(Run.model_validate({"ensemble": chosen}), inputs)
+        for chosen in (members, members[::-1], members[:1], ({"lr": 0.01, "alpha": 0.0, "tau": 3.0}, {"lr": 0.02}), ())
+    }
+    assert len(hashes) == 3  # a tau means nothing without prompts
+    assert "ensemble" not in Run().model_dump()
+
+
+def test_members_of_an_ensemble_adapt_as_many_blocks():
+    with pytest.raises(
+        ValueError, match=r"ensemble must hold settings that adapt as many blocks each but has \[2, 3\]"
+    ):
+        Run.model_validate({"ensemble": [{"blocks": 2}, {"blocks": 3}]})
+    with pytest.raises(ValueError, match="lre is not a field of prompts or solver; did you mean lr"):
+        Run.model_validate({"ensemble": [{"lre": 2}]})

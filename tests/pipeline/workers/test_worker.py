@@ -170,3 +170,20 @@ def test_a_setting_is_the_configuration_in_plain_values(run):
     assert (training.way, training.epochs, training.rank, training.batch) == (3, 2, 2, 2)
     assert (training.rows, training.heads, training.layers) == ("class", "each", 1)
     assert setting(with_hyper_parameters(run, {"name": "protonet", "alpha": 2})).alpha == 0.0
+
+
+def test_an_ensemble_has_the_mean_probabilities_of_its_members(worker, run):
+    """Beside members that are configurations by themselves; by NumPy, from the logits of each alone."""
+    members = ({"alpha": 2.0}, {"alpha": 0.0, "lr": 0.05}, {"alpha": 1.0, "lambda": 0.0, "patches": 9})
+    apart = [with_hyper_parameters(run, values) for values in members]
+    together = run.model_copy(update={"ensemble": members})
+    rows = worker.solve(WorkOrder("order", {"together": together, "first": apart[0]}, EPISODES), 1)
+    assert [row["config_hash"] for row in rows] == ["together"] * 3 + ["first"] * 3
+    labels = np.repeat(np.arange(3), 3)
+    for row in rows[:3]:
+        alone_each = [alone(worker, one, row["episode"]) for one in apart]
+        logits = np.stack([outcome.logits.double().numpy() for outcome in alone_each])
+        likely = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        right = likely.mean(0).argmax(-1) == labels
+        assert row["class_hits"] == right.reshape(3, 3).sum(1).tolist()
+        assert row["prompt_precision"] is None

@@ -5,10 +5,12 @@ import pytest
 from pipeline.config import plain_run
 from sweeps.report.text import verdict
 from sweeps.schema.naming import setting_name
+from sweeps.search.record import SearchRecord
 from sweeps.statistics.estimates import Estimate
 from sweeps.terminal.progress import Progress
 from sweeps.verdict import judge as final
-from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED
+from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER
+from sweeps.verdict.judge import best_together
 from sweeps.verdict.yardstick import candidates
 from tests.sweeps.findings import looked_at, searched
 from tests.sweeps.verdict.stand_in import (
@@ -185,3 +187,22 @@ def test_a_winner_whose_solver_takes_no_prompts_is_no_win_of_prompts():
     assert found.best.run.prompts.alpha > 0
     assert found.outcome == "no prompts"
     assert found.prompted.run.solver.name == "lora"
+
+
+def test_the_best_settings_are_judged_together():
+    """All that did all episodes of the race, as there are no five; and none where that is not asked for."""
+    five = SWEEP.model_copy(update={"final": SWEEP.final.model_copy(update={"ensemble": 5})})
+    found = judged(StandIn(), five)
+    assert found.compared[TOGETHER].run.ensemble == (STEERED, PLAIN)
+    assert found.compared[TOGETHER].run.episodes.part == found.best.run.episodes.part
+    assert setting_name(found.compared[TOGETHER].run) == "lora · mean of 2 settings"
+    assert TOGETHER not in judged(StandIn()).compared
+
+
+def test_settings_that_adapt_other_blocks_are_not_judged_together():
+    trials = [
+        searched(f"0.{i}", {**STEERED, "blocks": 1 + i % 2, "lr": 0.01 + i / 100}, [0.5, 0.7 - i / 100])
+        for i in range(6)
+    ]
+    together = best_together(SearchRecord(tuple(trials), (2, 4)), 2)
+    assert [(values["blocks"], values["lr"]) for values in together] == [(1, 0.01), (1, pytest.approx(0.03))]
