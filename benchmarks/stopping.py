@@ -17,7 +17,7 @@ from sweeps.statistics.t_racing import t_racing
 
 Accuracies = Float[ndarray, "settings episodes"]
 
-SETTINGS, GENERATION, EPISODES = 32, 8, 600
+SETTINGS, EPISODES = 32, 600
 DELTA = 0.05
 RUNGS = (16, 23, 32, 44, 62, 87, 121, 169, 236, 330, 460, 600)
 HALVING_RUNGS = (16, 32, 64, 128, 256, 600)
@@ -45,27 +45,16 @@ def no_stopping(accuracies: Accuracies) -> Outcome:
     return Outcome(everyone, [EPISODES] * SETTINGS, best_of(accuracies, everyone))
 
 
-def in_generations(
-    rule: Callable[[int], Any],
-    rungs: tuple[int, ...],
-    size: int,
-    incumbents: bool,
-    accuracies: Accuracies,
-) -> Outcome:
-    """As a sweep stops trials. `rule` makes one for as many trials as have begun; `incumbents`: it is shown those."""
-    episodes, finished = [0] * SETTINGS, list[int]()
-    for first in range(0, SETTINGS, size):
-        stops, left = rule(first + size), list(range(first, first + size))
-        earlier = [best_of(accuracies, finished)] if finished and incumbents else []
-        for rung, end in enumerate(rungs, start=1):
-            for setting in left:
-                episodes[setting] = end
-            if end < rungs[-1]:
-                seen = {str(setting): accuracies[setting, :end].tolist() for setting in left}
-                going = stops(rung, seen, *(accuracies[setting, :end].tolist() for setting in earlier))
-                left = [setting for setting in left if str(setting) in going]
-        finished += left
-    return Outcome(finished, episodes, best_of(accuracies, finished))
+def at_once(make: Callable[[], Any], rungs: tuple[int, ...], accuracies: Accuracies) -> Outcome:
+    """As a sweep's race stops settings, by the rule that is made."""
+    episodes, left, stops = [0] * SETTINGS, list(range(SETTINGS)), make()
+    for rung, end in enumerate(rungs, start=1):
+        for setting in left:
+            episodes[setting] = end
+        if end < rungs[-1]:
+            going = stops(rung, {str(setting): accuracies[setting, :end].tolist() for setting in left})
+            left = [setting for setting in left if str(setting) in going]
+    return Outcome(left, episodes, best_of(accuracies, left))
 
 
 def asha(eta: int, accuracies: Accuracies) -> Outcome:
@@ -116,31 +105,24 @@ def _trial(state: TrialState, values: dict[int, float]) -> FrozenTrial:
     return create_trial(state=state, value=mean, intermediate_values=values)
 
 
-def _race(trials: int) -> Any:
-    return t_racing(trials, len(RUNGS) - 1, DELTA)
+def _race() -> Any:
+    return t_racing(SETTINGS, len(RUNGS) - 1, DELTA)
 
 
-def _race_of_all(begun: int) -> Any:
-    return _race(SETTINGS)
-
-
-def _bet_on_all(begun: int) -> Any:
+def _bet() -> Any:
     return racing(SETTINGS, DELTA)
 
 
-def _halve(begun: int) -> Any:
+def _halve() -> Any:
     return halving(0.5)
 
 
-RACING = "race of t tests, generations of 8"
+RACING = "race of t tests"
 STOPPING: dict[str, Stopping] = {
     "no stopping": no_stopping,
-    RACING: partial(in_generations, _race_of_all, RUNGS, GENERATION, True),
-    "race of bets, generations of 8": partial(in_generations, _bet_on_all, RUNGS, GENERATION, True),
-    "race of t tests, generations of 8, `trials` those begun": partial(in_generations, _race, RUNGS, GENERATION, True),
-    "race of t tests, all 32 at once": partial(in_generations, _race, RUNGS, SETTINGS, True),
-    "halving, generations of 8": partial(in_generations, _halve, HALVING_RUNGS, GENERATION, False),
-    "halving, all 32 at once": partial(in_generations, _halve, HALVING_RUNGS, SETTINGS, False),
+    RACING: partial(at_once, _race, RUNGS),
+    "race of bets": partial(at_once, _bet, RUNGS),
+    "halving": partial(at_once, _halve, HALVING_RUNGS),
     "ASHA, eta 2": partial(asha, 2),
     "ASHA, eta 3": partial(asha, 3),
     "Optuna's Wilcoxon rule": wilcoxon,
