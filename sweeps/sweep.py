@@ -22,7 +22,7 @@ from sweeps.schema.space import check_space, corners, in_patches, shared
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.earlier import with_earlier
 from sweeps.search.pace import in_problems
-from sweeps.search.plan import Plan, plan_of
+from sweeps.search.plan import Plan, orders_at_a_time, plan_of
 from sweeps.search.tuning import search_settings
 from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
@@ -132,7 +132,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
         home = Home(sweep.home)
         search = with_earlier(search, plain_run(sweep, search.split), home)
         sweep = sweep.model_copy(update={"search": search})
-    rule, parallel = stopping_rule(search), search.parallel
+    rule, parallel = stopping_rule(search), orders_at_a_time(search)
     with open_session(plain_run(sweep), home, address, rule, parallel=parallel) as session:
         inputs = session.inputs._asdict()
         identity = sweep_identity(sweep, inputs)

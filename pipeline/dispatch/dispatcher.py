@@ -9,15 +9,15 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby
 
 import ray
 
 from pipeline.config import Run
 from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, staffing
+from pipeline.dispatch.cutting import cut, parts
 from pipeline.dispatch.generations import Generation, GenerationSpec, StoppingRule
 from pipeline.dispatch.node_watch import NodeWatch
 from pipeline.dispatch.pool import Pool
@@ -219,12 +219,7 @@ class Dispatcher:
         """
         orders = []
         drawn_by = [_drawn(run) for run in runs]
-        shards: dict[int, list[int]] = {}
-        for episode in sorted(set(episodes)):
-            shards.setdefault(episode // self.run.compute.shard, []).append(episode)
-        cuts, parts = self._cuts(shards.values(), len(set(hashes)))
-        part_of = {name: rank * parts // len(set(hashes)) for rank, name in enumerate(sorted(set(hashes)))}
-        pieces = [(shard, inside[first::cuts]) for shard, inside in shards.items() for first in range(cuts)]
+        pieces, part_of = cut(sorted(set(episodes)), sorted(set(hashes)), self.run.compute.shard, self.parallel)
         for shard, inside in pieces:
             together: dict[tuple[str, int, tuple[int, ...]], dict[str, Run]] = {}
             for config_hash, run, drawn in zip(hashes, runs, drawn_by, strict=True):
@@ -235,29 +230,11 @@ class Dispatcher:
                 if missing:
                     together.setdefault((drawn, run.solver.adapted, missing), {})[config_hash] = run
             for (drawn, _, missing), members in together.items():
-                for part in self._parts(sorted(members), part_of):
+                for part in parts(sorted(members), part_of, self.run.compute.settings):
                     digest = hashlib.sha256(repr((part, missing)).encode()).hexdigest()[:16]
                     order = WorkOrder(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
                     orders.append((order, drawn, shard))
         return orders
-
-    def _cuts(self, shards: Collection[Sequence[int]], configurations: int) -> tuple[int, int]:
-        """Returns into how many parts shards are cut by episodes, and orders by configurations: what is asked decides,
-        not what is still lacking, so that a rerun makes the same orders.
-        """
-        wanted = -(-self.parallel // max(1, len(shards)))
-        cuts = min(max(map(len, shards), default=1), wanted)
-        while cuts < max(map(len, shards), default=1) and sum(min(cuts, len(one)) for one in shards) < self.parallel:
-            cuts += 1
-        pieces = max(1, sum(min(cuts, len(one)) for one in shards))
-        return cuts, max(1, min(configurations, -(-self.parallel // pieces)))
-
-    def _parts(self, names: Sequence[str], part_of: Mapping[str, int]) -> Iterator[Sequence[str]]:
-        """Yields the configurations of each order: those of one part, no more than an order may hold."""
-        for _, group in groupby(names, key=part_of.__getitem__):
-            part = list(group)
-            most = self.run.compute.settings or len(part)
-            yield from (part[first : first + most] for first in range(0, len(part), most))
 
     def _begin(self, order: WorkOrder, drawn: str, shard: int) -> asyncio.Task[None]:
         """Has an order solved, and returns the task; until it ends, whoever asks for one of its

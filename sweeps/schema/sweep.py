@@ -15,12 +15,12 @@ from sweeps.schema.table import Table
 
 
 class Search(Section):
-    """A search looks at many settings on two episodes each, at those again that may be best, and has the most promising
-    race on fresh episodes. It takes so many `problems`, one of which is a setting on an episode, or as many as are
-    solved in so many `minutes`, which is measured once; or its looks (`trials`) are said, and its `rungs`, the episodes
-    of the race after which trials are judged. A third of the problems are for the race, unless rungs are given. `more`
-    looks are added to those of the plan, which stay as they are. With `enough`, in points, looking ends when 64 more
-    looks are expected to gain less.
+    """A search looks at many settings on an episode or two each, at those again that may be best, and has the most
+    promising race on fresh episodes. It takes so many `problems`, one of which is a setting on an episode, or as many
+    as are solved in so many `minutes`, which is measured once; or its looks (`trials`) are said, and its `rungs`, the
+    episodes of the race after which trials are judged. A third of the problems are for the race, unless rungs are
+    given. `more` looks are added to those of the plan, which stay as they are. With `enough`, in points, looking ends
+    when 64 more looks are expected to gain less.
 
     `finalists` race, and the settings that are named. `stop: racing` lets all go on but those that rivals beat with
     confidence, so that the truly best of them is dropped with probability `delta` at most; `stop: t_racing` promises
@@ -38,7 +38,7 @@ class Search(Section):
     seed: Annotated[int, whole("seed of the proposals", 0, SEEDS)] = 0
     problems: Annotated[int | None, whole("settings times episodes", 2, 10_000_000)] = None
     minutes: Annotated[float | None, number("minutes of the search", 1e6)] = None
-    trials: Annotated[int | None, whole("looks at settings, two episodes each", 1, 1_000_000)] = None
+    trials: Annotated[int | None, whole("looks at settings, an episode or two each", 1, 1_000_000)] = None
     more: Annotated[int, whole("looks beside those of the plan", 0, 1_000_000)] = 0
     enough: Annotated[float | None, number("points that 64 more looks may be expected to gain", 100)] = None
     finalists: Annotated[int, whole("settings that race", 1, 10_000)] = 8

@@ -6,7 +6,9 @@ from math import ceil
 from sweeps.schema.sweep import Search
 
 DEFAULT_PROBLEMS = 1500
-LOOK = 2  # episodes of a look: one tells as much for its price, but there is more to write down
+SHORT = 1000  # problems, or looks, below which a look is one episode: with two, there is half as much to write down
+FEW_WORKERS = 4
+ROUNDS = 4  # of problems that all workers solve in a rung at least
 BATCH = 16  # looks of a generation: fewer are proposed on hardly more evidence, more on less
 START = 1 / 3  # share of the looks that fill the space before a model proposes any
 RACE = 1 / 3  # share of the problems that the race takes at most
@@ -15,14 +17,15 @@ RUNGS = (0.16, 0.24, 0.32, 0.48, 0.64, 1.0)  # of the episodes of the race
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan has as many looks as `generations` hold, each a setting on LOOK episodes that all of its generation share,
-    and then a race of at most so many settings (`racers`), which are judged after each of `rungs`, episodes done in
-    all.
+    """A plan has as many looks as `generations` hold, each a setting on so many episodes (`look`) that all of its
+    generation share, and then a race of at most so many settings (`racers`), which are judged after each of `rungs`,
+    episodes done in all.
     """
 
     generations: tuple[int, ...]
     racers: int
     rungs: tuple[int, ...]
+    look: int = 1
 
     @property
     def looks(self) -> int:
@@ -32,18 +35,25 @@ class Plan:
     @property
     def problems(self) -> int:
         """Returns how many problems the search takes at most: the race stops some."""
-        return LOOK * self.looks + self.racers * self.rungs[-1]
+        return self.look * self.looks + self.racers * self.rungs[-1]
 
     def episodes(self, generation: int) -> range:
         """Returns the episodes of a generation of looks: none of the race's."""
-        first = self.rungs[-1] + LOOK * generation
-        return range(first, first + LOOK)
+        first = self.rungs[-1] + self.look * generation
+        return range(first, first + self.look)
+
+
+def orders_at_a_time(search: Search) -> int:
+    """Returns how many orders a question makes at least: one for each worker where they are few, and share what an
+    episode costs all its settings; four where they are many, of which some are late.
+    """
+    return search.parallel if search.parallel <= FEW_WORKERS else 4 * search.parallel
 
 
 def least_problems(search: Search) -> int:
     """Returns the fewest problems that a search can take: as many looks as race, and a race of two episodes."""
     racers, last = search.finalists + len(search.first), search.rungs[-1] if search.rungs else 2
-    return racers * (LOOK + last)
+    return racers * (1 + last)
 
 
 def plan_of(search: Search) -> Plan:
@@ -54,23 +64,31 @@ def plan_of(search: Search) -> Plan:
     """
     racers = search.finalists + len(search.first)
     problems = search.problems or DEFAULT_PROBLEMS
+    look = 1 if (search.trials or problems) < SHORT else 2
     if search.rungs is not None:
         rungs = search.rungs
     else:
-        last = max(
-            2, round(RACE * (problems if search.trials is None else LOOK * search.trials / (1 - RACE))) // racers
-        )
-        rungs = tuple(dict.fromkeys(max(1, round(share * last)) for share in RUNGS))
-    looks = search.trials or (problems - racers * rungs[-1]) // LOOK
+        race = RACE * (problems if search.trials is None else look * search.trials / (1 - RACE))
+        rungs = _rungs(max(2, round(race) // racers), -(-ROUNDS * search.parallel // racers))
+    looks = search.trials or (problems - racers * rungs[-1]) // look
     if looks < racers:
-        what, least = ("trials", racers) if search.trials else ("problems", racers * (rungs[-1] + LOOK))
+        what, least = ("trials", racers) if search.trials else ("problems", racers * (rungs[-1] + look))
         raise ValueError(
             f"search.{what} must be at least {least} for a race of {racers} settings on {rungs[-1]} episodes but is "
             f"{search.trials or problems}; fewer search.finalists or search.rungs need fewer"
         )
     batch = search.parallel * ceil(BATCH / search.parallel) if search.parallel < BATCH else search.parallel
     start = min(looks, batch * ceil(START * looks / batch))
-    return Plan((start, *_batches(looks - start, batch), *_batches(search.more, batch)), racers, rungs)
+    return Plan((start, *_batches(looks - start, batch), *_batches(search.more, batch)), racers, rungs, look)
+
+
+def _rungs(last: int, apart: int) -> tuple[int, ...]:
+    """Returns the usual rungs of a race of `last` episodes, but for those that are not so far apart."""
+    kept = [0]
+    for share in RUNGS:
+        if share == 1 or (share * last - kept[-1] >= apart and (1 - share) * last >= apart):
+            kept.append(max(1, round(share * last)))
+    return tuple(dict.fromkeys(kept[1:]))
 
 
 def _batches(looks: int, batch: int) -> list[int]:

@@ -18,7 +18,7 @@ from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
 from sweeps.search.importance import importances
 from sweeps.search.looks import key_of
-from sweeps.search.plan import LOOK, Plan
+from sweeps.search.plan import Plan
 from sweeps.search.record import Report, SearchRecord, Trial
 from sweeps.search.sampler import ACCURACY, BEHIND, BLOCK, LookSampler
 from sweeps.search.scores import Accuracies, scored
@@ -220,7 +220,7 @@ class Proposals(Searcher):  # type: ignore[misc]
             accuracy = one.reports[0].accuracy if one.reports else None
             if accuracy is not None:
                 one.trial.set_user_attr(ACCURACY, accuracy)
-                one.trial.report(accuracy, LOOK)
+                one.trial.report(accuracy, self.plan.look)
         self.sampler.hear(self.study, generations)
         if self.hear is not None and (best := self.sampler.best()) is not None:
             self.hear(*best, sum(self.sampler.sizes[:generations]))

@@ -54,7 +54,7 @@ class Gain:
 @dataclass(frozen=True)
 class Trial:
     """A trial is a setting that a search tried. `name` is `generation.number` of its first look; `looks` are what it
-    had on two episodes each, `reports` come after each rung of the race that it did.
+    had on an episode or two each, `reports` come after each rung of the race that it did.
 
     `score` is its accuracy over all episodes of the race: as measured where it did them, by control variate where it
     was stopped, and as the model of all looks expects it where it did not race; None where an episode failed.

@@ -14,7 +14,7 @@ from sweeps.schema.space import SOLVER, Choices, Dimension, as_optuna, dimension
 from sweeps.search.belief import Belief
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, expected_gain, finalists, key_of, next_settings, spread_evenly
-from sweeps.search.plan import LOOK, Plan
+from sweeps.search.plan import Plan
 from sweeps.search.record import Gain
 
 BLOCK, ACCURACY = "generation", "accuracy"  # attributes of a trial: whose episode it saw, and what it had there
@@ -102,7 +102,7 @@ class LookSampler(BaseSampler):
             worst = min((one for one in seen if one is not None), default=None if self.looks.settings else 0.0)
             if worst is not None:  # an episode that is lost tells nothing
                 known = [worst if one is None else one for one in seen]
-                self.looks.add(self.proposed[block][: len(known)], block, known, LOOK)
+                self.looks.add(self.proposed[block][: len(known)], block, known, self.plan.look)
         self.heard = generations
 
     def gain(self) -> Gain:

@@ -68,7 +68,7 @@ def test_a_rerun_repeats_the_plan_and_not_the_measurement(clock, tmp_path):
 
 
 def test_the_shortest_search_has_a_race(clock, tmp_path):
-    assert in_problems(Search(space=SPACE, minutes=0.001), RUN, Solving(clock), tmp_path).problems == 32
+    assert in_problems(Search(space=SPACE, minutes=0.001), RUN, Solving(clock), tmp_path).problems == 24
 
 
 def test_a_search_without_minutes_is_as_it_was(tmp_path):

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from sweeps.schema.sweep import Search
-from sweeps.search.plan import Plan, least_problems, plan_of
+from sweeps.search.plan import Plan, least_problems, orders_at_a_time, plan_of
 from tests.sweeps.search.spaces import FIRST, SPACE
 
 
@@ -20,15 +20,18 @@ def test_a_third_of_the_problems_is_for_the_race_by_hand():
 
 
 def test_a_small_plan_by_hand():
-    """2 settings on 20 episodes, and 40 looks, of which 13 are a third; rungs at 3.2, 4.8, 6.4, 9.6, 12.8 and 20."""
-    assert plan(problems=120, finalists=2) == Plan((16, 16, 8), 2, (3, 5, 6, 10, 13, 20))
+    """2 settings on 20 episodes, and 80 looks of one, of which 27 are a third. Rungs are 4 episodes apart, on which 2
+    workers solve 2 settings in 4 rounds: of 3.2, 4.8, 6.4, 9.6, 12.8 and 20 that leaves 4.8, 9.6 and 20.
+    """
+    assert plan(problems=120, finalists=2) == Plan((32, 16, 16, 16), 2, (5, 10, 20), 1)
 
 
 @pytest.mark.parametrize("problems", [40, 41, 100, 777, 1501, 5000])
 @pytest.mark.parametrize("finalists", [1, 3, 8])
 def test_a_plan_takes_its_problems_and_no_more(problems, finalists):
     found = plan(problems=problems, finalists=finalists)
-    assert found.problems == 2 * sum(found.generations) + finalists * found.rungs[-1]
+    assert found.look == (1 if problems < 1000 else 2)
+    assert found.problems == found.look * sum(found.generations) + finalists * found.rungs[-1]
     assert problems - 1 <= found.problems <= problems
     race = finalists * found.rungs[-1]
     assert abs(race - problems / 3) <= finalists
@@ -37,19 +40,19 @@ def test_a_plan_takes_its_problems_and_no_more(problems, finalists):
 
 def test_those_that_are_named_race_beside_the_finalists():
     found = plan(problems=120, finalists=2, first=FIRST)
-    assert (found.racers, found.rungs[-1], found.looks) == (4, 10, 40)
+    assert (found.racers, found.rungs[-1], found.looks) == (4, 10, 80)
 
 
 def test_a_race_is_of_two_episodes_at_least():
-    assert plan(problems=16, finalists=4) == Plan((4,), 4, (1, 2))
+    assert plan(problems=12, finalists=4) == Plan((4,), 4, (2,), 1)
 
 
 def test_rungs_that_are_given_leave_the_other_problems_to_looks():
-    assert plan(problems=100, finalists=2, rungs=(2, 4)) == Plan((16, 16, 14), 2, (2, 4))
+    assert plan(problems=100, finalists=2, rungs=(2, 4)) == Plan((32, 16, 16, 16, 12), 2, (2, 4), 1)
 
 
 def test_looks_that_are_given_have_a_race_of_half_as_many_problems():
-    assert plan(trials=20, finalists=2) == Plan((16, 4), 2, (2, 3, 5, 6, 10))  # 1.6, 2.4, 3.2, 4.8, 6.4, 10
+    assert plan(trials=40, finalists=2) == Plan((16, 16, 8), 2, (5, 10))
     assert plan(trials=20, finalists=2, rungs=(3,)) == Plan((16, 4), 2, (3,))
     assert plan(trials=2, finalists=2, rungs=(3,)) == Plan((2,), 2, (3,))
 
@@ -78,20 +81,21 @@ def test_a_generation_occupies_all_workers(parallel, batch):
 def test_no_look_is_at_an_episode_of_the_race_or_of_another_generation():
     found = plan(trials=50, finalists=2, rungs=(2, 4))
     episodes = [list(found.episodes(generation)) for generation in range(len(found.generations))]
-    assert episodes == [[4, 5], [6, 7], [8, 9]]
+    assert episodes == [[4], [5], [6]]
+    assert [list(plan().episodes(i)) for i in range(2)] == [[62, 63], [64, 65]]
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         (
-            {"problems": 31},
-            "search.problems must be at least 32 for a race of 8 settings on 2 episodes but is 31; fewer "
+            {"problems": 23},
+            "search.problems must be at least 24 for a race of 8 settings on 2 episodes but is 23; fewer "
             "search.finalists or search.rungs need fewer",
         ),
         (
             {"problems": 100, "finalists": 4, "rungs": (5, 30)},
-            "search.problems must be at least 128 for a race of 4 settings on 30 episodes but is 100; ",
+            "search.problems must be at least 124 for a race of 4 settings on 30 episodes but is 100; ",
         ),
         ({"trials": 7}, "search.trials must be at least 8 for a race of 8 settings on 2 episodes but is 7; "),
     ],
@@ -102,7 +106,7 @@ def test_a_race_needs_settings_that_were_looked_at(fields, message):
 
 
 @pytest.mark.parametrize(
-    ("fields", "least"), [({}, 32), ({"finalists": 4, "rungs": (5, 30)}, 128), ({"finalists": 1, "first": FIRST}, 12)]
+    ("fields", "least"), [({}, 24), ({"finalists": 4, "rungs": (5, 30)}, 124), ({"finalists": 1, "first": FIRST}, 9)]
 )
 def test_the_fewest_problems_are_enough_and_one_fewer_is_not(fields, least):
     search = Search(space=SPACE, problems=least, **fields)
@@ -113,3 +117,15 @@ def test_the_fewest_problems_are_enough_and_one_fewer_is_not(fields, least):
 
 def test_as_few_looks_as_race_are_enough():
     assert plan(trials=8).looks == 8
+
+
+def test_rungs_are_as_far_apart_as_many_workers_need():
+    """64 workers solve 8 settings on 32 episodes in 4 rounds."""
+    assert plan(parallel=64).rungs == (62,)
+    assert plan(parallel=64, problems=5000).rungs == (33, 67, 100, 133, 208)
+    assert plan(parallel=64, rungs=(1, 2, 62)).rungs == (1, 2, 62)
+
+
+@pytest.mark.parametrize(("parallel", "orders"), [(1, 1), (2, 2), (4, 4), (5, 20), (64, 256)])
+def test_many_workers_have_smaller_orders(parallel, orders):
+    assert orders_at_a_time(Search(space=SPACE, parallel=parallel)) == orders

@@ -92,7 +92,7 @@ def told(*blocks):
     """Looks of (settings, accuracies), a block each."""
     looks = Looks()
     for block, (settings, accuracies) in enumerate(blocks):
-        looks.add(settings, block, accuracies, 2)
+        looks.add(settings, block, accuracies, 1)
     return looks
 
 
@@ -103,10 +103,10 @@ def test_proposals_are_those_of_the_looks_before_and_the_race_is_of_the_best():
     encoding, looks = Encoding(SPACE, "lora"), told(seen[0])
     assert found[1] == next_settings(encoding, looks, 4, (0, 1))
     assert found[2] == next_settings(encoding, looks, 4, (0, 2))
-    looks.add(*seen[1][:1], 1, seen[1][1], 2)
+    looks.add(*seen[1][:1], 1, seen[1][1], 1)
     assert found[3] == next_settings(encoding, looks, 3, (0, 3))
     for block in (2, 3):
-        looks.add(seen[block][0], block, seen[block][1], 2)
+        looks.add(seen[block][0], block, seen[block][1], 1)
     assert found[4] == finalists(encoding, looks, 3, 0)
 
 
