@@ -22,7 +22,7 @@ from sweeps.schema.space import check_space, corners, in_patches, shared
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.earlier import with_earlier
 from sweeps.search.pace import in_problems
-from sweeps.search.plan import Plan, orders_at_a_time, plan_of
+from sweeps.search.plan import RUNGS, Plan, orders_at_a_time, plan_of
 from sweeps.search.tuning import search_settings
 from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
@@ -103,7 +103,8 @@ def stopping_rule(search: Search) -> StoppingRule:
     plan = plan_of(search)
     if search.stop == "racing":
         return racing(plan.racers, search.delta)
-    return t_racing(plan.racers, max(1, len(plan.rungs) - 1), search.delta)
+    rungs = len(RUNGS if search.minutes else plan.rungs)  # how many fit into the minutes is not known yet
+    return t_racing(plan.racers, max(1, rungs - 1), search.delta)
 
 
 def planned_problems(sweep: Sweep, search: Search, plan: Plan) -> int:
