@@ -20,7 +20,7 @@ from sweeps.search.importance import importances
 from sweeps.search.looks import key_of
 from sweeps.search.plan import Plan
 from sweeps.search.record import Report, SearchRecord, Trial
-from sweeps.search.sampler import ACCURACY, BEHIND, BLOCK, LookSampler
+from sweeps.search.sampler import ACCURACY, BLOCK, LookSampler
 from sweeps.search.scores import Accuracies, scored
 
 # Hears of a generation: its number, its trials' hyper-parameters by name, and the episodes that each rung adds.
@@ -108,9 +108,7 @@ class Proposals(Searcher):  # type: ignore[misc]
         """Proposes all generations that follow from those that have ended."""
         while not self.racing:
             generation = len(self.asked)
-            needed = 0 if generation == 0 else max(1, generation + 1 - BEHIND)
-            if generation == self.sampler.race:
-                needed = generation
+            needed = self.sampler.needed(generation)
             if not all(one.ended for asked in self.asked[:needed] for one in asked):
                 return
             self._tell(needed)

@@ -62,6 +62,12 @@ class LookSampler(BaseSampler):
             number -= size
         return self.race, number
 
+    def needed(self, generation: int) -> int:
+        """Returns how many generations a generation follows from: none for the first, all for the race."""
+        if generation in (0, self.race):
+            return generation
+        return max(1, generation + 1 - BEHIND)
+
     def propose(self, study: Study, generation: int) -> list[HyperParameters]:
         """Returns the settings of a generation, the race's at the end. Those that it follows from must have ended."""
         while len(self.proposed) <= generation:
@@ -85,7 +91,7 @@ class LookSampler(BaseSampler):
         that it is enough.
         """
         if 0 < generation < self.race:
-            self.hear(study, max(1, generation + 1 - BEHIND))
+            self.hear(study, self.needed(generation))
             if self.enough is not None and 100 * self.gain().mean < self.enough:
                 self.sizes = self.sizes[:generation]
         return generation >= self.race
@@ -135,7 +141,8 @@ class LookSampler(BaseSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns the distributions of what matters to the trial's setting."""
         values = self._values(study, trial)
-        return {label: self._distribution(label, values) for label in self._labelled(values)}
+        known = distributions_of(self.encoding.space, self.encoding.solver, values)
+        return {label: known[label] for label in self._labelled(values)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -155,9 +162,6 @@ class LookSampler(BaseSampler):
 
     def _labelled(self, values: HyperParameters) -> dict[str, Any]:
         return as_optuna(values, self.encoding.space, self.encoding.solver)
-
-    def _distribution(self, label: str, values: HyperParameters) -> BaseDistribution:
-        return distributions_of(self.encoding.space, self.encoding.solver, values)[label]
 
 
 def distributions_of(
