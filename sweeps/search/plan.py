@@ -43,6 +43,13 @@ class Plan:
         return range(first, first + self.look)
 
 
+def follows_from(generation: int) -> int:
+    """Returns how many generations must have ended before a generation of looks is proposed: all but the one before,
+    which is looked at in the meantime, so that no worker waits for proposals; the second follows from the first.
+    """
+    return 0 if generation == 0 else max(1, generation - 1)
+
+
 def orders_at_a_time(search: Search) -> int:
     """Returns how many orders a question makes at least: one for each worker where they are few, and share what an
     episode costs all its settings; four where they are many, of which some are late.

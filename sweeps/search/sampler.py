@@ -14,11 +14,10 @@ from sweeps.schema.space import SOLVER, Choices, Dimension, as_optuna, dimension
 from sweeps.search.belief import Belief
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, expected_gain, finalists, key_of, next_settings, spread_evenly
-from sweeps.search.plan import Plan
+from sweeps.search.plan import Plan, follows_from
 from sweeps.search.record import Gain
 
 BLOCK, ACCURACY = "generation", "accuracy"  # attributes of a trial: whose episode it saw, and what it had there
-BEHIND = 2  # generations: one is proposed while the one before is looked at, by what those before it gave
 GAIN_OF = 64  # looks more, of which it is told what they are expected to gain
 
 
@@ -63,10 +62,8 @@ class LookSampler(BaseSampler):
         return self.race, number
 
     def needed(self, generation: int) -> int:
-        """Returns how many generations a generation follows from: none for the first, all for the race."""
-        if generation in (0, self.race):
-            return generation
-        return max(1, generation + 1 - BEHIND)
+        """Returns how many generations a generation follows from: all, for the race."""
+        return generation if generation == self.race else follows_from(generation)
 
     def propose(self, study: Study, generation: int) -> list[HyperParameters]:
         """Returns the settings of a generation, the race's at the end. Those that it follows from must have ended."""

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from sweeps.schema.sweep import Search
-from sweeps.search.plan import Plan, least_problems, orders_at_a_time, plan_of
+from sweeps.search.plan import Plan, follows_from, least_problems, orders_at_a_time, plan_of
 from tests.sweeps.search.spaces import FIRST, SPACE
 
 
@@ -129,3 +129,7 @@ def test_rungs_are_as_far_apart_as_many_workers_need():
 @pytest.mark.parametrize(("parallel", "orders"), [(1, 1), (2, 2), (4, 4), (5, 20), (64, 256)])
 def test_many_workers_have_smaller_orders(parallel, orders):
     assert orders_at_a_time(Search(space=SPACE, parallel=parallel)) == orders
+
+
+def test_a_generation_follows_from_all_but_the_one_before():
+    assert [follows_from(generation) for generation in range(6)] == [0, 1, 1, 2, 3, 4]
