@@ -22,6 +22,7 @@ LAM = 1.0
 ALPHA = 1.0
 TAU = 1.0
 PATCHES = 6  # of a prompt
+CONTRAST = 1.0  # of `contrast`: by Bayes' rule
 LAYERS = 1  # steered, from the top
 ROWS = None  # whose attention is steered: the variant's own
 HEADS = "mean"

@@ -59,11 +59,13 @@ def position_prompts(
     patches: int = defaults.PATCHES,
     variant: str = defaults.VARIANT,
     order: str | None = defaults.ORDER,
+    contrast: float = defaults.CONTRAST,
 ) -> PositionPrompts | PyramidPrompts:
     """Finds the key patches of labelled images under a linear classifier of the backbone's features.
 
     There are `patches` of each image, or of each window of a pyramid (which has no `order`; its gradient term is added
-    where `lam` is not 0, but never for `official`). Raises ValueError for a variant, order or number that there is not.
+    where `lam` is not 0, but never for `official`). For `contrast` all images are those of one episode, and `contrast`
+    is how much the others tell of each. Raises ValueError for a variant, order or number that there is not.
     """
     check_name("variant", variant, ESTIMATED)
     labels = labels.to(backbone.device)
@@ -71,7 +73,7 @@ def position_prompts(
     one_problem = torch.zeros_like(labels)
     strategy = strategy_of(backbone)
     evidence = strategy.gather(backbone, images, labels, (head[0], head[1]), one_problem, variant, lam)
-    return strategy.offered(strategy.estimate(evidence, variant, lam, patches, order))
+    return strategy.offered(strategy.estimate(evidence, variant, lam, patches, order, contrast, len(labels)))
 
 
 def solve(
@@ -85,7 +87,7 @@ def solve(
 ) -> list[Record]:
     """Solves episodes, those of one shape in stacks of `stack`. Returns a record of each, in their order.
 
-    Hyper-parameters: lam, alpha, tau, patches, variant, order; lr, epochs, batch, blocks, head, temperature,
+    Hyper-parameters: lam, alpha, tau, patches, variant, contrast, order; lr, epochs, batch, blocks, head, temperature,
     head_multiplier, rank, tokens, deep, embeddings; layers, rows, heads. What is left out is as in fpt/defaults.py
     (`order` and `rows` are the variant's own there), and a solver ignores what it has no use for, but for `embeddings`.
     Raises ValueError for an unknown one, an unknown solver, what cannot be adapted, or labels that are not 0 to

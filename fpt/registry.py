@@ -164,6 +164,7 @@ HEADS = {
 ESTIMATED = {
     "paper": "fpt.prompts.variants:PAPER",
     "scaled": "fpt.prompts.variants:SCALED",
+    "contrast": "fpt.prompts.variants:CONTRAST",
     "official": "fpt.prompts.variants:OFFICIAL",
 }
 MASKS = "masks"

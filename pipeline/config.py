@@ -196,9 +196,10 @@ class Prompts(Section):
     """Position prompts are made as these fields say; `alpha` 0 means that there are none, and then nothing else here
     matters.
 
-    `alpha` of the variants `paper` and `scaled` is about `patches` times that of `official`, the released code's.
-    `order` is that of the product of layers, `rows` are the tokens whose attention is steered; null stands for the
-    variant's own: `official` steers all tokens, the others patches.
+    `alpha` of the other variants is about `patches` times that of `official`, the released code's. `order` is that of
+    the product of layers, `rows` are the tokens whose attention is steered; null stands for the variant's own:
+    `official` steers all tokens, the others patches. `contrast` is how much the variant of that name takes from the
+    other images of an episode: nothing at 0, where it is `scaled`, by Bayes' rule at 1.
     """
 
     variant: Annotated[str, one_of(VARIANTS)] = defaults.VARIANT
@@ -210,6 +211,12 @@ class Prompts(Section):
     layers: Annotated[int, whole("last layers that are steered", 1, 1_000)] = defaults.LAYERS
     rows: Annotated[str, one_of(ROWS)] | None = defaults.ROWS
     heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
+    # Sweeps and MLflow's parameters were described without it before it was there, and are still.
+    contrast: Annotated[
+        float,
+        number("weight of what an episode's other images tell", 100, 0),
+        Field(exclude_if=lambda contrast: contrast == defaults.CONTRAST),
+    ] = defaults.CONTRAST
 
 
 class Compute(Section):
@@ -281,13 +288,19 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     """
     described = run.model_dump(by_alias=True)
     for name, value in values.items():
-        section = next((section for section in ("prompts", "solver") if name in described[section]), None)
+        section = next((section for section in ("prompts", "solver") if name in _fields(section)), None)
         if section is None:
-            known = [name for part in ("prompts", "solver") for name in described[part]]
+            known = [name for part in ("prompts", "solver") for name in _fields(part)]
             near = get_close_matches(name, known, 1, 0.0)[0]
             raise ValueError(f"{name} is not a field of prompts or solver; did you mean {near}?")
         described[section][name] = value
     return Run.model_validate(described)
+
+
+def _fields(section: str) -> list[str]:
+    """Returns the names of a section's fields, as configurations write them."""
+    models: dict[str, type[Section]] = {"prompts": Prompts, "solver": Solver}
+    return [field.alias or name for name, field in models[section].model_fields.items()]
 
 
 def members_of(run: Run) -> list[Run]:

@@ -74,6 +74,9 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
     prompts = run.prompts.model_dump(by_alias=True) if steered else None
     if prompts:
         prompts["rows"] = rows_of(run.prompts.variant, run.prompts.rows)
+        prompts.pop("contrast", None)
+    if prompts and run.prompts.variant == "contrast":
+        prompts["contrast"] = run.prompts.contrast
     if prompts and run.prompts.variant == "masks":
         prompts = {key: value for key, value in prompts.items() if key not in ("order", "lambda", "patches")}
     return {

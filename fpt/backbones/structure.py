@@ -1,7 +1,7 @@
 """Finds the attention layers of any model by running it, not by what its parts are called."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +47,20 @@ class _Recorder(Listener):
 
     def heard(self, call: AttentionCall) -> None:
         self.found.append((tuple(self.path), call))
+
+
+@contextmanager
+def kept_input(blocks: Sequence[nn.Module], block: int, kept: dict[int, Tensor]) -> Iterator[None]:
+    """Keeps what enters a block while a backbone runs inside, with its gradient's graph."""
+
+    def keep(_: object, inputs: tuple[Tensor, ...]) -> None:
+        kept[block] = inputs[0]
+
+    handle = blocks[block].register_forward_pre_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

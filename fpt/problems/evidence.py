@@ -106,6 +106,7 @@ def _estimated(
     backbone: Backbone, episodes: EpisodeBatch, evidence: Sequence[ScaleEvidence], setting: Setting
 ) -> Prompted:
     lead, strategy = episodes.labels.shape, strategy_of(backbone)
-    found = strategy.estimate(evidence, setting.variant, setting.lam, setting.patches, setting.order)
+    asked = setting.variant, setting.lam, setting.patches, setting.order, setting.contrast
+    found = strategy.estimate(evidence, *asked, support=lead[1])
     mask = strategy.image_masks(found)
     return Prompted(mask.unflatten(0, lead), [of_scale.target.unflatten(0, lead) for of_scale in found])

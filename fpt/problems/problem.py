@@ -39,6 +39,7 @@ class Setting:
     alpha: float = defaults.ALPHA
     tau: float = defaults.TAU
     patches: int = defaults.PATCHES
+    contrast: float = defaults.CONTRAST
     lr: float = defaults.LR
     seed: int = defaults.SEED
 

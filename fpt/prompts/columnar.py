@@ -15,7 +15,9 @@ from torch import Tensor
 from fpt import defaults
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
+from fpt.backbones.structure import kept_input
 from fpt.heads.closed_form import Head, scores
+from fpt.prompts.contrast import log_ratios, trusted
 from fpt.prompts.loss import Steering
 from fpt.prompts.relevance import gradient_and_relevance, norm_apart
 from fpt.prompts.variants import rectified, variant_named
@@ -26,28 +28,33 @@ SQUARINGS = 12  # of the Gram matrix: as good as 4,096 power iterations
 
 @dataclass(frozen=True)
 class Evidence:
-    """Holds what the prompts of some images are made from; nothing here depends on lambda or the number of patches.
+    """Holds what the prompts of some images are made from; nothing here depends on lambda, on the weight of contrast or
+    on the number of patches.
 
-    `maps`: the attention of every layer, heads fused; `gradient`: G.
+    `maps`: the attention of every layer, heads fused; `gradient`: G; `ratios`: the log ratios of contrast.py, for the
+    variant that reads them.
     """
 
     maps: Float[Tensor, "images layers patches patches"]
     gradient: Float[Tensor, "images patches"]
+    ratios: Float[Tensor, "images patches"] | None = None
 
     def __getitem__(self, images: slice) -> "Evidence":
-        return Evidence(self.maps[images], self.gradient[images])
+        return Evidence(self.maps[images], self.gradient[images], None if self.ratios is None else self.ratios[images])
 
 
 @dataclass(frozen=True)
 class PositionPrompts:
     """Holds the prompts of some images, each field images x patches (images x windows x patches for a stage of a
-    pyramid): `mask`, true for the prompt patches; `target`, what the loss uses; `gradient_term`, G.
+    pyramid): `mask`, true for the prompt patches; `target`, what the loss uses, times `confidence`, how far an image's
+    prompt is trusted, which is 1 but for `contrast`; `gradient_term`, G.
     """
 
     importance: Float[Tensor, "*images patches"]
     mask: Bool[Tensor, "*images patches"]
     target: Float[Tensor, "*images patches"]
     gradient_term: Float[Tensor, "*images patches"]
+    confidence: Float[Tensor, " images"]
 
 
 def first_component(
@@ -88,7 +95,8 @@ def gather_evidence(
     problem_of: Int[Tensor, " images"],
     variant: str,
 ) -> Evidence:
-    """Gathers the attention of every layer, and G of each image before it is rescaled.
+    """Gathers the attention of every layer, G of each image before it is rescaled, and, for a variant that contrasts,
+    the log ratios of what enters the second last block.
 
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
@@ -98,7 +106,9 @@ def gather_evidence(
     maps = torch.empty(
         len(images), backbone.depth, backbone.grid_patches, backbone.grid_patches, dtype=kind, device=backbone.device
     )
-    with torch.no_grad(), keep_maps(maps[:, :top], how.heads):
+    entered: dict[int, Tensor] = {}
+    below = max(top - 1, 0)
+    with torch.no_grad(), keep_maps(maps[:, :top], how.heads), kept_input(backbone.blocks, below, entered):
         tokens = backbone.lower(images, top)
     leaf = tokens.detach().requires_grad_()
     with torch.enable_grad(), norm_apart(backbone.blocks[top], leaf) as apart:
@@ -114,7 +124,10 @@ def gather_evidence(
             together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
             gradient = (gradient - mean) / together[:, None, None]
         component = first_component(gradient.nan_to_num(), relevance)
-    return Evidence(maps, component)
+        if not how.contrasts:
+            return Evidence(maps, component)
+        ratios = log_ratios(wide(backbone.patch_tokens(entered.get(below, tokens))), labels, problem_of)
+    return Evidence(maps, component, ratios)
 
 
 def own_scores(
@@ -153,14 +166,23 @@ def importance(
 
 
 def prompts_from(
-    evidence: Evidence, variant: str, lam: float, patches: int, order: str | None = defaults.ORDER
+    evidence: Evidence,
+    variant: str,
+    lam: float,
+    patches: int,
+    order: str | None = defaults.ORDER,
+    contrast: float = defaults.CONTRAST,
+    support: int | None = None,
 ) -> PositionPrompts:
-    """Returns the position prompts of each image, from its evidence. `order` None is the variant's own."""
+    """Returns the position prompts of each image, from its evidence. `order` None is the variant's own; `support` is
+    how many images an episode has, None for all of them.
+    """
     how = variant_named(variant)
     component = how.rescale(evidence.gradient)
     of_each = importance(evidence.maps, component, lam, order or how.order, how.fuse)
+    of_each, trust = trusted(of_each, evidence.ratios, contrast if how.contrasts else 0.0, support)
     mask = top_patches(of_each, patches)
-    return PositionPrompts(of_each, mask, how.target(of_each, mask), component)
+    return PositionPrompts(of_each, mask, how.target(of_each, mask) * trust[:, None], component, trust)
 
 
 def top_patches(importance: Float[Tensor, "*images patches"], patches: int) -> Bool[Tensor, "*images patches"]:
@@ -178,7 +200,7 @@ def top_patches(importance: Float[Tensor, "*images patches"], patches: int) -> B
 def evidence_family(variant: str, lam: float) -> tuple[object, ...]:
     """Returns what evidence depends on beside images and head."""
     how = variant_named(variant)
-    return how.heads, how.centred
+    return how.heads, how.centred, how.contrasts
 
 
 def gather(
@@ -195,10 +217,16 @@ def gather(
 
 
 def estimate(
-    evidence: Sequence[Evidence], variant: str, lam: float, patches: int, order: str | None
+    evidence: Sequence[Evidence],
+    variant: str,
+    lam: float,
+    patches: int,
+    order: str | None,
+    contrast: float,
+    support: int,
 ) -> list[PositionPrompts]:
     """Returns the prompts of the one scale that there is."""
-    return [prompts_from(of_scale, variant, lam, patches, order) for of_scale in evidence]
+    return [prompts_from(of_scale, variant, lam, patches, order, contrast, support) for of_scale in evidence]
 
 
 def image_masks(prompts: Sequence[PositionPrompts]) -> Bool[Tensor, "images patches"]:

@@ -6,21 +6,27 @@ it gets in its window (the paper, section 3.4), with lambda times the gradient t
 
 # B images, W windows, N patches of a window, D dimensions
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fpt import defaults
 from fpt.backbones.attention import listen, wide
 from fpt.backbones.backbone import Backbone, Images
-from fpt.backbones.structure import dim_first, tokens_first
+from fpt.backbones.structure import dim_first, kept_input, tokens_first
 from fpt.heads.closed_form import Head
 from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches
+from fpt.prompts.contrast import log_ratios, trusted
 from fpt.prompts.loss import Steering
 from fpt.prompts.variants import variant_named
+
+UNTRACED = (
+    "lambda must be 0, and variant not contrast, for this backbone: the windows of stage {stage} cannot be traced back"
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class StageEvidence:
 
     received: Float[Tensor, "images windows patches"]
     gradient: Float[Tensor, "images windows patches"] | None
+    ratios: Float[Tensor, "images windows patches"] | None = None  # of contrast.py, for the variant that reads them
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class PyramidPrompts:
     mask: list[Tensor]
     target: list[Tensor]
     gradient_term: list[Tensor]
+    confidence: list[Tensor]
 
 
 def takes_gradient(variant: str, lam: float) -> bool:
@@ -69,7 +77,7 @@ def gather_stage_evidence(
     entered: dict[int, Tensor] = {}
     with ExitStack() as stack:
         for last in lasts:
-            stack.enter_context(_kept_input(backbone, last, entered))
+            stack.enter_context(kept_input(backbone.blocks, last, entered))
         stack.enter_context(torch.set_grad_enabled(with_gradient))
         calls = stack.enter_context(listen(backbone.depth))
         inputs = backbone.normalise(images).requires_grad_(with_gradient)
@@ -78,7 +86,7 @@ def gather_stage_evidence(
         if with_gradient:
             score = own_scores(features, labels, head, problem_of).sum()
             gradients = torch.autograd.grad(score, [entered[last] for last in lasts])
-    evidence = []
+    evidence, contrasts = [], variant_named(variant).contrasts
     for stage, last in enumerate(lasts):
         prefix, call = backbone.stage_prefixes[stage], calls[last]
         rows = slice(prefix, None)
@@ -92,12 +100,24 @@ def gather_stage_evidence(
                 )
                 relevance = (gradient * tokens).flatten(1, 2).sum(-1)
                 component = first_component(gradient.flatten(1, 2), relevance).view_as(received)
-        evidence.append(StageEvidence(received.detach(), component))
+            ratios = None
+            if contrasts:
+                tokens = wide(_windowed(backbone, stage, entered[last])).flatten(1, 2)
+                ratios = log_ratios(tokens, labels, problem_of).view_as(received)
+        evidence.append(StageEvidence(received.detach(), component, ratios))
     return evidence
 
 
-def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: int) -> PositionPrompts:
+def stage_prompts(
+    evidence: StageEvidence,
+    variant: str,
+    lam: float,
+    patches: int,
+    contrast: float = defaults.CONTRAST,
+    support: int | None = None,
+) -> PositionPrompts:
     """Returns the prompts of one stage, images x windows x patches: the `patches` most important of each window.
+    `support` is how many images an episode has, None for all of them.
 
     The target is binary for `official`, as in the released code, and sums to 1 in each window otherwise.
     """
@@ -106,14 +126,16 @@ def stage_prompts(evidence: StageEvidence, variant: str, lam: float, patches: in
     if evidence.gradient is not None:
         component = variant_named(variant).rescale(component.flatten(1)).view_as(component)
         scores = scores + lam * component
+    weight = contrast if variant_named(variant).contrasts else 0.0
+    scores, trust = trusted(scores, evidence.ratios, weight, support)
     mask = top_patches(scores, patches)
     target = mask.to(scores.dtype) / (1 if variant == "official" else patches)
-    return PositionPrompts(scores, mask, target, component)
+    return PositionPrompts(scores, mask, target * trust[:, None, None], component, trust)
 
 
 def evidence_family(variant: str, lam: float) -> tuple[object, ...]:
     """Returns what evidence depends on beside images and head."""
-    return variant == "official", takes_gradient(variant, lam)
+    return variant == "official", takes_gradient(variant, lam), variant_named(variant).contrasts
 
 
 def gather(
@@ -132,10 +154,16 @@ def gather(
 
 
 def estimate(
-    evidence: Sequence[StageEvidence], variant: str, lam: float, patches: int, order: str | None
+    evidence: Sequence[StageEvidence],
+    variant: str,
+    lam: float,
+    patches: int,
+    order: str | None,
+    contrast: float,
+    support: int,
 ) -> list[PositionPrompts]:
     """Returns the prompts of every stage, which have no `order`: nothing is rolled out."""
-    return [stage_prompts(stage, variant, lam, patches) for stage in evidence]
+    return [stage_prompts(stage, variant, lam, patches, contrast, support) for stage in evidence]
 
 
 def image_masks(prompts: Sequence[PositionPrompts]) -> Bool[Tensor, "images patches"]:
@@ -157,20 +185,6 @@ def steering(
     adapted = [(last - start, before) for last, before in ends if last >= start]
     of_adapted = list(targets[-len(adapted) :])
     return Steering(blocks, [last for last, _ in adapted], [before for _, before in adapted], of_adapted, 1.0)
-
-
-@contextmanager
-def _kept_input(backbone: Backbone, block: int, kept: dict[int, Tensor]) -> Iterator[None]:
-    """Keeps what enters a block, with its gradient's graph."""
-
-    def keep(_: object, inputs: tuple[Tensor, ...]) -> None:
-        kept[block] = inputs[0]
-
-    handle = backbone.blocks[block].register_forward_pre_hook(keep)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _windowed(backbone: Backbone, stage: int, tokens: Float[Tensor, "images ..."]) -> Float[Tensor, "images w n dim"]:
@@ -196,7 +210,7 @@ def window_places(backbone: Backbone, stage: int) -> Int[Tensor, "windows patche
     layer = backbone.layers[last]
     plain = backbone.entering(last)
     if len(plain) != 1:
-        raise ValueError(f"lambda must be 0 for this backbone: the windows of stage {stage} cannot be traced back")
+        raise ValueError(UNTRACED.format(stage=stage))
     count = tokens_first(plain).shape[1]
     numbers = torch.arange(count, device=plain.device) + 1  # 0: changed by nothing, padding
     bits = int(numbers[-1]).bit_length()
@@ -206,7 +220,7 @@ def window_places(backbone: Backbone, stage: int) -> Int[Tensor, "windows patche
     changed = tokens_first(plain) + patterns[..., None] * shift * tokens_first(plain).std()
     seen = backbone.into_attention(last, _as(changed, plain))
     if seen.numel() != len(patterns) * layer.windows * layer.tokens * seen.shape[-1]:
-        raise ValueError(f"lambda must be 0 for this backbone: the windows of stage {stage} cannot be traced back")
+        raise ValueError(UNTRACED.format(stage=stage))
     windows = seen.reshape(len(patterns), layer.windows, layer.tokens, -1)
     differs = (windows[1:] != windows[:1]).any(-1)
     weights = 2 ** torch.arange(bits, device=plain.device)

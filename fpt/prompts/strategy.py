@@ -35,9 +35,16 @@ class Strategy(Protocol):
         """Gathers the evidence of images under their problems' classifiers, `head`, at every scale."""
 
     def estimate(
-        self, evidence: Sequence[Any], variant: str, lam: float, patches: int, order: str | None
+        self,
+        evidence: Sequence[Any],
+        variant: str,
+        lam: float,
+        patches: int,
+        order: str | None,
+        contrast: float,
+        support: int,
     ) -> list[PositionPrompts]:
-        """Returns the prompts of images at every scale, from their evidence."""
+        """Returns the prompts of images at every scale, from their evidence; each episode has `support` of them."""
 
     def image_masks(self, prompts: Sequence[PositionPrompts]) -> Tensor:
         """Returns true for the prompt patches of each image, images x patches; there are none where scales have

@@ -4,6 +4,7 @@ Paper: "Focus Your Attention when Few-Shot Classification", Wang, Jie, Deng, Neu
 
 - `paper`: its equations;
 - `scaled`: the same with G over the sum of its absolute values;
+- `contrast`: `scaled`, joined to what the whole episode knows of a patch (contrast.py);
 - `official`: what the released code does (FORT): minimum over heads, centred gradient of the mean score, the lowest
   90 % of each fused row dropped, product L ... 1, targets weighted by importance that sum to P (to 1 in the others).
 
@@ -12,7 +13,7 @@ equations and code.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Variant:
     rescale: Callable[[Tensor], Tensor]
     fuse: Callable[[Tensor], Tensor]
     target: Callable[[Tensor, Tensor], Tensor]
+    contrasts: bool = False  # with the other images of the episode
 
 
 def unscaled(component: Float[Tensor, "*images patches"]) -> Float[Tensor, "*images patches"]:
@@ -78,6 +80,7 @@ def weighted_target(importance: Tensor, mask: Tensor) -> Tensor:
 
 PAPER = Variant("mean", "paper", False, unscaled, rectified, uniform_target)
 SCALED = Variant("mean", "paper", False, scaled, rectified, uniform_target)
+CONTRAST = replace(SCALED, contrasts=True)
 OFFICIAL = Variant("min", "rollout", True, unscaled, highest_tenth, weighted_target)
 
 

@@ -182,6 +182,7 @@ def setting(run: Run) -> Setting:
         alpha=prompts.alpha if SOLVERS[solver.name].steered else 0.0,
         tau=prompts.tau,
         patches=prompts.patches,
+        contrast=prompts.contrast,
         lr=solver.lr,
         seed=run.episodes.seed,
     )

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from fpt.registry import OF_SOLVERS, SOLVERS
 from pipeline.config import HyperParameters, Prompts, Run, Section, Solver, with_hyper_parameters
 
-STEERING = ("lambda", "tau", "patches")  # matter only where alpha is not 0
+STEERING = ("lambda", "contrast", "tau", "patches")  # matter only where alpha is not 0
 PROMPTING = frozenset(field.alias or name for name, field in Prompts.model_fields.items())
 # The kind of value that each hyper-parameter takes, by its name.
 KINDS = {

@@ -119,6 +119,11 @@ class Sweep(Run):
                 raise ValueError("ensemble must be left out beside search, which makes its own, but is given")
             run, space = plain_run(self), self.search.space
             check_numbers(space, run)
+            if "contrast" in space and run.prompts.variant != "contrast" and "variant" not in space:
+                raise ValueError(
+                    "search.space.contrast must be left out unless prompts.variant is contrast, which alone reads it, "
+                    f"but prompts.variant is {run.prompts.variant}"
+                )
             for values in corners(space, run.solver.name):
                 with_hyper_parameters(run, values)
             for name, values in self.search.first.items():

@@ -121,7 +121,7 @@ def test_scores_that_are_not_finite_are_no_accuracy(small):
     ("options", "message"),
     [
         ({"solver": "magic"}, "solver must be one of knn, .* but got 'magic'"),
-        ({"variant": "own"}, "variant must be one of paper, scaled, official, masks but got 'own'"),
+        ({"variant": "own"}, "variant must be one of paper, scaled, contrast, official, masks but got 'own'"),
         ({"patches": 5}, "patches must be from 1 to 4 but got 5"),
         ({"order": "reverse"}, "order must be one of paper, rollout but got 'reverse'"),
         ({"head": "tail"}, "head must be one of .* but got 'tail'"),
@@ -151,5 +151,5 @@ def test_labels_must_be_all_classes_and_no_other(small):
 
 
 def test_an_unknown_variant_is_refused(small, head):
-    with pytest.raises(ValueError, match="variant must be one of paper, scaled, official but got 'best'"):
+    with pytest.raises(ValueError, match="variant must be one of paper, scaled, contrast, official but got 'best'"):
         fpt.position_prompts(small, noise(3, 0), LABELS, *head, variant="best")

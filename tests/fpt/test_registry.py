@@ -100,6 +100,7 @@ def test_the_released_code_steers_all_rows_and_the_paper_those_of_patches():
     assert {name: rows_of(name, None) for name in registry.VARIANTS} == {
         "paper": "patches",
         "scaled": "patches",
+        "contrast": "patches",
         "official": "all",
         "masks": "patches",
     }

@@ -29,6 +29,7 @@ OTHERS = {
         "alpha": 0.5,
         "tau": 0.5,
         "patches": 5,
+        "contrast": 0.5,
         "layers": 2,
         "rows": "all",
         "heads": "each",
@@ -68,8 +69,15 @@ def test_the_hash_is_twelve_digits_and_the_same_again():
 
 @pytest.mark.parametrize(("section", "field"), FIELDS)
 def test_the_hash_changes_with_every_field_that_can_change_a_result(section, field):
-    solver = {"name": OWN.get(field, ["lora"])[0]}
-    assert hash_with(section, field, solver=solver) != hash_of(made(solver=solver))
+    sections = {"solver": {"name": OWN.get(field, ["lora"])[0]}}
+    if field == "contrast":
+        sections["prompts"] = {"variant": "contrast"}
+    assert hash_with(section, field, **sections) != hash_of(made(**sections))
+
+
+@pytest.mark.parametrize("variant", ["paper", "scaled", "official"])
+def test_the_hash_has_nothing_to_do_with_contrast_where_no_other_image_is_looked_at(variant):
+    assert hash_with("prompts", "contrast", prompts={"variant": variant}) == hash_of(made(prompts={"variant": variant}))
 
 
 def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
@@ -137,7 +145,7 @@ def test_prompts_count_only_for_solvers_that_take_them(solver, section, field):
 def test_true_masks_hang_on_nothing_that_estimates_them(section, field):
     masks = {"variant": "masks"}
     same = hash_of(made(prompts={**masks, field: OTHERS[section][field]})) == hash_of(made(prompts=masks))
-    assert same == (field in ("order", "lambda", "patches"))
+    assert same == (field in ("order", "lambda", "patches", "contrast"))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

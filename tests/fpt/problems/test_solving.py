@@ -200,7 +200,7 @@ def test_scores_that_are_not_finite_are_no_accuracy(backbone, episodes):
     ("changed", "message"),
     [
         ({"solver": "magic"}, f"solver must be one of {', '.join(SOLVERS)} but got 'magic'"),
-        ({"variant": "own"}, "variant must be one of paper, scaled, official, masks but got 'own'"),
+        ({"variant": "own"}, "variant must be one of paper, scaled, contrast, official, masks but got 'own'"),
         ({"order": "reverse"}, "order must be one of paper, rollout but got 'reverse'"),
         ({"patches": 65}, "patches must be from 1 to 64 but got 65"),
         ({"training": replace(LORA, head="tail")}, f"head must be one of {', '.join(HEADS)} but got 'tail'"),

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -13,6 +14,7 @@ from fpt.backbones.backbone import Backbone
 from fpt.prompts.pyramids import window_places
 from fpt.solvers import Training
 from fpt.solvers.fine_tuning import losses
+from tests.fpt.prompts.test_contrast import log_ratios_one_by_one
 from tests.fpt.prompts.test_variants import component_by_svd
 
 TOP, WAY = 3, 3
@@ -115,6 +117,22 @@ def test_the_gradient_term_is_that_of_timms_windows(variant, backbone, labelled)
         torch.testing.assert_close(found.gradient_term[stage], expected, rtol=1e-4, atol=tiny)
         received = logits[stage].softmax(-1).mean((2, 3))
         torch.testing.assert_close(found.importance[stage], received + 0.5 * expected, rtol=1e-4, atol=tiny)
+
+
+def test_contrast_is_of_timms_windows(backbone, labelled):
+    """Tokens of a stage's last block, window after window, each against those of all windows of the other images."""
+    images, labels, weight, bias = labelled
+    found = fpt.position_prompts(backbone, images, labels, weight, bias, lam=0.0, patches=TOP, variant="contrast")
+    plain = fpt.position_prompts(backbone, images, labels, weight, bias, lam=0.0, patches=TOP, variant="scaled")
+    blocks, entered, _, _ = by_hand(backbone, images)
+    for stage, block in enumerate(blocks):
+        tokens = in_windows(block, entered[stage].detach()).flatten(1, 2)
+        slow = log_ratios_one_by_one(tokens, labels, matched=256)
+        joined = plain.importance[stage] * torch.from_numpy(np.exp(slow)).view_as(plain.importance[stage])
+        joined = joined / joined.sum(-1, keepdim=True)
+        torch.testing.assert_close(found.importance[stage], joined, rtol=1e-3, atol=1e-9)
+        target = found.mask[stage].double() / TOP * found.confidence[stage][:, None, None]
+        torch.testing.assert_close(found.target[stage], target, rtol=1e-9, atol=1e-12)
 
 
 def test_official_takes_no_gradient_at_any_lambda(backbone, labelled):

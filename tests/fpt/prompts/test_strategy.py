@@ -44,10 +44,11 @@ def test_the_last_layer_of_every_stage_that_is_adapted_is_pulled_towards_its_own
 def test_what_settings_must_share_to_share_evidence():
     families = {
         variant: {columnar.evidence_family(variant, lam) for lam in (0.0, 1.0)}
-        for variant in ("paper", "scaled", "official")
+        for variant in ("paper", "scaled", "contrast", "official")
     }
     assert families["paper"] == families["scaled"] != families["official"]
-    assert [len(family) for family in families.values()] == [1, 1, 1]
+    assert families["contrast"] not in (families["scaled"], families["official"])  # it gathers more
+    assert [len(family) for family in families.values()] == [1, 1, 1, 1]
     of_stages = {(variant, lam): pyramids.evidence_family(variant, lam) for variant in families for lam in (0.0, 1.0)}
     assert of_stages["paper", 1.0] == of_stages["scaled", 1.0] != of_stages["paper", 0.0]
     assert of_stages["official", 1.0] == of_stages["official", 0.0]
@@ -58,7 +59,7 @@ def test_prompts_of_windows_mark_no_patches_of_an_image_and_are_offered_by_stage
     labels, problems = torch.tensor([0, 1]), torch.zeros(2, dtype=torch.long)
     head = torch.randn(1, 2, pyramid.dim, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64)
     evidence = pyramids.gather(pyramid, images, labels, head, problems, "paper", 0.0)
-    found = pyramids.estimate(evidence, "paper", 0.0, 3, None)
+    found = pyramids.estimate(evidence, "paper", 0.0, 3, None, contrast=1.0, support=2)
     assert pyramids.image_masks(found).shape == (2, 0)
     offered = pyramids.offered(found)
     assert isinstance(offered, PyramidPrompts)

@@ -1,4 +1,4 @@
-"""The three variants from one end to the other: by hand on three patches, and by a slow road in float64."""
+"""The three older variants from one end to the other: by hand on three patches, and by a slow road in float64."""
 
 import copy
 
