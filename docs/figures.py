@@ -2,8 +2,10 @@
 
 method.png: one support image after another, from attention and gradient to its prompts.
 lambda.png: the share of prompt patches on the key entity, and what prompts gain, against lambda.
+contrast.png: the same images, with what the other images of the episode tell.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from matplotlib.figure import Figure
 from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
 from fpt.problems.evidence import episode_evidence, prompts_of_all
 from fpt.problems.problem import EpisodeBatch, Setting
-from fpt.prompts.columnar import Evidence, importance, top_patches
+from fpt.prompts.columnar import Evidence, importance, prompts_from, top_patches
 from fpt.prompts.localisation import chance, precision
 from fpt.prompts.variants import variant_named
 from pipeline.config import plain_run
@@ -34,6 +36,7 @@ from sweeps.statistics.estimates import estimate
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "sweeps" / "configs" / "glyphs.yaml"
 SHOWN = (18, 0, 4)  # of the first episode: G helps, G helps, G harms
+CONTRASTED = (4, 11, 2)  # of the first episode: others put it right, leave it right, leave it wrong
 EPISODES = 100
 LAMBDAS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -49,8 +52,10 @@ def main() -> None:
     def tensors(index: int) -> EpisodeBatch:
         return episode_tensors(backbone, store, frozen, [sampler[index]], chosen.training.adapted)
 
-    draw_method(backbone, tensors(0), chosen, HERE / "method.png")
-    draw_lambda(backbone, [tensors(index) for index in range(EPISODES)], chosen, HERE / "lambda.png")
+    scaled, contrast = (replace(chosen, variant=variant) for variant in ("scaled", "contrast"))
+    draw_method(backbone, tensors(0), scaled, HERE / "method.png")
+    draw_contrast(backbone, tensors(0), contrast, HERE / "contrast.png")
+    draw_lambda(backbone, [tensors(index) for index in range(EPISODES)], scaled, HERE / "lambda.png")
 
 
 def draw_method(backbone: Any, episodes: EpisodeBatch, chosen: Setting, path: Path) -> None:
@@ -84,17 +89,65 @@ def draw_method(backbone: Any, episodes: EpisodeBatch, chosen: Setting, path: Pa
             (fused[image].reshape(grid).numpy(), {"cmap": "gray", "vmin": 0}),
             (pixels, {}),
         ]
-        for column, (values, how) in enumerate(shown):
-            axis = axes[row, column]
-            axis.imshow(values, extent=(0, grid[1], grid[0], 0), **how)
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if row == 0:
-                axis.set_title(titles[column], fontsize=9)
-            outline(axis, key, grid, KEY_COLOUR, "--")
+        panels(axes[row], shown, titles if row == 0 else None, key, grid)
         for column, chosen_here in ((3, without), (4, mask), (5, mask)):
             outline(axes[row, column], chosen_here[image].numpy(), grid, PROMPT_COLOUR, "-")
     figure.savefig(path, dpi=130, metadata={"Software": None})
+
+
+def draw_contrast(backbone: Any, episodes: EpisodeBatch, chosen: Setting, path: Path) -> None:
+    """Rows: images; columns: the image and its key, importance, log ratio, importance joined to it, both prompts."""
+    (evidence,) = episode_evidence(backbone, episodes, chosen)
+    assert isinstance(evidence, Evidence)
+    assert evidence.ratios is not None
+    assert episodes.support_key is not None
+    alone = prompts_from(evidence, "scaled", chosen.lam, chosen.patches)
+    joined = prompts_from(evidence, "contrast", chosen.lam, chosen.patches, contrast=chosen.contrast)
+    titles = (
+        "support image\n(dashed: its key)",
+        "importance\nof this image alone",
+        "log ratio\n(blue: others have it too)",
+        "importance joined\nto the log ratio",
+        "prompt without\nthe other images",
+        "prompt with them,\nand how far it is trusted",
+    )
+    figure = Figure(figsize=(10, 1.75 * len(CONTRASTED) + 0.4), layout="constrained")
+    axes = figure.subplots(len(CONTRASTED), len(titles), squeeze=False)
+    grid = backbone.grid
+    for row, image in enumerate(CONTRASTED):
+        pixels, key = episodes.support_images[0, image].numpy(), episodes.support_key[0, image].numpy()
+        ratios = evidence.ratios[image] - evidence.ratios[image].mean()
+        most = float(ratios.abs().max())
+        shown: list[tuple[np.ndarray, dict[str, Any]]] = [
+            (pixels, {}),
+            (alone.importance[image].reshape(grid).numpy(), {"cmap": "gray", "vmin": 0}),
+            (ratios.reshape(grid).numpy(), {"cmap": "RdBu_r", "vmin": -most, "vmax": most}),
+            (joined.importance[image].reshape(grid).numpy(), {"cmap": "gray", "vmin": 0}),
+            (pixels, {}),
+            (pixels, {}),
+        ]
+        panels(axes[row], shown, titles if row == 0 else None, key, grid)
+        outline(axes[row, 4], alone.mask[image].numpy(), grid, PROMPT_COLOUR, "-")
+        outline(axes[row, 5], joined.mask[image].numpy(), grid, PROMPT_COLOUR, "-")
+        axes[row, 5].set_xlabel(f"confidence {float(joined.confidence[image]):.2f}", fontsize=9)
+    figure.savefig(path, dpi=130, metadata={"Software": None})
+
+
+def panels(
+    axes: Sequence[Axes],
+    shown: Sequence[tuple[np.ndarray, dict[str, Any]]],
+    titles: Sequence[str] | None,
+    key: Bool[np.ndarray, " patches"],
+    grid: tuple[int, int],
+) -> None:
+    """Draws a row of maps of one image, with its key outlined."""
+    for column, (axis, (values, how)) in enumerate(zip(axes, shown, strict=True)):
+        axis.imshow(values, extent=(0, grid[1], grid[0], 0), **how)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        if titles is not None:
+            axis.set_title(titles[column], fontsize=9)
+        outline(axis, key, grid, KEY_COLOUR, "--")
 
 
 def draw_lambda(backbone: Any, episodes: list[EpisodeBatch], chosen: Setting, path: Path) -> None:

@@ -27,6 +27,7 @@ from sweeps.verdict.landscape import Scored
 from sweeps.verdict.yardstick import Yardsticks, choose, most_problems
 
 AUDITED = "best of all"
+OTHER_PROMPTS = {"scaled": "contrast", "contrast": "scaled"}  # judged beside the winner's where the truth is known
 Rows = list[Row]  # of a setting, by episode
 
 
@@ -40,7 +41,7 @@ def problems_to_judge(sweep: Sweep, search: Search, plan: Plan) -> int:
 def _most_judged(sweep: Sweep, search: Search) -> int:
     """Counts the problems of the settings that are compared, as if all were different."""
     named = sum(values.get("alpha") != 0 for values in search.first.values())
-    return (3 + named + sweep.final.masks + bool(sweep.final.ensemble)) * sweep.final.episodes
+    return (3 + named + 2 * sweep.final.masks + bool(sweep.final.ensemble)) * sweep.final.episodes
 
 
 def judge(
@@ -194,6 +195,8 @@ def _compared_settings(
     if sweep.final.masks and takes_prompts(prompted):
         rows = rows_of(prompted.prompts.variant, prompted.prompts.rows)  # the same attention, led to the truth
         settings["true masks"] = with_hyper_parameters(prompted, {"variant": "masks", "rows": rows})
+        if (other := OTHER_PROMPTS.get(prompted.prompts.variant)) is not None and prompted.prompts.contrast > 0:
+            settings[f"{other} prompts"] = with_hyper_parameters(prompted, {"variant": other})
     if len(members := best_together(record, sweep.final.ensemble)) > 1:
         settings[TOGETHER] = reported.model_copy(update={"ensemble": members})
     settings[FROZEN] = with_hyper_parameters(best, yardsticks.frozen)

@@ -48,12 +48,22 @@ def test_nothing_is_chosen_by_the_episodes_that_are_reported():
         of_split[run.episodes.split].add(tuple(episodes))
     assert of_split == {"validation": {(0, 1), (2, 3), (0, 1, 2, 3)}, "novel": {tuple(range(EPISODES))}}
     reported = [hash_of(run) for run, _ in session.asked if run.episodes.split == "novel"]
-    assert len(reported) == len(set(reported)) == 5 + 2
+    assert len(reported) == len(set(reported)) == 6 + 2
 
 
 def test_what_is_compared():
     found = judged(StandIn())
-    assert list(found.compared) == ["best", BASELINE, "paper defaults", "true masks", "frozen features"]
+    assert list(found.compared) == [
+        "best",
+        BASELINE,
+        "paper defaults",
+        "true masks",
+        "contrast prompts",
+        "frozen features",
+    ]
+    assert found.compared["contrast prompts"].run.prompts == found.best.run.prompts.model_copy(
+        update={"variant": "contrast"}
+    )
     assert found.compared["paper defaults"].run.prompts.alpha == 7
     assert found.compared["true masks"].run.prompts.variant == "masks"
     assert found.compared["true masks"].run.solver.lr == found.best.run.solver.lr
@@ -69,6 +79,14 @@ def test_true_masks_lead_the_attention_that_the_winners_prompts_led(variant, row
     prompts = SWEEP.prompts.model_copy(update={"variant": variant, "rows": None})
     found = judged(StandIn(), SWEEP.model_copy(update={"prompts": prompts}))
     assert found.compared["true masks"].run.prompts.rows == rows
+    assert ("contrast prompts" in found.compared) == (variant == "scaled")
+
+
+@pytest.mark.parametrize(("weight", "beside"), [(1.0, True), (0.0, False)])
+def test_prompts_that_contrast_are_judged_beside_those_that_do_not_where_there_is_a_difference(weight, beside):
+    prompts = SWEEP.prompts.model_copy(update={"variant": "contrast", "contrast": weight})
+    found = judged(StandIn(), SWEEP.model_copy(update={"prompts": prompts}))
+    assert ("scaled prompts" in found.compared) == beside
 
 
 def test_frozen_features_have_no_embeddings_to_adapt():
@@ -89,7 +107,7 @@ def test_every_problem_is_counted():
     searched = (1 + 1 + 1 + 1 + 2) + (4 + 2 + 4 + 4)  # looks and the race
     # 16 rates, none and PLAIN's own, whose twin at the winner's rate is the last: halved after the first rung.
     assert len(candidates(SWEEP.search, plain_run(SWEEP), found.record)) == 19
-    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (5 + 2) * EPISODES
+    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (6 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
@@ -98,7 +116,7 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
     found = judged(StandIn(), trials=trials, progress=progress)
     assert found.best.config_hash == found.compared["paper defaults"].config_hash
     yardsticks = 19 * 2 + 10 * 2 + len(FROZEN_NAMES) * 4
-    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (4 + 2) * EPISODES
+    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (5 + 2) * EPISODES
 
 
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])

@@ -1,0 +1,106 @@
+"""Kinds of prompts side by side on GlyphScenes: no prompts, paper, scaled, contrast and the true masks.
+
+`python -m benchmarks.contrast [--solver lora] [--episodes 300] [--home FOLDER] [CELL ...]`. A cell is a context that
+all classes share, or distractors of all base classes, with {5, 20}-way {1, 5}-shot episodes, like shared-20-1. Each
+kind's learning rate and alpha are chosen on validation classes, on the same episodes from the same choices; what is
+printed is of novel classes, paired, with 95 % intervals over episodes. It goes on where it stopped, as its rows are in
+the home's ledger.
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.surfaces import CONFIG, with_weak_context
+from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.data.packed import packed_images
+from pipeline.opening import open_session
+from pipeline.session import Session
+from pipeline.storage.folder import Home
+from sweeps.schema.loading import load
+from sweeps.schema.sweep import Sweep
+from sweeps.statistics.estimates import Estimate, paired_difference
+from sweeps.statistics.rows import accuracies_of, summary
+
+CELLS = [f"{context}-{way}-{shot}" for shot in (1, 5) for way in (20, 5) for context in ("shared", "all")]
+RATES = {"lora": (0.003, 0.01, 0.03), "ssf": (0.003, 0.01, 0.03), "full": (0.0001, 0.0003, 0.001)}
+ALPHAS = (0.03, 0.3)
+PROMPTS: HyperParameters = {"lambda": 0.3, "tau": 1.0, "patches": 3}
+# The paper's lambda multiplies a gradient that is not scaled.
+KINDS: dict[str, HyperParameters] = {
+    "paper": {"variant": "paper", "lambda": 1.0},
+    "scaled": {"variant": "scaled"},
+    "contrast": {"variant": "contrast"},
+    "masks": {"variant": "masks"},
+}
+CHOSEN_ON, BESIDE = 24, ("no prompts", "frozen")
+
+
+def sweep_of(cell: str, solver: str, home: Path) -> Sweep:
+    """Returns the configuration of a cell: glyphs.yaml's, with other episodes."""
+    _, way, shot = cell.split("-")
+    episodes = f"episodes={{split: novel, way: {way}, shot: {shot}, query: 5, seed: 0}}"
+    fixed = ["backbone.precision=float32", "search.first={}", f"solver.name={solver}"]
+    return load(CONFIG, [f"home={home}", episodes, *fixed])
+
+
+def settings_of(run: Run, kind: str, solver: str) -> list[Run]:
+    """Returns what a kind of prompts may choose from."""
+    if kind == "frozen":
+        return [with_hyper_parameters(run, {"name": "r2d2", "alpha": 0.0})]
+    alphas = (0.0,) if kind == "no prompts" else ALPHAS
+    values = PROMPTS | KINDS.get(kind, {})
+    return [
+        with_hyper_parameters(run, values | {"lr": rate, "alpha": alpha}) for rate in RATES[solver] for alpha in alphas
+    ]
+
+
+def chosen(session: Session, searched: Run, reported: Run, solver: str) -> dict[str, Run]:
+    """Returns the setting of each kind that is the best on validation classes, for the novel ones."""
+    found = {}
+    for kind in (*BESIDE, *KINDS):
+        tried = settings_of(searched, kind, solver)
+        means = [summary(rows)["accuracy"] or 0.0 for rows in session.solve(tried, range(CHOSEN_ON))]
+        found[kind] = settings_of(reported, kind, solver)[means.index(max(means))]
+    return found
+
+
+def table(cell: str, solver: str, home: Path, episodes: int) -> None:
+    """Prints a row for each kind."""
+    own = home if cell.startswith("shared") else home / "weak"
+    sweep = sweep_of(cell, solver, own)
+    searched, reported = plain_run(sweep, "validation"), plain_run(sweep)
+    if own != home:
+        with_weak_context(own, sweep)
+        packed_images(searched, Home(str(own)))
+    with open_session(searched, Home(str(own))) as session:
+        runs = chosen(session, searched, reported, solver)
+        rows = dict(zip(runs, session.solve(list(runs.values()), range(episodes)), strict=True))
+    told = {kind: accuracies_of(of_kind) or [] for kind, of_kind in rows.items()}
+    for kind, of_kind in rows.items():
+        figures, run = summary(of_kind), runs[kind]
+        against = {other: paired_difference(told[kind], told[other]) for other in ("no prompts", "scaled", "masks")}
+        precision = figures["prompt_precision"]
+        cells = [f"{100 * figures['accuracy']:.1f} ± {100 * figures['ci95']:.1f}", *map(points, against.values())]
+        on_key = "" if precision is None else f"{100 * precision:.1f}"
+        setting = "" if kind == "frozen" else f"lr {run.solver.lr:g}, alpha {run.prompts.alpha:g}"
+        print(cell, solver, len(of_kind), kind, setting, *cells, on_key, sep=" | ", flush=True)
+
+
+def points(difference: Estimate) -> str:
+    """Returns a difference as it stands in a table."""
+    return f"{100 * difference.mean:+.2f} ± {100 * difference.ci95:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("cells", nargs="*", default=CELLS)
+    parser.add_argument("--solver", choices=list(RATES), default="lora")
+    parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--home", type=Path, default=Path("runs/contrast"))
+    arguments = parser.parse_args()
+    for cell in arguments.cells:
+        table(cell, arguments.solver, arguments.home, arguments.episodes)
+
+
+if __name__ == "__main__":
+    main()
