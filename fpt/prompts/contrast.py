@@ -2,7 +2,7 @@
 
 What is on the images of other classes too is not the key, what comes back on other images of the same class is. Kin
 ideas, where they weight a classifier's patches and not the prompts of a loss: token reweighting in FewTURE (Hiller et
-al., NeurIPS 2022), cross attention between support and query maps (Hou et al., NeurIPS 2019), batch-refined patches in
+al., NeurIPS 2022), cross attention between support and query maps (Hou et al., NeurIPS 2019), token refinement in
 BATR-FST (2025). No query is looked at here.
 """
 

@@ -11,7 +11,7 @@ from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Search
 from sweeps.search.plan import Plan
 from sweeps.search.record import SearchRecord, Trial
-from sweeps.statistics.estimates import Estimate
+from sweeps.statistics.estimates import NORMAL, Estimate
 from sweeps.statistics.rows import METRICS
 from sweeps.terminal.progress import Best, Progress, Trials
 from sweeps.tracking.fields import Data, hash_tag, parameters_of_trial, tags_of
@@ -102,7 +102,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]
     def believed(self, values: HyperParameters, mean: float, spread: float, looks: int) -> None:
         """Notes which setting is believed to be the best after so many looks, and how accurate it would be."""
         run = with_hyper_parameters(self.searched, values)
-        self.best = Best(setting_name(run, values), Estimate(mean, 1.96 * spread, looks))
+        self.best = Best(setting_name(run, values), Estimate(mean, NORMAL * spread, looks))
         self.tracker.so_far(looks, mean, self.description())
         self._note()
 

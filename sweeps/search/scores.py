@@ -8,10 +8,8 @@ import numpy as np
 from pipeline.config import HyperParameters
 from sweeps.search.record import SearchRecord, Trial
 from sweeps.search.sampler import LookSampler
-from sweeps.statistics.estimates import Estimate
+from sweeps.statistics.estimates import NORMAL, Estimate
 from sweeps.statistics.racing import control_variate
-
-NORMAL = 1.959964  # standard deviations of a normal distribution, between which 95 % of it lie
 
 # Returns the accuracies of settings, by their trials' names, on so many of the race's first episodes each.
 Accuracies = Callable[[Mapping[str, tuple[HyperParameters, int]]], dict[str, list[float]]]

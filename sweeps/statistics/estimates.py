@@ -7,6 +7,7 @@ from math import isfinite
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes seconds to import in every trial
 
+NORMAL = 1.959964  # standard deviations of a normal distribution, between which 95 % of it lie
 SIGNIFICANCE = 0.05  # a difference is told where p, corrected, is below it
 PSEUDO_EPISODES = 4  # of plus or minus one query: the least spread (Agresti and Coull, 1998, add as many)
 SKEWNESS_SHARE = 0.5  # of it is corrected for: each interval has its farther end on both sides (benchmarks/README.md)

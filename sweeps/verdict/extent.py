@@ -9,7 +9,7 @@ from pipeline.config import Run, plain_run
 from pipeline.session import Session
 from sweeps.schema.sweep import Final, Sweep
 from sweeps.statistics.classes import FEW
-from sweeps.statistics.estimates import Estimate
+from sweeps.statistics.estimates import NORMAL, Estimate
 from sweeps.verdict.finding import About
 
 SURE = 0.8  # that as many episodes as are planned bring the precision that was asked for
@@ -78,5 +78,5 @@ def episodes_for(difference: Estimate, final: Final) -> int:
     freedom = difference.episodes - 1
     spread = difference.ci95 / stdtrit(freedom, 0.975) * difference.episodes**0.5
     upper = spread * (freedom / chdtri(freedom, SURE)) ** 0.5
-    wanted = ceil(float(1.96 * 100 * upper / final.precision) ** 2)
+    wanted = ceil(float(NORMAL * 100 * upper / final.precision) ** 2)
     return min(max(final.episodes, wanted), max(final.most, final.episodes))
