@@ -19,7 +19,7 @@ from sweeps.terminal.messages import Commands, one_sentence_for_mistakes, say
 data = typer.Typer(cls=Commands, help="Tell what your own images are and what is wrong with them, and pack them.")
 
 Source = Annotated[
-    Path, typer.Argument(help="Read this folder of class folders, table, or data set in its own layout.")
+    str, typer.Argument(help="Read this folder, table, tar, Parquet file, data set in its own layout or hf:owner/name.")
 ]
 Kind = Annotated[
     str | None,
