@@ -52,7 +52,8 @@ def list_(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a source holds, without opening an image: splits, classes, images.
+    """List what a source holds, without decoding an image: splits, classes, images. Tars and Parquet files are
+    unpacked for it, once.
 
     Example: fpt data list photos/
     """
