@@ -101,7 +101,7 @@ def validate(
         from pipeline.data.packed import said_now_and_then
         from pipeline.data.packing.validating import validate as validated
         from sweeps.own_images import obstacle
-        from sweeps.terminal.problems import lines_of
+        from sweeps.terminal.problems import counted, lines_of
 
         run, listing = _listed(Typed(src, kind, seed, hold_out, all_novel, sets or (), config, way, shot, query))
         dataset, wanted = run.dataset, run.episodes
@@ -122,10 +122,11 @@ def validate(
             for line in lines_of(found.problems):
                 _tell(line)
             summary = found.summary
-            print(f"{summary.images} of {summary.listed} images are good, {len(found.problems)} problems")
+            print(f"{summary.images} of {summary.listed} images can be used, {counted(found.problems)}")
             for split, classes in summary.splits.items():
                 fewest, most = min(classes.values()), max(classes.values())
-                print(f"  {split}: {len(classes)} classes, {fewest} to {most} images each")
+                each = f"{fewest} to {most}" if fewest < most else most
+                print(f"  {split}: {len(classes)} classes, {each} images each")
             for note in found.notes:
                 _tell(f"  {note}")
             if proposal:
