@@ -21,6 +21,7 @@ from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS
 from pipeline.bounds import LARGE, MANY, SEEDS, number, whole
 from pipeline.data.sources.catalogue import SOURCES
 from pipeline.storage.masking import masked
+from pipeline.values import check_values
 
 Share = Annotated[float, number("share of the classes", 1, 0)]
 PathText = Annotated[str, AfterValidator(whole_path)]  # with `~` and environment variables replaced
@@ -46,6 +47,12 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _values_are_of_their_kinds(cls, values: Any) -> Any:
+        check_values(cls.model_fields, values)
+        return values
 
     @model_serializer(mode="wrap", when_used="json")
     def _without_secrets(self, described: Callable[[Any], Any]) -> Any:
@@ -282,11 +289,12 @@ class Run(Section):
 
 
 def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
-    """Returns the run with some fields of `prompts` (lambda, alpha ...) and `solver` (lr ...) replaced.
+    """Returns the run, without what a subclass adds, with some fields of `prompts` (lambda, alpha ...) and `solver` (lr
+    ...) replaced.
 
     Raises ValueError for a name that is a field of neither, or a value that the field does not take.
     """
-    described = run.model_dump(by_alias=True)
+    described = run.model_dump(by_alias=True, include=set(Run.model_fields))
     for name, value in values.items():
         section = next((section for section in ("prompts", "solver") if name in described[section]), None)
         if section is None:

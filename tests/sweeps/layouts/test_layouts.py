@@ -12,7 +12,7 @@ from sweeps import cli
 from tests.sweeps.layouts import archives, folders, tables  # noqa: F401 (each adds its own)
 from tests.sweeps.layouts.table import LAYOUTS
 
-PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+PAGE = Path(__file__).parents[3] / "docs" / "data.md"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
