@@ -1,5 +1,6 @@
 """What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
@@ -20,6 +21,7 @@ from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS
 from pipeline.bounds import LARGE, MANY, SEEDS, number, whole
 from pipeline.data.sources.catalogue import SOURCES
 from pipeline.storage.masking import masked
+from pipeline.values import check_values
 
 Share = Annotated[float, number("share of the classes", 1, 0)]
 PathText = Annotated[str, AfterValidator(whole_path)]  # with `~` and environment variables replaced
@@ -46,6 +48,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _values_are_of_their_kinds(cls, values: Any) -> Any:
+        check_values(cls.model_fields, values)
+        return values
+
     @model_serializer(mode="wrap", when_used="json")
     def _without_secrets(self, described: Callable[[Any], Any]) -> Any:
         return masked(described(self))
@@ -64,7 +72,9 @@ class Dataset(Section):
 
     With `merge_splits` the splits that a source has are joined, and divided anew. With `follow_links` links that lead
     out of `path` are followed. Where folders lie inside of class folders, `classes` says whether the outermost folders
-    (top) are classes, or all that hold pictures (leaf).
+    (top) are classes, or all that hold pictures (leaf). `image_column` and `label_column` name the columns of a table
+    or Parquet file, or the suffixes and paths in JSON of tars, that pictures and classes are taken from, where these
+    are not called as usual.
     """
 
     source: Annotated[str, one_of(SOURCES)] = "glyphs"
@@ -80,6 +90,8 @@ class Dataset(Section):
     follow_links: Annotated[bool, Field(exclude_if=lambda followed: not followed)] = False
     classes: Annotated[Literal["top", "leaf"], Field(exclude_if=lambda classes: classes == "top")] = "top"
     leaks: Annotated[Literal["refuse", "leave_out"], Field(exclude_if=lambda leaks: leaks == "refuse")] = "refuse"
+    image_column: Annotated[str | None, Field(min_length=1, exclude_if=lambda name: name is None)] = None
+    label_column: Annotated[str | None, Field(min_length=1, exclude_if=lambda name: name is None)] = None
     all_novel: bool = False
     small_classes: Literal["refuse", "leave_out"] = "refuse"
 
@@ -94,17 +106,19 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _source_is_read_so(self) -> "Dataset":
         """Leaks are not among it, as what was drawn or packed before has none."""
-        said = {"merge_splits": self.merge_splits, "follow_links": self.follow_links, "classes": self.classes != "top"}
+        names = ("merge_splits", "follow_links", "classes", "image_column", "label_column")
+        said = {name: getattr(self, name) != type(self).model_fields[name].default for name in names}
         taken = {*SOURCES[self.source].options, "merge_splits"}
         for name in (name for name, given in said.items() if given):
             value, default = getattr(self, name), type(self).model_fields[name].default
-            shown, allowed = (str(one).lower() if isinstance(one, bool) else one for one in (value, default))
+            shown, allowed = (one if isinstance(one, str) else json.dumps(one) for one in (value, default))
             if SOURCES[self.source].function is None:
                 why = "which has no files to list" if self.source == "glyphs" else "whose images were listed before"
                 way_on = "" if self.source == "glyphs" else f"; fpt data pack --set dataset.{name}={shown} does it"
                 raise ValueError(f"{name} must be {allowed} for {self.source}, {why}, but is {shown}{way_on}")
             if name not in taken:
-                raise ValueError(f"{name} must be {allowed} for {self.source}, which names each image, but is {shown}")
+                why = "which has no columns" if name.endswith("_column") else "which names each image"
+                raise ValueError(f"{name} must be {allowed} for {self.source}, {why}, but is {shown}")
         if self.merge_splits and self.all_novel:
             raise ValueError(
                 "merge_splits must be false where all_novel is true, as all splits are one then, but is true"
@@ -282,11 +296,12 @@ class Run(Section):
 
 
 def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
-    """Returns the run with some fields of `prompts` (lambda, alpha ...) and `solver` (lr ...) replaced.
+    """Returns the run, without what a subclass adds, with some fields of `prompts` (lambda, alpha ...) and `solver` (lr
+    ...) replaced.
 
     Raises ValueError for a name that is a field of neither, or a value that the field does not take.
     """
-    described = run.model_dump(by_alias=True)
+    described = run.model_dump(by_alias=True, include=set(Run.model_fields))
     for name, value in values.items():
         section = next((section for section in ("prompts", "solver") if name in _fields(section)), None)
         if section is None:

@@ -117,7 +117,7 @@ def packing_identity(dataset: Dataset) -> dict[str, Any]:
     else:
         divided = () if dataset.all_novel else ("shares", "split_seed")
         listed = ("source", "path", "follow_links", "classes", "merge_splits", "hold_out", "all_novel")
-        read = {*listed, "resize", "leaks", *divided}
+        read = {*listed, "image_column", "label_column", "resize", "leaks", *divided}
     return {name: value for name, value in described.items() if name in read}
 
 

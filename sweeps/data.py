@@ -19,7 +19,7 @@ from sweeps.terminal.messages import Commands, one_sentence_for_mistakes, say
 data = typer.Typer(cls=Commands, help="Tell what your own images are and what is wrong with them, and pack them.")
 
 Source = Annotated[
-    Path, typer.Argument(help="Read this folder of class folders, table, or data set in its own layout.")
+    str, typer.Argument(help="Read this folder, table, tar, Parquet file, data set in its own layout or hf:owner/name.")
 ]
 Kind = Annotated[
     str | None,
@@ -52,7 +52,8 @@ def list_(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a source holds, without opening an image: splits, classes, images.
+    """List what a source holds, without decoding an image: splits, classes, images. Tars and Parquet files are
+    unpacked for it, once.
 
     Example: fpt data list photos/
     """
@@ -100,7 +101,7 @@ def validate(
         from pipeline.data.packed import said_now_and_then
         from pipeline.data.packing.validating import validate as validated
         from sweeps.own_images import obstacle
-        from sweeps.terminal.problems import lines_of
+        from sweeps.terminal.problems import counted, lines_of
 
         run, listing = _listed(Typed(src, kind, seed, hold_out, all_novel, sets or (), config, way, shot, query))
         dataset, wanted = run.dataset, run.episodes
@@ -121,10 +122,11 @@ def validate(
             for line in lines_of(found.problems):
                 _tell(line)
             summary = found.summary
-            print(f"{summary.images} of {summary.listed} images are good, {len(found.problems)} problems")
+            print(f"{summary.images} of {summary.listed} images can be used, {counted(found.problems)}")
             for split, classes in summary.splits.items():
                 fewest, most = min(classes.values()), max(classes.values())
-                print(f"  {split}: {len(classes)} classes, {fewest} to {most} images each")
+                each = f"{fewest} to {most}" if fewest < most else most
+                print(f"  {split}: {len(classes)} classes, {each} images each")
             for note in found.notes:
                 _tell(f"  {note}")
             if proposal:

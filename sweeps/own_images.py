@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from fpt.paths import whole_path
 from fpt.registry import check_name
 from pipeline.config import Run, plain_run
-from pipeline.data.sources.catalogue import detect, listed
+from pipeline.data.sources.catalogue import COLUMNS, detect, listed
 from sweeps.schema.loading import load, override
 from sweeps.schema.sentences import sentence_of
 from sweeps.schema.sweep import Sweep
@@ -28,7 +29,7 @@ class Typed(NamedTuple):
     and `config` is the configuration that the images are for.
     """
 
-    src: Path
+    src: str | Path
     kind: str | None = None
     seed: int | None = None
     hold_out: str | None = None
@@ -50,15 +51,16 @@ def run_of(typed: Typed) -> Run:
         raise ValueError(f"--hold-out must be classes or pictures but got {typed.hold_out!r}")
     if typed.hold_out == "pictures" and typed.all_novel:
         raise ValueError("--all-novel must be left out with --hold-out pictures, by which all splits get some")
-    source = typed.kind
+    source, src = typed.kind, _place(str(typed.src))
     if typed.config is not None:
         refuse_no_file(typed.config)
         source = source or _source_of(typed.config, typed.sets)
     if source is None and not any(one.startswith("dataset.source=") for one in typed.sets):
-        source = detect(typed.src)
+        columns = {name: value for name in COLUMNS if (value := _set(typed.sets, f"dataset.{name}"))}
+        source = detect(src, **columns)
     fields = {
         "dataset.source": source,
-        "dataset.path": str(typed.src),
+        "dataset.path": src,
         "dataset.split_seed": typed.seed,
         "dataset.hold_out": typed.hold_out,
         "dataset.all_novel": typed.all_novel or None,
@@ -78,6 +80,21 @@ def run_of(typed: Typed) -> Run:
         return Run.model_validate(values)
     except ValidationError as error:
         raise ValueError(sentence_of(error, Run)) from error
+
+
+def _set(sets: Sequence[str], field: str) -> str | None:
+    """Returns what a field was set to, the last time that it was."""
+    said = [one.partition("=")[2] for one in sets if one.startswith(f"{field}=")]
+    return said[-1] if said else None
+
+
+def _place(src: str) -> str:
+    """Returns what was typed with `~` and environment variables replaced, a path without what changes nothing in it."""
+    try:
+        whole = whole_path(src)
+    except ValueError as error:
+        raise ValueError(f"SRC {error}") from error
+    return whole if "://" in whole else str(Path(whole))
 
 
 def _source_of(config: Path, sets: Sequence[str]) -> str | None:
@@ -132,4 +149,4 @@ def said_of_src() -> Iterator[None]:
 
 def as_typed(said: str) -> str:
     """Returns a sentence on a field or a function's argument as one on SRC."""
-    return re.sub(r"\bdataset\.path\b(?!=)|^root\b(?= (of \w+ |of a table )?must)", "SRC", said)
+    return re.sub(r"\bdataset\.path\b(?!=)|^root\b(?= (of \w+ |of a table |of SRC )?must)", "SRC", said)

@@ -47,7 +47,7 @@ def listing_of(dataset: Dataset) -> Listing:
 @cache
 def _listed(source: str, path: str, **options: Any) -> Listing:
     try:
-        return list_source(source, Path(path).expanduser(), **options)
+        return list_source(source, path, **options)
     except ValueError as error:
         raise ValueError(at_path(str(error))) from error
 

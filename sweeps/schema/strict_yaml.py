@@ -41,9 +41,16 @@ def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(word, 0) if word[:2] in ("0o", "0x") else int(word)
 
 
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    r"""Returns a text; what JSON writes as two halves of a character (\\ud83e\\udd86) is that character."""
+    text = str(loader.construct_scalar(node))
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 for _kind, _pattern, _first in WORDS:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_pattern})$"), _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from pipeline.storage.masking import without_secrets
 from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
-from sweeps.terminal.output import ENOUGH, reader_has_left, say_no_more, take_any_letter
+from sweeps.terminal.output import ENOUGH, begin_again_in_utf8, reader_has_left, say_no_more, take_any_letter
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -39,6 +39,7 @@ class Commands(TyperGroup):
         told = (args, prog_name, complete_var, False, windows_expand_args)
         if not standalone_mode:
             return super().main(*told, **extra)
+        begin_again_in_utf8()
         take_any_letter()
         try:
             try:

@@ -37,6 +37,17 @@ def take_any_letter() -> None:
             stream.reconfigure(errors=HANDLER)
 
 
+def begin_again_in_utf8() -> None:
+    """Begins this program again with names of files as UTF-8, where the locale has them read by another encoding: a
+    class would be called otherwise, and a folder not be found on another machine. The terminal keeps its encoding.
+    """
+    if sys.getfilesystemencoding() == "utf-8":
+        return
+    os.environ["PYTHONUTF8"] = "1"  # workers of Ray take it over
+    os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def reader_has_left() -> bool:
     """Tells whether what reads standard output or error has closed it, as `head` does when it has its lines."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,11 +1,19 @@
 """What is wrong with images, in lines: many alike findings are one."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pipeline.data.packing.validating import Problem
 
 LINES_EACH = 5  # findings of a kind that have a line each
 NAMED = 3
+
+
+def counted(problems: Sequence[Problem]) -> str:
+    """Returns how many findings there are, and of which kinds."""
+    kinds = Counter(problem.kind for problem in problems)
+    told = f" ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})" if kinds else ""
+    return f"{len(problems)} finding{'' if len(problems) == 1 else 's'}{told}"
 
 
 def lines_of(problems: Sequence[Problem]) -> Iterator[str]:

@@ -85,7 +85,10 @@ def hyper_parameters_of(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def cut(text: str, longest: int) -> str:
-    """Returns what MLflow takes of a text; it would cut it as well, or refuse it, as it is set up."""
+    r"""Returns what MLflow takes of a text; it would cut it as well, or refuse it, as it is set up. A byte of a path
+    that is no UTF-8 is written like \udcff.
+    """
+    text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= longest else text[: longest - 4] + " ..."
 
 

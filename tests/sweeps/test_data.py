@@ -72,7 +72,7 @@ def test_validate_names_what_is_wrong_and_what_is_done_about_it(photos):
     assert found["summary"]["images"] == CLASSES * IMAGES
     shown = typed("validate", photos, "--way", 3, "--query", 4).stdout
     assert "a/broken.png" in shown
-    assert f"{CLASSES * IMAGES} of 32 images are good, 2 problems" in shown
+    assert f"{CLASSES * IMAGES} of 32 images can be used, 2 findings (1 unreadable, 1 duplicate)" in shown
 
 
 def test_pack_writes_what_a_sweep_reads(photos, tmp_path):

@@ -137,7 +137,8 @@ def test_validate_has_a_line_for_each_and_goes_on(odd):
         f"of one colour: a/one.png: {flat}",
     ]
     good = len(KEPT_OF_A) + (len(NAMES) - 1) * GOOD
-    assert lines[-10] == f"{good} of {good + len(WHY)} images are good, {len(WHY) + 4} problems"
+    of_kinds = f"{len(WHY) - 1} unreadable, 1 truncated, 2 tiny, 2 of one colour"
+    assert lines[-10] == f"{good} of {good + len(WHY)} images can be used, {len(WHY) + 4} findings ({of_kinds})"
 
 
 def test_pack_keeps_the_rest(odd, tmp_path):

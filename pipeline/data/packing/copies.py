@@ -27,10 +27,15 @@ class LeftOut:
 
 
 def ids(listing: Listing) -> list[str]:
-    """Returns the images' paths below the root of their listing, escaped; whole paths for images that lie elsewhere."""
+    """Returns what the images are called, or else their paths below the root of their listing, escaped; whole paths for
+    images that lie elsewhere.
+    """
     folder = listing.root if listing.root.is_dir() else listing.root.parent
-    paths = [image.path for image in listing.images]
-    return [escaped((path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()) for path in paths]
+    return [escaped(image.called or _below(folder, image.path).as_posix()) for image in listing.images]
+
+
+def _below(folder: Path, path: Path) -> Path:
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def same_content(

@@ -33,7 +33,7 @@ def with_depth(listing: Listing, processes: int) -> Listing:
     depth = next(depth for depth in DEPTHS if not max(peaks.values()) >> depth)
     images = [replace(image, depth=depth) if row in peaks else image for row, image in enumerate(listing.images)]
     folder = listing.root if listing.root.is_dir() else listing.root.parent
-    names = [os.path.relpath(listing.images[row].path, folder) for row in peaks]
+    names = [listing.images[row].called or os.path.relpath(listing.images[row].path, folder) for row in peaks]
     note = escaped(
         f"Pictures of 16 bits that use {depth} of them (the largest value is {max(peaks.values())}), scaled so that "
         f"these fill 8: {some_of(names)}."

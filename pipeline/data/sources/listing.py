@@ -52,7 +52,8 @@ class Listed:
     source has none; in a listing, `class_name` is escaped.
 
     `mask` is an image file of the same size that shows where the key entity is: at its values `mask_values`, or
-    wherever it is not 0 if there are none. Of 16 bits that a pixel of it may have, it uses `depth`.
+    wherever it is not 0 if there are none. Of 16 bits that a pixel of it may have, it uses `depth`. It is `called` so
+    where its path is none that people know.
     """
 
     path: Path
@@ -62,6 +63,12 @@ class Listed:
     mask: Path | None = None
     mask_values: tuple[int, ...] = ()
     depth: int = 16
+    called: str = ""
+
+    @property
+    def place(self) -> str:
+        """Returns what it is ordered by in its class: what it is called, or its path."""
+        return self.called or self.path.as_posix()
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def assemble(source: str, root: Path, images: Iterable[Listed], notes: Sequence[
     twice: list[str] = []
     notes = [escaped(note) for note in notes]
     images = [replace(image, class_name=escaped(image.class_name)) for image in images]
-    for image in sorted(images, key=lambda one: (one.class_name, one.path.as_posix())):
+    for image in sorted(images, key=lambda one: (one.class_name, one.place)):
         other = kept.setdefault(image.path, image)
         if other.class_name != image.class_name:
             raise ValueError(

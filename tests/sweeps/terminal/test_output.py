@@ -38,6 +38,23 @@ def test_both_streams_take_any_letter(monkeypatch):
         assert stream.buffer.getvalue() == b"->"
 
 
+def test_names_of_files_are_utf8_whatever_the_locale(tmp_path):
+    for name in ("héron", "鳥", "a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "é.png").touch()
+    found = [
+        subprocess.run(
+            [*FPT, "data", "list", tmp_path / "photos", "--json"],
+            env={**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for locale in ("C.UTF-8", "C")
+    ]
+    assert found[0] == found[1]
+    assert "h\\u00e9ron" in found[0].decode()
+
+
 def closed_pipe():
     reads, writes = os.pipe()
     os.close(reads)

@@ -1,5 +1,5 @@
 from pipeline.data.packing.validating import Problem
-from sweeps.terminal.problems import lines_of
+from sweeps.terminal.problems import counted, lines_of
 
 
 def tiny(count):
@@ -20,3 +20,9 @@ def test_many_alike_findings_are_one_line():
     ]
     same = [Problem("unreadable", (f"{i}.png",), "empty file", "left out") for i in range(6)]
     assert list(lines_of(same)) == ["unreadable: 6 (0.png, 1.png, 2.png, ...): empty file; left out"]
+
+
+def test_findings_are_counted_by_kind():
+    small = Problem("small class", ("a",), "has 1 image", "refused")
+    assert counted([*tiny(600), small]) == "601 findings (600 tiny, 1 small class)"
+    assert (counted([small]), counted([])) == ("1 finding (1 small class)", "0 findings")

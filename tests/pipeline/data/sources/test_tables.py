@@ -104,8 +104,14 @@ def test_an_image_listed_twice_and_an_image_of_two_classes(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("file,label\n", "columns of .* must be path and one of label, class, class_name but are file, label$"),
-        ("path;label\na;b\n", "but are path;label$"),
+        (
+            "file,label\n",
+            r"columns of .* must be one of path, .* but are file, label; --set dataset\.image_column=NAME",
+        ),
+        (
+            "path;label\na;b\n",
+            "but are path;label; --set dataset.image_column=NAME --set dataset.label_column=NAME takes another$",
+        ),
         ("", "but are none$"),
         ("path,label\na.jpg\n", "row 1 of .* must have 2 cells but has 1$"),
         ("path,label\n,a\n", "path must be given but is empty in row 1 of"),
