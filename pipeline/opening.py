@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ import ray
 from ray.exceptions import RayError
 
 from fpt.phases import phase
+from pipeline.cluster.addresses import address_of, check_ray
+from pipeline.cluster.head_watch import RayGoneError, head_watched
+from pipeline.cluster.local import for_this_command_alone
 from pipeline.config import Run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.dispatch.actors import ON_HEAD, Wanted, wanted_workers
@@ -47,6 +50,7 @@ def open_session(
     """
     _check_outlives_job(home)
     check_sockets(address)
+    check_ray(address)
     with phase("images"):
         packed = packed_images(run, home)
         store = on_this_node(packed)
@@ -61,8 +65,12 @@ def open_session(
                 raise
         try:
             yield Session(found, store, dispatcher)
-        finally:
+        except RayGoneError:
+            raise  # nobody is there who could close it
+        except BaseException:
             _close(dispatcher)
+            raise
+        _close(dispatcher)
 
 
 def _close(dispatcher: Any) -> None:
@@ -97,9 +105,11 @@ def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> Found:
     while not ray.wait([asked], timeout=seconds)[0]:
         has = ray.cluster_resources()
         needs = f"{wanted.gpus:g} GPU" if wanted.gpus else "a core"
+        fits = has.get("GPU", 0) >= wanted.gpus
+        never = "" if fits else "; where no node with so many is to come, compute.gpus_per_worker=0 takes cores"
         print(
             f"fpt: waiting for the first worker, which needs {needs} (the cluster has {has.get('GPU', 0):g} GPUs and "
-            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded",
+            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded{never}",
             file=sys.stderr,
             flush=True,
         )
@@ -122,14 +132,18 @@ def connected(address: str | None = None) -> Iterator[bool]:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Tune takes an interrupt for the end of a search
     check_sockets(address)
-    address = address or os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
-    try:
-        with phase("Ray"), _own_signals():
-            ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
-        yield address is not None
-    finally:
-        ray.shutdown()
+    check_ray(address)
+    there = address_of(address)
+    own: dict[str, Any] = {} if there else {"include_dashboard": False}
+    with nullcontext() if there else for_this_command_alone():
+        try:
+            with phase("Ray"), _own_signals():
+                ray.init(address=there or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+        except BaseException:
+            ray.shutdown()
+            raise
+        with head_watched(ray.get_runtime_context().gcs_address, there is None, ray.shutdown):
+            yield there is not None
 
 
 @contextmanager

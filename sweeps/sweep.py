@@ -40,6 +40,7 @@ from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement
 from sweeps.verdict.finding import BASELINE, FROZEN, Finding
 from sweeps.verdict.judge import judge, problems_to_judge
+from sweeps.verdict.proven import rows_behind
 
 if TYPE_CHECKING:
     from sweeps.report.charts.album import Picture
@@ -168,7 +169,8 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
-            files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
+            rows = rows_behind(finding, Ledger(home.uri_of("ledger")))
+            files = write_report(finding, sweep, episode.result(), rows, folder)
             home.keep(files)
             _summarise(tracker, finding, sweep, files)
             work = session.status()

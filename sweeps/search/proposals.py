@@ -160,7 +160,11 @@ class Proposals(Searcher):  # type: ignore[misc]
         Raises RuntimeError where what was planned has not ended.
         """
         planned = sum(self.sampler.sizes) + self.plan.racers
-        ended = sum(one.ended for asked in self.asked for one in asked)
+        ended = sum(
+            one.ended and (one.stopped_by is not None or len(one.reports) == len(self.rungs_of(generation)))
+            for generation, asked in enumerate(self.asked)
+            for one in asked
+        )  # a trial that Tune cuts off has ended for Tune, and has neither said why nor reported all its rungs
         if not self.racing or ended < sum(map(len, self.asked)):
             raise RuntimeError(
                 f"the search has ended early, with {ended} of {planned} trials done; the same command goes on with it"

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from pipeline.cluster.head_watch import RayGoneError
 from pipeline.storage.masking import without_secrets
 from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
@@ -175,6 +176,8 @@ def one_sentence_for_mistakes() -> Iterator[None]:
     except ValueError as error:
         say(f"fpt: {error}")
         raise typer.Exit(2) from error
+    except RayGoneError as error:  # which has been said
+        raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         ended = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
         say(f"fpt: {ended}; what was computed is kept, and the same command again goes on where this one stopped")
