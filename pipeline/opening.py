@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ import ray
 from ray.exceptions import RayError
 
 from fpt.phases import phase
+from pipeline.checks import check_packed
 from pipeline.cluster.addresses import address_of, check_ray
 from pipeline.cluster.head_watch import RayGoneError, head_watched
 from pipeline.cluster.local import for_this_command_alone
 from pipeline.config import Run
 from pipeline.data.packed import on_this_node, packed_images
+from pipeline.data.store import ImageStore
 from pipeline.dispatch.actors import ON_HEAD, Wanted, wanted_workers
 from pipeline.dispatch.dispatcher import Dispatcher
 from pipeline.dispatch.generations import StoppingRule
@@ -26,6 +28,7 @@ from pipeline.identity import Found
 from pipeline.session import Session
 from pipeline.sockets import check_sockets
 from pipeline.storage.folder import Home
+from pipeline.storage.room import check_home
 from pipeline.workers.process import WorkerProcess
 
 IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
@@ -41,19 +44,25 @@ def open_session(
     stopping: StoppingRule | None = None,
     worker: type = WorkerProcess,
     parallel: int = 1,
+    gate: Callable[[ImageStore], None] = lambda store: None,
 ) -> Iterator[Session]:
     """Connects to the cluster at `address`, or at what RAY_ADDRESS names, or starts Ray on this machine. Yields the
     session.
 
-    `worker` is the class that becomes an actor, `parallel` how many orders a question makes at least. Raises
-    ValueError for what only a worker can tell to be wrong, and for a home that a job would take with it when it ends.
+    `worker` is the class that becomes an actor, `parallel` how many orders a question makes at least. `gate` is passed
+    once images are packed and before anything costs; it raises what is in the way. Raises ValueError for what can only
+    be told then, or by a worker, to be wrong, and for a home that a job would take with it when it ends.
     """
     _check_outlives_job(home)
     check_sockets(address)
     check_ray(address)
+    check_home(home)
     with phase("images"):
         packed = packed_images(run, home)
         store = on_this_node(packed)
+        images = ImageStore(store)
+        check_packed(run, images)
+        gate(images)
     with connected(address) as elsewhere:
         with phase("workers"):
             wanted = wanted_workers(run.compute, grows=elsewhere)

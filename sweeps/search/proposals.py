@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from sqlalchemy import event
 
 from pipeline.config import HyperParameters
+from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
 from sweeps.search.importance import importances
@@ -242,11 +243,12 @@ class Proposals(Searcher):  # type: ignore[misc]
 
 @contextmanager
 def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
-    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger. Its database
-    is open within the block.
+    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger: who calls
+    this runs that sweep alone. Its database is open within the block.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    database = optuna.storages.RDBStorage(storage)
+    with first_use(database_of(storage)):
+        database = optuna.storages.RDBStorage(storage)
     event.listen(database.engine, "connect", _hurried)
     database.engine.dispose()  # connections that it has made before
     try:
@@ -261,5 +263,4 @@ def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
 def _hurried(connection: Any, _: Any) -> None:
     """Has SQLite wait for no disk: a study that a crash damages is made anew by the same command, from the ledger."""
     if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")

@@ -28,7 +28,7 @@ def quiet() -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     # MLflow's own tries again send what may have been carried out; the outbox looks first.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # A line for each run that ends, with the password of the tracking URI.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
