@@ -34,7 +34,7 @@ def held_alone(path: Path, what: str) -> Iterator[None]:
             _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise ValueError(f"{what} runs already: {_holder(lock.read())}") from None
+            raise ValueError(f"{what} runs already: {_holder(lock.read())}; fpt status shows how far it is") from None
         lock.truncate(0)
         since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, lock)

@@ -19,6 +19,7 @@ from pipeline.storage.masking import without_secrets
 from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
 from sweeps.terminal.output import ENOUGH, reader_has_left, say_no_more, take_any_letter
+from sweeps.terminal.proxies import ask_this_machine_directly
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -41,6 +42,7 @@ class Commands(TyperGroup):
         if not standalone_mode:
             return super().main(*told, **extra)
         take_any_letter()
+        ask_this_machine_directly()
         try:
             try:
                 status = super().main(*told, **extra)
