@@ -61,11 +61,11 @@ def fpt(
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """Loads as sweeps.schema.loading.load does. Where CONFIG is no file, the sentence names the file that may have been
-    meant.
+    """Loads as sweeps.schema.loading.load_whole does. Where CONFIG is no file, the sentence names the file that may
+    have been meant.
     """
     terminal.refuse_no_file(path)
-    return loading.load(path, overrides)
+    return loading.load_whole(path, overrides)
 
 
 @app.command(rich_help_panel=SEARCH)

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipeline.cluster.head_watch import RayGoneError
-from pipeline.storage.masking import without_secrets
+from pipeline.storage.masking import has_secrets, without_secrets
 from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
 from sweeps.terminal.output import ENOUGH, reader_has_left, say_no_more, take_any_letter
@@ -157,9 +157,12 @@ def _reached(file: Path) -> Path:
 
 
 def browsing(config: Path, overrides: Sequence[str]) -> str:
-    """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
+    """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated,
+    and what else holds a secret is to be filled in.
+    """
     kept = [override for override in overrides if override.startswith(("home=", "name="))]
-    return without_secrets(shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)]))
+    shown = [f"{one.partition('=')[0]}=..." if has_secrets(one) else one for one in kept]
+    return shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in shown)])
 
 
 def table_width(as_json: bool) -> int | None:
