@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.storage.masking import masked, without_secrets
 from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.lines import on_a_line
-from sweeps.tracking.connecting import artifacts_beside, is_transient, quiet, refused, unreachable
+from sweeps.tracking.connecting import experiment_of, is_transient, quiet, refused, unreachable
 from sweeps.tracking.fields import Data, cut
 from sweeps.tracking.outbox import Outbox
 
@@ -46,7 +46,7 @@ class Tracker:
         try:
             with first_use(database_of(tracking_uri)):
                 self.client = mlflow.MlflowClient(tracking_uri=tracking_uri)
-                self.experiment_id = _experiment(self.client, experiment, artifacts_beside(tracking_uri))
+                self.experiment_id = experiment_of(self.client, experiment, tracking_uri)
         except Exception as error:
             raise unreachable(tracking_uri, error) from None
         self.experiment = experiment
@@ -282,18 +282,6 @@ class Tracker:
             self.client.log_batch(run_id, new, tags=tags)
         if new:
             self.logged[run_id, by].add(step)
-
-
-def _experiment(client: mlflow.MlflowClient, name: str, artifacts: str | None) -> str:
-    """Returns the id of an experiment, made where it is not there; another command may make it at the same time."""
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name, artifacts))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS" or (found := client.get_experiment_by_name(name)) is None:
-                raise
-    return str(found.experiment_id)
 
 
 def _now() -> int:
