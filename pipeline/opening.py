@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 
 from fpt.phases import phase
 from pipeline.checks import check_packed
-from pipeline.cluster.addresses import address_of, check_ray
+from pipeline.cluster.addresses import CLIENT, address_of, check_ray
 from pipeline.cluster.head_watch import RayGoneError, head_watched
 from pipeline.cluster.local import for_this_command_alone
 from pipeline.config import Run
@@ -151,7 +151,9 @@ def connected(address: str | None = None) -> Iterator[bool]:
         except BaseException:
             ray.shutdown()
             raise
-        with head_watched(ray.get_runtime_context().gcs_address, there is None, ray.shutdown):
+        by_client = there is not None and there.startswith(CLIENT)  # which knows no head
+        head = None if by_client else str(ray.get_runtime_context().gcs_address)
+        with head_watched(head, there is None, ray.shutdown):
             yield there is not None
 
 

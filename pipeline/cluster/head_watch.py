@@ -30,7 +30,7 @@ class RayGoneError(KeyboardInterrupt):
 
 @contextmanager
 def head_watched(
-    head: str,
+    head: str | None,
     own: bool,
     shutdown: Callable[[], None],
     asked: Callable[[str, float], Answer] = ask,
@@ -41,9 +41,9 @@ def head_watched(
     block where the head does not answer for too long: seconds where it is this command's `own`, which does not come
     back.
 
-    Only the main thread can be told; in another, the block runs unwatched.
+    Only the main thread can be told; in another, and without a head, the block runs unwatched.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if head is None or threading.current_thread() is not threading.main_thread():
         try:
             yield
         finally:

@@ -1,5 +1,8 @@
 import os
+import re
 import stat
+import subprocess
+import sys
 
 import pytest
 from ray._private import ray_constants
@@ -55,6 +58,23 @@ def test_a_named_file_that_is_not_there_is_rays_to_complain_of(user, monkeypatch
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(user / "elsewhere"))
     keep_token_private()
     assert list(user.iterdir()) == []
+
+
+LISTENS = """
+import ray
+from pipeline.opening import connected
+from pipeline.workers.node_report import listening
+with connected():
+    ours = ray.get_runtime_context().gcs_address
+    print(ours, *(one for one in listening() if one.endswith(ours.rpartition(":")[2])), sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_of_a_command_can_be_reached_from_this_machine_alone(tmp_path):
+    ran = subprocess.run([sys.executable, "-c", LISTENS], capture_output=True, text=True, timeout=280)
+    assert ran.returncode == 0, ran.stderr
+    assert re.fullmatch(r"127\.0\.0\.1:\d+\n", ran.stdout)  # that head listens nowhere else
 
 
 def test_ray_listens_here_alone_and_only_in_the_block(monkeypatch):
