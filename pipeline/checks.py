@@ -7,6 +7,7 @@ from pipeline.config import Dataset, Episodes, Run
 from pipeline.data.listed import class_sizes as sizes_of
 from pipeline.data.listed import handed_over, listing_of
 from pipeline.data.pictures import parts_of_classes, small_in_a_part, too_few_pictures
+from pipeline.data.store import ImageStore
 from pipeline.fitting import Splits, drawn_from, most_images, set_aside, way_from, ways_on
 from pipeline.limits import limits_of
 
@@ -84,6 +85,17 @@ def _misfit(run: Run, splits: Splits) -> str | None:
         said = "which is dataset.images_per_class" if run.dataset.source == "glyphs" else f"as {fewest!r}{others} show"
         return f"episodes.shot + episodes.query must be at most {classes[fewest]}, {said}, but got {shot} + {query}"
     return None
+
+
+def check_packed(run: Run, store: ImageStore, split_field: str = "episodes.split") -> None:
+    """Raises ValueError where episodes cannot be drawn from what was really packed: broken files, copies and leaks are
+    left out of it, which only packing finds.
+    """
+    splits = {split: {name: len(rows) for name, rows in store.classes(split).items()} for split in sorted(store.splits)}
+    try:
+        check_episodes(run, splits, split_field)
+    except ValueError as error:
+        raise ValueError(f"{error} (as packed: what was left out, and why, {store.path}.json tells)") from error
 
 
 def check_run(run: Run, split_field: str = "episodes.split") -> None:

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import NamedTuple
 
+from fpt.backbones.checkpoints.fitting import check_finite
 from fpt.backbones.hub import check_reachable
 from fpt.backbones.loading import load_backbone
 from pipeline.config import Run
@@ -62,4 +63,4 @@ def check_weights(run: Run) -> None:
 @cache
 def _fetch(name: str) -> None:
     check_reachable(name)
-    load_backbone(name, weights=True)
+    check_finite(load_backbone(name, weights=True).model.state_dict(), f"backbone.weights, those of {name} here,")

@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,13 @@ import ray
 from ray.exceptions import RayError
 
 from fpt.phases import phase
+from pipeline.checks import check_packed
+from pipeline.cluster.addresses import CLIENT, address_of, check_ray
+from pipeline.cluster.head_watch import RayGoneError, head_watched
+from pipeline.cluster.local import for_this_command_alone
 from pipeline.config import Run
 from pipeline.data.packed import on_this_node, packed_images
+from pipeline.data.store import ImageStore
 from pipeline.dispatch.actors import ON_HEAD, Wanted, wanted_workers
 from pipeline.dispatch.dispatcher import Dispatcher
 from pipeline.dispatch.generations import StoppingRule
@@ -23,6 +28,7 @@ from pipeline.identity import Found
 from pipeline.session import Session
 from pipeline.sockets import check_sockets
 from pipeline.storage.folder import Home
+from pipeline.storage.room import check_home
 from pipeline.workers.process import WorkerProcess
 
 IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's own process
@@ -38,18 +44,25 @@ def open_session(
     stopping: StoppingRule | None = None,
     worker: type = WorkerProcess,
     parallel: int = 1,
+    gate: Callable[[ImageStore], None] = lambda store: None,
 ) -> Iterator[Session]:
     """Connects to the cluster at `address`, or at what RAY_ADDRESS names, or starts Ray on this machine. Yields the
     session.
 
-    `worker` is the class that becomes an actor, `parallel` how many orders a question makes at least. Raises
-    ValueError for what only a worker can tell to be wrong, and for a home that a job would take with it when it ends.
+    `worker` is the class that becomes an actor, `parallel` how many orders a question makes at least. `gate` is passed
+    once images are packed and before anything costs; it raises what is in the way. Raises ValueError for what can only
+    be told then, or by a worker, to be wrong, and for a home that a job would take with it when it ends.
     """
     _check_outlives_job(home)
     check_sockets(address)
+    check_ray(address)
+    check_home(home)
     with phase("images"):
         packed = packed_images(run, home)
         store = on_this_node(packed)
+        images = ImageStore(store)
+        check_packed(run, images)
+        gate(images)
     with connected(address) as elsewhere:
         with phase("workers"):
             wanted = wanted_workers(run.compute, grows=elsewhere)
@@ -61,8 +74,12 @@ def open_session(
                 raise
         try:
             yield Session(found, store, dispatcher)
-        finally:
+        except RayGoneError:
+            raise  # nobody is there who could close it
+        except BaseException:
             _close(dispatcher)
+            raise
+        _close(dispatcher)
 
 
 def _close(dispatcher: Any) -> None:
@@ -97,9 +114,11 @@ def _first_worker(dispatcher: Any, wanted: Wanted, backbone: str) -> Found:
     while not ray.wait([asked], timeout=seconds)[0]:
         has = ray.cluster_resources()
         needs = f"{wanted.gpus:g} GPU" if wanted.gpus else "a core"
+        fits = has.get("GPU", 0) >= wanted.gpus
+        never = "" if fits else "; where no node with so many is to come, compute.gpus_per_worker=0 takes cores"
         print(
             f"fpt: waiting for the first worker, which needs {needs} (the cluster has {has.get('GPU', 0):g} GPUs and "
-            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded",
+            f"{has.get('CPU', 0):g} cores) and loads {backbone}, whose weights may have to be downloaded{never}",
             file=sys.stderr,
             flush=True,
         )
@@ -122,14 +141,20 @@ def connected(address: str | None = None) -> Iterator[bool]:
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Tune takes an interrupt for the end of a search
     check_sockets(address)
-    address = address or os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
-    try:
-        with phase("Ray"), _own_signals():
-            ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **local)
-        yield address is not None
-    finally:
-        ray.shutdown()
+    check_ray(address)
+    there = address_of(address)
+    own: dict[str, Any] = {} if there else {"include_dashboard": False}
+    with nullcontext() if there else for_this_command_alone():
+        try:
+            with phase("Ray"), _own_signals():
+                ray.init(address=there or "local", logging_level=logging.ERROR, log_to_driver=False, **own)
+        except BaseException:
+            ray.shutdown()
+            raise
+        by_client = there is not None and there.startswith(CLIENT)  # which knows no head
+        head = None if by_client else str(ray.get_runtime_context().gcs_address)
+        with head_watched(head, there is None, ray.shutdown):
+            yield there is not None
 
 
 @contextmanager

@@ -17,9 +17,12 @@ from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore, SplitClasses
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.dispatch.status import Status
+from pipeline.events import ENDED
 from pipeline.identity import Found, Inputs, hash_of
 from pipeline.orders import Context
 from pipeline.storage.ledger import Row
+
+LAST_WORD_SECONDS = 10.0  # that the dispatcher has to take note of a command's end
 
 
 class DispatcherGoneError(RuntimeError):
@@ -98,8 +101,9 @@ class Session:
         return replace(self, story=(uri, name))
 
     def note(self, event: str, **facts: object) -> None:
-        """Adds an event of the command itself to the story."""
-        _answered(self.dispatcher.note.remote(self._context, event, facts))
+        """Adds an event of the command itself to the story. Raises TimeoutError where the last word cannot be said."""
+        seconds = LAST_WORD_SECONDS if event == ENDED else None
+        _answered(self.dispatcher.note.remote(self._context, event, facts), seconds)
 
     @property
     def _context(self) -> Context:

@@ -11,13 +11,14 @@ import typer
 from pipeline.storage.masking import masked, without_secrets
 from pipeline.storage.private import keep_private
 from sweeps.data import data
+from sweeps.doctor import doctor
 from sweeps.redraw import report
 from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
 from sweeps.status import status
 from sweeps.terminal import messages as terminal
 from sweeps.terminal.messages import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of
-from sweeps.terminal.options import Address, AsJson, More, Stacks
+from sweeps.terminal.options import HERE_ONLY, Address, AsJson, More, Stacks
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
@@ -29,8 +30,6 @@ app = typer.Typer(
 )
 
 app.add_typer(data, name="data", rich_help_panel=OWN)
-
-HERE_ONLY = ("compare", "data", "report", "show", "status", "submit", "ui")  # commands that make no sense on a cluster
 
 Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
 Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
@@ -62,11 +61,11 @@ def fpt(
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """Loads as sweeps.schema.loading.load does. Where CONFIG is no file, the sentence names the file that may have been
-    meant.
+    """Loads as sweeps.schema.loading.load_whole does. Where CONFIG is no file, the sentence names the file that may
+    have been meant.
     """
     terminal.refuse_no_file(path)
-    return loading.load(path, overrides)
+    return loading.load_whole(path, overrides)
 
 
 @app.command(rich_help_panel=SEARCH)
@@ -280,6 +279,7 @@ def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str,
     return options.pop("config"), options.pop("overrides"), options
 
 
+app.command(rich_help_panel=MACHINES)(doctor)
 app.command(rich_help_panel=LOOK)(status)
 app.command(rich_help_panel=LOOK)(report)
 

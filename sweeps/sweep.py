@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from pipeline.limits import check_weights, limits_of
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.locking import held_alone
 from pipeline.storage.masking import without_secrets
+from sweeps.gate.ready import say_ready
 from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
 from sweeps.schema.space import check_space, corners, in_patches, shared
@@ -40,6 +43,7 @@ from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement
 from sweeps.verdict.finding import BASELINE, FROZEN, Finding
 from sweeps.verdict.judge import judge, problems_to_judge
+from sweeps.verdict.proven import rows_behind
 
 if TYPE_CHECKING:
     from sweeps.report.charts.album import Picture
@@ -66,7 +70,7 @@ def check_sweep(sweep: Sweep) -> Search:
         _check_setting(searched, values, {name: f"search.space.{name}" for name in search.space})
     for name, values in search.first.items():
         _check_setting(searched, values, dict.fromkeys(values, f"search.first.{name}"))
-    check_tracking(tracking_uri(sweep))
+    check_tracking(tracking_uri(sweep), sweep.name)
     check_weights(searched)
     return search
 
@@ -133,8 +137,14 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
         home = Home(sweep.home)
         search = with_earlier(search, plain_run(sweep, search.split), home)
         sweep = sweep.model_copy(update={"search": search})
+    with held_alone(home.local / "locks" / f"sweep-{sweep_identity(sweep, {})}.lock", f"this sweep, {sweep.name},"):
+        return _run(sweep, search, home, address)
+
+
+def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple[Finding, dict[str, str], Status]:
     rule, parallel = stopping_rule(search), orders_at_a_time(search)
-    with open_session(plain_run(sweep), home, address, rule, parallel=parallel) as session:
+    gate = partial(say_ready, sweep, [(plain_run(sweep, search.split), "search.split")], home)
+    with open_session(plain_run(sweep), home, address, rule, parallel=parallel, gate=gate) as session:
         inputs = session.inputs._asdict()
         identity = sweep_identity(sweep, inputs)
         place = f"sweeps/{identity}"
@@ -168,7 +178,8 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
             session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
-            files = write_report(finding, sweep, episode.result(), Ledger(home.uri_of("ledger")), folder)
+            rows = rows_behind(finding, Ledger(home.uri_of("ledger")))
+            files = write_report(finding, sweep, episode.result(), rows, folder)
             home.keep(files)
             _summarise(tracker, finding, sweep, files)
             work = session.status()

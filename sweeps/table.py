@@ -1,18 +1,23 @@
 """`fpt table` makes the paper's table: solvers x shots x data sets, without and with prompts."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pipeline.checks import check_run
+from pipeline.checks import check_packed, check_run
+from pipeline.cluster.addresses import check_ray
 from pipeline.config import plain_run
-from pipeline.data.packed import packed_images
+from pipeline.data.packed import on_this_node, packed_images
+from pipeline.data.store import ImageStore, PackedImages
 from pipeline.identity import Found, Inputs
 from pipeline.limits import check_weights
 from pipeline.opening import open_session
 from pipeline.session import Session
 from pipeline.sockets import check_sockets
 from pipeline.storage.folder import Home
+from pipeline.storage.locking import held_alone
+from pipeline.storage.room import check_home
 from sweeps.schema.identity import NOT_OF_A_TABLE, sweep_identity
 from sweeps.schema.sweep import Sweep
 from sweeps.schema.table import MEAN, Table
@@ -37,12 +42,16 @@ def check_table(sweep: Sweep) -> Table:
     """
     if sweep.table is None:
         raise ValueError("table must be in CONFIG for a table but is missing")
+    if sweep.name in ("", ".", "..") or re.search(r"[/\\\0]", sweep.name):
+        raise ValueError(
+            f"name must be one that a folder can have, for the files of a table are in it, but got {sweep.name!r}"
+        )
     for place in places_of(sweep, sweep.table):
         for pair in pairs_of(place, sweep.table):
             with _named(", ".join(filter(None, (place.name, f"table.solvers.{pair.label}, {pair.shot}-shot")))):
                 for run in pair.runs:
                     check_run(run)
-    check_tracking(tracking_uri(sweep))
+    check_tracking(tracking_uri(sweep), sweep.name)
     for place in places_of(sweep, sweep.table):
         with _named(place.name):
             check_weights(place.run)
@@ -64,10 +73,17 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     Images of all data sets are packed, and all backbones loaded, before the first episode. Raises ValueError for bad
     input; what was computed by then is in the ledger.
     """
-    table = check_table(sweep)
+    table, home = check_table(sweep), Home(sweep.home)
     check_sockets(address)
-    places, home, folder = places_of(sweep, table), Home(sweep.home), f"tables/{sweep.name}"
-    fingerprints = [_fingerprint(place, home) for place in places]
+    check_ray(address)
+    check_home(home)
+    with held_alone(home.local / "locks" / f"table-{sweep.name}.lock", f"this table, {sweep.name},"):
+        return _made(sweep, table, home, address)
+
+
+def _made(sweep: Sweep, table: Table, home: Home, address: str | None) -> tuple[list[Cell], list[Path]]:
+    places, folder = places_of(sweep, table), f"tables/{sweep.name}"
+    fingerprints = [_fingerprint(place, table, home) for place in places]
     backbones = _found_of_others(places, home, address)
     cells: list[Cell] = []
     with ExitStack() as recording:
@@ -91,10 +107,20 @@ def make_table(sweep: Sweep, address: str | None) -> tuple[list[Cell], list[Path
     return cells, files
 
 
-def _fingerprint(place: Place, home: Home) -> str:
-    """Returns the fingerprint of a data set's images, which are packed where they are not yet."""
+def _fingerprint(place: Place, table: Table, home: Home) -> str:
+    """Returns the fingerprint of a data set's images, which are packed where they are not yet. Raises ValueError where
+    episodes of the table cannot be drawn from what was packed.
+    """
     with _named(place.name):
-        return packed_images(place.run, home).fingerprint
+        packed = packed_images(place.run, home)
+        _check_drawn(place, table, packed)
+        return packed.fingerprint
+
+
+def _check_drawn(place: Place, table: Table, packed: PackedImages) -> None:
+    images = ImageStore(on_this_node(packed))
+    for pair in pairs_of(place, table):
+        check_packed(pair.runs[0], images)
 
 
 @contextmanager

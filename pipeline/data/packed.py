@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.ipc
 
 from fpt.glyphs import scenes
+from fpt.glyphs.characters import characters
 from pipeline.config import Run
 from pipeline.data.header import header_of, manifest_of
 from pipeline.data.listed import digest_of, handed_over, listing_of, summary_of
@@ -26,7 +27,9 @@ from pipeline.data.store import ImageStore, PackedImages, pack
 from pipeline.identity import packing_identity
 from pipeline.limits import limits_of
 from pipeline.resizing import described, resize_of
-from pipeline.storage.folder import Folder, Home, cache_folder
+from pipeline.storage.folder import Folder, Home, NoRoomError, cache_folder
+from pipeline.storage.locking import waited_for
+from pipeline.storage.room import check_room, is_full
 
 TELL_AFTER = 5.0  # seconds
 
@@ -53,10 +56,26 @@ def packed_images(run: Run, home: Home) -> PackedImages:
                 "it is removed, the images are packed again"
             ) from error
     path = home.local / "images" / name
-    told, fingerprint = make(path), ImageStore(path).fingerprint
-    home.keep([path])
-    folder.write(f"{name}.json", json.dumps({**told, "fingerprint": fingerprint, "dataset": described}).encode())
+    with waited_for(home.local / "locks" / f"images-{name}.lock"), _full_disk_told(path):
+        told, fingerprint = make(path), ImageStore(path).fingerprint
+        home.keep([path])
+        folder.write(f"{name}.json", json.dumps({**told, "fingerprint": fingerprint, "dataset": described}).encode())
     return PackedImages(folder.uri, name, fingerprint)
+
+
+@contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    """Has a disk that fills while images are packed told by the field that says where they are."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, NoRoomError) or not is_full(error):
+            raise
+        raise NoRoomError(
+            error.errno,
+            f"home must have room for packed images but writing {path} failed ({os.strerror(error.errno or 0)}); make "
+            "room, and the same command goes on",
+        ) from error
 
 
 # What describes a data set, and what makes its file and tells of it.
@@ -66,6 +85,8 @@ _Making = tuple[dict[str, Any], Callable[[Path], dict[str, Any]]]
 def _glyphs(run: Run) -> _Making:
     def make(path: Path) -> dict[str, Any]:
         if not path.exists():
+            images = run.dataset.images_per_class * sum(len(characters(split)) for split in ("validation", "novel"))
+            check_room(path.parent, images * _bytes_of_image(scenes.SIDE), "home")
             pack(glyph_scenes(run.dataset.images_per_class, run.dataset.distractors), path)
         return {}
 
@@ -80,17 +101,24 @@ def _own(run: Run) -> _Making:
     def make(path: Path) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if not path.exists():  # parts, and what they are joined to
+                check_room(path.parent, 2 * len(listing.images) * _bytes_of_image(limits.image_size), "home")
             cores, told = os.cpu_count() or 1, said_now_and_then("packed")
             packing = pack_listing(
                 listing, path, limits.image_size, how, cores, told, drop_leaks=run.dataset.leaks == "leave_out"
             )
         except ValueError as error:
-            raise ValueError(f"dataset.path: {error}") from error
+            raise error if str(error).startswith("home ") else ValueError(f"dataset.path: {error}") from error
         for note in summary_of(packing):
             print(f"fpt: {note}", file=sys.stderr, flush=True)
         return asdict(packing)
 
     return {**packing_identity(run.dataset), "geometry": geometry, "files": digest_of(listing)}, make
+
+
+def _bytes_of_image(side: int) -> int:
+    """Returns what a packed image takes, its mask included."""
+    return side * side * 3 + side * side // 8
 
 
 def said_now_and_then(what: str) -> Callable[[int, int], None]:

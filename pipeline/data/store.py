@@ -208,6 +208,14 @@ def pack(samples: Iterable[Sample], path: Path) -> Path:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")  # two commands may pack at once
+    try:
+        _write(samples, part)
+        return part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(samples: Iterable[Sample], part: Path) -> None:
     iterator = iter(samples)
     first = next(iterator)
     height, width, _ = first.image.shape
@@ -228,4 +236,3 @@ def pack(samples: Iterable[Sample], path: Path) -> Path:
             ]
             arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
-    return part.replace(path)

@@ -48,7 +48,8 @@ class Wanted:
 
 def wanted_workers(compute: Compute, grows: bool) -> Wanted:
     """Returns which workers are wanted: as many as `compute` says, or else one for each GPU (or slice), or for each
-    core where there are no GPUs. `grows` is whether the cluster may get nodes.
+    core where there are no GPUs. `grows` is whether the cluster may get nodes. Raises ValueError for GPUs that are not
+    there and will not come.
     """
     resources = ray.cluster_resources()
     gpus = compute.gpus_per_worker
@@ -56,7 +57,11 @@ def wanted_workers(compute: Compute, grows: bool) -> Wanted:
         # A cluster that has no GPU yet, as its nodes come when they are asked for, cannot be told from one without.
         coming = float(os.environ.get("FPT_GPUS_PER_WORKER", 0))
         gpus = coming or (1.0 if resources.get("GPU", 0) else 0.0)
-    fit = room(gpus)
+    fit, has = room(gpus), resources.get("GPU", 0)
+    if gpus and not fit and not grows:
+        cores = " (compute.gpus_per_worker=0 takes cores)" if compute.gpus_per_worker is not None else ""
+        named = "compute.gpus_per_worker" if compute.gpus_per_worker is not None else "FPT_GPUS_PER_WORKER"
+        raise ValueError(f"{named} must be at most {has:g}, the GPUs that Ray finds here{cores}, but got {gpus:g}")
     if compute.workers:
         return Wanted(gpus, compute.workers, compute.workers)
     return Wanted(gpus, None if grows else max(1, fit), max(1, fit))

@@ -2,12 +2,13 @@
 
 import logging
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-CONNECT_SECONDS, ANSWER_SECONDS = 5, 15
+CONNECT_SECONDS, ANSWER_SECONDS = 4, 6
 CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 GET_TOKEN = (
     "`ray exec cluster.yaml 'ray get-auth-token'` prints it (or copy ~/.ray/auth_token from the head node); "
@@ -61,17 +62,31 @@ def connect(address: str) -> Any:
     try:
         timeouts = (CONNECT_SECONDS, ANSWER_SECONDS)
         answer = requests.get(f"{address}/api/version", headers=headers, timeout=timeouts)
-        is_ray = answer.ok and "ray_version" in answer.json()
-    except (requests.RequestException, ValueError) as error:
+    except requests.RequestException as error:
         raise ValueError(f"address must be a Ray dashboard that answers but {address} does not") from error
     if answer.status_code in (401, 403):
         refused = "the one that was sent is another" if token else "none was found here"
         raise ValueError(f"{address} must be given the cluster's token but {refused}: {GET_TOKEN}")
-    if not is_ray:
-        raise ValueError(f"address must be a Ray dashboard but {address} is none")
+    theirs = _ray_version(answer)
+    if theirs is None:
+        raise ValueError(f"address must be a Ray dashboard but {address} is a server of something else")
+    if theirs != (ours := version("ray")):
+        raise ValueError(
+            f"address must be that of a cluster with the Ray that is here, {ours}, but {address} has {theirs}; "
+            f"pip install ray=={theirs} here, or the other there, makes them the same"
+        )
     os.environ[ADDRESSES[0]] = address  # or what the environment says would win over the argument
     from ray.job_submission import JobSubmissionClient
 
     for module in CHATTY:
         logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)
     return JobSubmissionClient(address, headers=headers)
+
+
+def _ray_version(answer: Any) -> str | None:
+    """Returns the version of Ray that a server tells, None where it is none of Ray's."""
+    try:
+        told = answer.json() if answer.ok else None
+    except ValueError:  # a page
+        return None
+    return str(told["ray_version"]) if isinstance(told, dict) and "ray_version" in told else None

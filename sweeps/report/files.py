@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.storage.ledger import Ledger
 from pipeline.storage.masking import without_secrets
 from sweeps.report.charts.album import Picture, draw_all
 from sweeps.report.charts.page import configuration, write_page
@@ -20,17 +20,17 @@ from sweeps.verdict.finding import Finding
 CONFIGURATION, LEDGER = "sweep.yaml", "ledger.parquet"
 
 
-def write_report(finding: Finding, sweep: Sweep, episode: Picture, ledger: Ledger, folder: Path) -> list[Path]:
+def write_report(finding: Finding, sweep: Sweep, episode: Picture, rows: pa.Table, folder: Path) -> list[Path]:
     """Writes the files of a sweep that has finished into a folder, each of them whole, and returns them.
 
     report.md and report.html tell the finding, pictures show it, best.yaml is the winner (`fpt run` takes it),
-    sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and ledger.parquet the rows of all that
+    sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and ledger.parquet the `rows` of all that
     was compared. finding.json, written last, is what `draw_again` reads. `episode` is a picture that is there already.
     """
     with placed_when_done(folder, last=saved.NAME) as drawn:
         (drawn / saved.NAME).write_text(saved.as_text(finding), encoding="utf-8")
         (drawn / CONFIGURATION).write_text(configuration(sweep), encoding="utf-8")
-        pyarrow.parquet.write_table(ledger.read(finding.hashes), drawn / LEDGER)
+        pyarrow.parquet.write_table(rows, drawn / LEDGER)
         names = [*_draw(finding, sweep, episode, drawn), CONFIGURATION, LEDGER, saved.NAME]
     return [*(folder / name for name in names), episode.path]
 

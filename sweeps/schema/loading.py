@@ -1,11 +1,13 @@
 """A sweep's configuration is read here from a YAML file; what was typed replaces some of its fields."""
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.storage.masking import MASK
 from sweeps.schema.sentences import LONGEST_VALUE, sentence_of
 from sweeps.schema.strict_yaml import MOST_BYTES, NotYamlError, parse, parse_bytes
 from sweeps.schema.sweep import Sweep
@@ -37,6 +39,32 @@ def load(path: Path, overrides: list[str]) -> Sweep:
         return Sweep.model_validate(values)
     except ValidationError as error:
         raise ValueError(sentence_of(error, Sweep)) from error
+
+
+def load_whole(path: Path, overrides: list[str]) -> Sweep:
+    """Loads a configuration that is to be run. Raises ValueError as `load` does, and for one that fpt has written
+    without a secret, which has to be said again.
+    """
+    wanted = load(path, overrides)
+    for field, value in _texts(wanted.model_dump(by_alias=True), ""):
+        if f"{MASK}@" in value or f"={MASK}" in value:
+            raise ValueError(
+                f"{field} must be whole but {value!r} has {MASK} where fpt has left a secret out; --set {field}=... "
+                "gives it again"
+            )
+    return wanted
+
+
+def _texts(value: Any, field: str) -> Iterator[tuple[str, str]]:
+    """Yields all texts in a value, each with the field that holds it."""
+    if isinstance(value, str):
+        yield field, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{field}.{name}" if field else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner, field)
 
 
 def _check_sections(path: Path, values: Any) -> None:

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from sqlalchemy import event
 
 from pipeline.config import HyperParameters
+from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
 from sweeps.search.importance import importances
@@ -160,7 +161,11 @@ class Proposals(Searcher):  # type: ignore[misc]
         Raises RuntimeError where what was planned has not ended.
         """
         planned = sum(self.sampler.sizes) + self.plan.racers
-        ended = sum(one.ended for asked in self.asked for one in asked)
+        ended = sum(
+            one.ended and (one.stopped_by is not None or len(one.reports) == len(self.rungs_of(generation)))
+            for generation, asked in enumerate(self.asked)
+            for one in asked
+        )  # a trial that Tune cuts off has ended for Tune, and has neither said why nor reported all its rungs
         if not self.racing or ended < sum(map(len, self.asked)):
             raise RuntimeError(
                 f"the search has ended early, with {ended} of {planned} trials done; the same command goes on with it"
@@ -238,11 +243,12 @@ class Proposals(Searcher):  # type: ignore[misc]
 
 @contextmanager
 def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
-    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger. Its database
-    is open within the block.
+    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger: who calls
+    this runs that sweep alone. Its database is open within the block.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    database = optuna.storages.RDBStorage(storage)
+    with first_use(database_of(storage)):
+        database = optuna.storages.RDBStorage(storage)
     event.listen(database.engine, "connect", _hurried)
     database.engine.dispose()  # connections that it has made before
     try:
@@ -257,5 +263,4 @@ def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
 def _hurried(connection: Any, _: Any) -> None:
     """Has SQLite wait for no disk: a study that a crash damages is made anew by the same command, from the ledger."""
     if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")

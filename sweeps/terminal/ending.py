@@ -4,13 +4,13 @@ The first raises Interrupted in the main thread, so that every `with` on the way
 the process and all that it has started at once.
 """
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from types import FrameType
+
+from pipeline.cluster.processes import end_at_once
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,7 +39,7 @@ def ending_well() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         nonlocal told
         if told:
-            _end_at_once(128 + number)
+            end_at_once(128 + number)
         told = True
         raise Interrupted(number)
 
@@ -49,14 +49,3 @@ def ending_well() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_at_once(status: int) -> None:
-    with suppress(Exception):
-        import ray  # noqa: F401  # it brings its own psutil where none is installed
-
-        psutil = import_module("psutil")
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                process.kill()
-    os._exit(status)

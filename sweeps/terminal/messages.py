@@ -14,10 +14,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.storage.masking import without_secrets
+from pipeline.cluster.head_watch import RayGoneError
+from pipeline.storage.masking import has_secrets, without_secrets
 from sweeps.schema.lines import on_a_line
 from sweeps.terminal.ending import Interrupted, ending_well
 from sweeps.terminal.output import ENOUGH, begin_again_in_utf8, reader_has_left, say_no_more, take_any_letter
+from sweeps.terminal.proxies import ask_this_machine_directly
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -41,6 +43,7 @@ class Commands(TyperGroup):
             return super().main(*told, **extra)
         begin_again_in_utf8()
         take_any_letter()
+        ask_this_machine_directly()
         try:
             try:
                 status = super().main(*told, **extra)
@@ -155,9 +158,12 @@ def _reached(file: Path) -> Path:
 
 
 def browsing(config: Path, overrides: Sequence[str]) -> str:
-    """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated."""
+    """Returns the command that shows a sweep's results; a tracking URI may hold a password, so that is not repeated,
+    and what else holds a secret is to be filled in.
+    """
     kept = [override for override in overrides if override.startswith(("home=", "name="))]
-    return without_secrets(shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in kept)]))
+    shown = [f"{one.partition('=')[0]}=..." if has_secrets(one) else one for one in kept]
+    return shlex.join(["fpt", "ui", str(config), *(f"--set={override}" for override in shown)])
 
 
 def table_width(as_json: bool) -> int | None:
@@ -176,6 +182,8 @@ def one_sentence_for_mistakes() -> Iterator[None]:
     except ValueError as error:
         say(f"fpt: {error}")
         raise typer.Exit(2) from error
+    except RayGoneError as error:  # which has been said
+        raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         ended = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
         say(f"fpt: {ended}; what was computed is kept, and the same command again goes on where this one stopped")

@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+# Commands that make no sense on a cluster.
+HERE_ONLY = ("compare", "data", "doctor", "report", "show", "status", "submit", "ui")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 Address = Annotated[
     str | None, typer.Option(help="Use this Ray cluster, e.g. auto or ray://host:10001; by default, this machine.")

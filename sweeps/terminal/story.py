@@ -25,10 +25,11 @@ def story_written(session: Session, home: Home, folder: str, name: str, planned:
         yield session
     except BaseException as error:
         how = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
-        with suppress(DispatcherGoneError):
+        with suppress(DispatcherGoneError, TimeoutError):
             session.note(ENDED, how=how, why=" ".join(str(error).split()) or type(error).__name__)
         raise
-    session.note(ENDED, how=FINISHED)
+    with suppress(TimeoutError):
+        session.note(ENDED, how=FINISHED)
 
 
 def _user() -> str:

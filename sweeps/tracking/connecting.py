@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 from requests import RequestException
 
@@ -28,7 +29,7 @@ def quiet() -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     # MLflow's own tries again send what may have been carried out; the outbox looks first.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # A line for each run that ends, with the password of the tracking URI.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
@@ -37,6 +38,19 @@ def artifacts_beside(tracking_uri: str) -> str | None:
     """Returns where files lie, beside a SQLite database; returns None for a server, which knows that itself."""
     database = database_of(tracking_uri)
     return None if database is None else (database.resolve().parent / "artifacts").as_uri()
+
+
+def experiment_of(client: Any, name: str, tracking_uri: str) -> str:
+    """Returns the id of an experiment, made where it is not there; another command may make it at the same time."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifacts_beside(tracking_uri)))
+        except Exception as error:  # an MlflowException
+            found = client.get_experiment_by_name(name)
+            if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS" or found is None:
+                raise
+    return str(found.experiment_id)
 
 
 def is_transient(error: Exception) -> bool:

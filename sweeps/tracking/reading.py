@@ -1,28 +1,56 @@
 """What MLflow's store holds, read: whether it answers, and what a trial's run was. Nothing is written."""
 
 import os
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
 from pipeline.storage.masking import without_secrets
-from pipeline.storage.sqlite import database_of
+from pipeline.storage.sqlite import BUSY_SECONDS, database_of
 from sweeps.tracking.connecting import quiet, unreachable
 from sweeps.tracking.fields import hyper_parameters_of
 
 
-def check_tracking(tracking_uri: str) -> None:
-    """Raises ValueError for a tracking URI that is none, or a server that does not answer. Writes nothing."""
+def check_tracking(tracking_uri: str, experiment: str) -> None:
+    """Raises ValueError for a tracking URI that is none, a server that does not answer, and an experiment of that name
+    that somebody has deleted, with what brings it back. Writes nothing.
+    """
     quiet()
     if (database := database_of(tracking_uri)) is not None:
         existing = next(parent for parent in database.parents if parent.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise unreachable(tracking_uri, f"cannot write in {existing}")
-        return
     try:
-        mlflow.MlflowClient(tracking_uri=tracking_uri).search_experiments(max_results=1)
+        deleted = _deleted_here(database, experiment) if database else _deleted_there(tracking_uri, experiment)
     except Exception as error:
         raise unreachable(tracking_uri, error) from None
+    if deleted is not None:
+        uri = without_secrets(tracking_uri)
+        command = shlex.join(["mlflow", "experiments", "restore", "--experiment-id", deleted])
+        raise ValueError(
+            f"name must be one that MLflow can record under, but experiment {experiment!r} was deleted in its pages: "
+            f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command} brings it back with its runs, another name makes another"
+        )
+
+
+def _deleted_here(database: Path, experiment: str) -> str | None:
+    """Returns the id of an experiment that was deleted, None where it was not. MLflow itself takes seconds to look."""
+    if not database.is_file():
+        return None
+    with closing(sqlite3.connect(database, timeout=BUSY_SECONDS)) as connection:
+        made = connection.execute("select 1 from sqlite_master where name = 'experiments'").fetchone()
+        asked = "select experiment_id from experiments where name = ? and lifecycle_stage = 'deleted'"
+        found = connection.execute(asked, (experiment,)).fetchone() if made else None
+    return None if found is None else str(found[0])
+
+
+def _deleted_there(tracking_uri: str, experiment: str) -> str | None:
+    found = mlflow.MlflowClient(tracking_uri=tracking_uri).get_experiment_by_name(experiment)
+    return found.experiment_id if found is not None and found.lifecycle_stage == "deleted" else None
 
 
 def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -18,8 +18,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 
 from pipeline.storage.masking import masked, without_secrets
+from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.lines import on_a_line
-from sweeps.tracking.connecting import artifacts_beside, is_transient, quiet, refused, unreachable
+from sweeps.tracking.connecting import experiment_of, is_transient, quiet, refused, unreachable
 from sweeps.tracking.fields import Data, cut
 from sweeps.tracking.outbox import Outbox
 
@@ -43,13 +44,9 @@ class Tracker:
         quiet()
         self.tracking_uri = tracking_uri
         try:
-            self.client = mlflow.MlflowClient(tracking_uri=tracking_uri)
-            found = self.client.get_experiment_by_name(experiment)
-            self.experiment_id = (
-                found.experiment_id
-                if found
-                else self.client.create_experiment(experiment, artifacts_beside(tracking_uri))
-            )
+            with first_use(database_of(tracking_uri)):
+                self.client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+                self.experiment_id = experiment_of(self.client, experiment, tracking_uri)
         except Exception as error:
             raise unreachable(tracking_uri, error) from None
         self.experiment = experiment

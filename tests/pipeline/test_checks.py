@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from pipeline.checks import check_run
+from pipeline.checks import check_packed, check_run
 from pipeline.config import Run
 from pipeline.data import listed
+from pipeline.data.store import ImageStore
 from tests.pipeline.data.sources.trees import grow
 
 SWIN = {"name": "swin_tiny_patch4_window7_224"}
@@ -183,3 +184,16 @@ def test_a_packed_file_holds_out_what_it_was_packed_with(tmp_path):
     assert said.endswith(" holds other classes, but got 'pictures'; fpt data pack --hold-out pictures makes another")
     lacking = {**pictures, "novel": {"a": 4, "b": 4, "c": 0}}
     assert "as class 'c' has 0 pictures in novel and 4 pictures in val" in refused(packed(lacking, hold_out="pictures"))
+
+
+def test_what_was_really_packed_is_checked_once_more(store: ImageStore):
+    """The store of noise has six classes of eight images in each of two splits."""
+    own = {"source": "folder", "path": "photos"}
+    check_packed(made(dataset=own, episodes={"way": 6, "shot": 1, "query": 7}), store)
+    told = rf"\(as packed: what was left out, and why, {store.path}\.json tells\)$"
+    with pytest.raises(
+        ValueError, match=rf"^episodes\.way must be at most 6, the classes of split novel.* got 7.*{told}"
+    ):
+        check_packed(made(dataset=own, episodes={"way": 7, "query": 1}), store)
+    with pytest.raises(ValueError, match=rf"^search\.split must be one of novel, validation but got 'base'.*{told}"):
+        check_packed(made(dataset=own, episodes={"split": "base"}), store, "search.split")

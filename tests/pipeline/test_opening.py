@@ -53,7 +53,8 @@ def test_what_the_first_worker_may_be_waiting_for_is_said(monkeypatch, capsys):
     assert len(said) == 2
     assert said[0] == (
         "fpt: waiting for the first worker, which needs 0.5 GPU (the cluster has 0 GPUs and 2 cores) and loads vit_x, "
-        "whose weights may have to be downloaded"
+        "whose weights may have to be downloaded; where no node with so many is to come, compute.gpus_per_worker=0 "
+        "takes cores"
     )
     assert starting.waited == [opening.SAY_AFTER_SECONDS, *[opening.SAY_AGAIN_SECONDS] * 2]
 

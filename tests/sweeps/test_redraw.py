@@ -36,7 +36,7 @@ def home(here):
         folder.mkdir(parents=True)
         Image.new("RGB", (30, 20)).save(folder / "episode-0.png")
         found = replace(FOUND, spent=100 + age)
-        write_report(found, SWEEP, first_episode(SWEEP, WON, folder), Ledger("runs/ledger"), folder)
+        write_report(found, SWEEP, first_episode(SWEEP, WON, folder), Ledger("runs/ledger").read(), folder)
         os.utime(folder / "finding.json", (1e9 - age, 1e9 - age))
     (home.local / "sweeps" / UNFINISHED).mkdir()
     (home.local / "sweeps" / ".e0f789-drawing").mkdir()

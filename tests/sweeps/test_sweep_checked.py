@@ -1,15 +1,17 @@
 """What is known of a sweep before it runs, and what is said of it when it has."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from pipeline.storage.locking import held_alone
 from sweeps.report.text import as_markdown, verdict
 from sweeps.schema.identity import sweep_identity
 from sweeps.schema.loading import load
 from sweeps.schema.space import Range
 from sweeps.search.plan import plan_of
-from sweeps.sweep import check_sweep, description, planned_problems, stopping_rule, with_shares_in_patches
+from sweeps.sweep import check_sweep, description, planned_problems, run_sweep, stopping_rule, with_shares_in_patches
 from tests.sweeps.findings import SWEEP, finding
 from tests.sweeps.tiny import CONFIG, TINY
 
@@ -141,3 +143,24 @@ def test_weights_that_cannot_be_had_are_known_before_anything_is_written(tmp_pat
     with pytest.raises(ValueError, match=r"^no weights of vit_micro_glyphs$"):
         check_sweep(tiny(f"home={tmp_path / 'home'}"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_sweep_is_refused_while_it_runs_and_before_anything_is_made(tmp_path):
+    sweep = tiny(f"home={tmp_path / 'home'}")
+    lock = tmp_path / "home" / "locks" / f"sweep-{sweep_identity(sweep, {})}.lock"
+    with (
+        held_alone(lock, "it"),
+        pytest.raises(
+            ValueError, match=rf"^this sweep, tiny, runs already: process {os.getpid()} on .* fpt status shows"
+        ),
+    ):
+        run_sweep(sweep, None)
+    assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == [lock]
+
+
+def test_a_dead_cluster_is_refused_before_anything_is_packed(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"^--address must be that of a Ray cluster that answers but '127\.0\.0\.1:1' ref"
+    ):
+        run_sweep(tiny(f"home={tmp_path / 'home'}"), "127.0.0.1:1")
+    assert not (tmp_path / "home" / "images").exists()

@@ -26,6 +26,7 @@ class Sessions:
     def __init__(self, monkeypatch, **broken):
         self.opened, self.broken, self.weights = [], broken, {True: "w1", False: "w2"}
         monkeypatch.setattr("sweeps.table.packed_images", self.images)
+        monkeypatch.setattr("sweeps.table._check_drawn", lambda place, table, packed: None)
         monkeypatch.setattr("sweeps.table.open_session", self.session)
         monkeypatch.setattr("sweeps.table._solved", self.solved)
         monkeypatch.setattr("sweeps.table.data_of", self.data)
@@ -165,3 +166,9 @@ def test_what_data_and_backbone_cannot_serve_is_found_before_the_start():
         check_table(tiny("table.solvers.lora.patches=65"))
     with pytest.raises(ValueError, match=r"^table\.datasets\.few, table\.solvers\.knn, 2-shot: episodes\.shot \+ epi"):
         check_table(tiny(OF_TWO, "table.datasets.few.images_per_class=4"))
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "..", "a\\b"])
+def test_a_table_s_name_leads_to_no_other_folder(name):
+    with pytest.raises(ValueError, match=r"^name must be one that a folder can have, .* but got "):
+        check_table(tiny(OF_TABLE).model_copy(update={"name": name}))

@@ -236,7 +236,7 @@ def test_leaks_are_left_out_where_that_is_said(tmp_path):
         ValueError, match=r"^dataset\.path: an image must be .* --set dataset\.leaks=leave_out leaves out"
     ):
         packed_images(own(), home)
-    assert [path for path in (tmp_path / "home").rglob("*") if path.is_file()] == []
+    assert [path for path in (tmp_path / "home" / "images").rglob("*") if path.is_file()] == []
     found = packed_images(own(leaks="leave_out"), home)
     manifest = json.loads((tmp_path / "home/images" / f"{found.name}.json").read_text())
     assert {one["image"]: one["kind"] for one in manifest["left_out"]} == {"a/0.png": "leak", "b/copy.png": "leak"}

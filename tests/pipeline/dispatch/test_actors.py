@@ -17,8 +17,7 @@ from pipeline.dispatch.actors import Wanted, node_lives, staffing, wanted_worker
         ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0.25}, (0.25, 12)),
         ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0}, (0.0, 6)),
         ({"CPU": 6.0, "GPU": 3.0}, {"workers": 2}, (1.0, 2)),
-        ({"CPU": 6.0}, {"workers": 4, "gpus_per_worker": 0.5}, (0.5, 4)),
-        ({"CPU": 1.0, "GPU": 1.0}, {"gpus_per_worker": 2}, (2.0, 1)),
+        ({"CPU": 6.0, "GPU": 1.0}, {"workers": 4, "gpus_per_worker": 0.5}, (0.5, 4)),
     ],
 )
 def test_one_worker_for_each_gpu_or_core(monkeypatch, resources, compute, expected):
@@ -27,6 +26,20 @@ def test_one_worker_for_each_gpu_or_core(monkeypatch, resources, compute, expect
     asked = Compute(**compute)
     assert wanted_workers(asked, grows=False) == Wanted(gpus, now, now)
     assert wanted_workers(asked, grows=True) == Wanted(gpus, asked.workers or None, now)
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked", "said"),
+    [({"CPU": 6.0}, 0.5, "at most 0, .* but got 0.5"), ({"CPU": 1.0, "GPU": 1.0}, 2.0, "at most 1, .* but got 2")],
+)
+def test_gpus_that_are_not_there_are_refused_where_none_can_come(monkeypatch, resources, asked, said):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    with pytest.raises(ValueError, match=rf"^compute\.gpus_per_worker must be {said}$"):
+        wanted_workers(Compute(gpus_per_worker=asked), grows=False)
+    assert wanted_workers(Compute(gpus_per_worker=asked), grows=True) == Wanted(asked, None, 1)
+    monkeypatch.setenv("FPT_GPUS_PER_WORKER", "3")
+    with pytest.raises(ValueError, match=r"^FPT_GPUS_PER_WORKER must be at most \d, .* but got 3$"):
+        wanted_workers(Compute(), grows=False)
 
 
 def test_a_cluster_that_grows_is_asked_for_a_little_more_than_it_has(monkeypatch):

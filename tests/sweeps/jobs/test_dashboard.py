@@ -1,5 +1,10 @@
 """Where a cluster's dashboard is, and with which token it is asked."""
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from threading import Thread
+
 import pytest
 
 from sweeps.jobs.dashboard import ADDRESSES, connect, dashboard_address, find_token
@@ -23,6 +28,48 @@ def test_the_address_may_come_from_the_environment(monkeypatch):
 def test_a_server_that_does_not_answer_is_bad_input(unreachable):
     with pytest.raises(ValueError, match="address must be a Ray dashboard that answers but"):
         connect(unreachable)
+
+
+@pytest.fixture
+def serving(monkeypatch, tmp_path):
+    """Serves an answer to everything on this machine, and returns where."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    servers = []
+
+    def serve(body, status=200):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *arguments):
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("body", "status"), [("<html>", 200), ("[]", 200), ('{"version": 4}', 200), ("", 404)])
+def test_a_server_of_something_else_is_told_from_one_that_does_not_answer(serving, body, status):
+    url = serving(body, status)
+    with pytest.raises(ValueError, match=f"^address must be a Ray dashboard but {url} is a server of something else$"):
+        connect(url)
+
+
+def test_another_ray_is_refused_before_anything_is_sent(serving):
+    url = serving(json.dumps({"version": "4", "ray_version": "2.9.0"}))
+    said = (
+        rf"^address must be that of a cluster with the Ray that is here, {version('ray')}, but {url} has 2\.9\.0; pip "
+    )
+    with pytest.raises(ValueError, match=said):
+        connect(url)
 
 
 def test_the_token_is_found_where_ray_finds_it(tmp_path, monkeypatch):

@@ -35,7 +35,8 @@ def ledger(tmp_path):
 
 def test_a_report_is_a_page_its_pictures_and_what_machines_read(folder, ledger):
     found = findings()["usual"]
-    written = files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), ledger, folder)
+    rows = ledger.read(found.hashes)
+    written = files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), rows, folder)
     named = ["report.md", "report.html", "best.yaml", "trials.csv", *(f"{chart}.png" for chart in CHARTS)]
     assert [file.name for file in written] == [*named, "sweep.yaml", "ledger.parquet", "finding.json", "episode-0.png"]
     assert sorted(written) == sorted(folder.iterdir())
@@ -59,14 +60,14 @@ def test_an_interrupt_leaves_the_files_of_before(folder, ledger, monkeypatch, dr
     monkeypatch.setattr(files, drawing, interrupted)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(KeyboardInterrupt):
-        files.write_report(findings()["usual"], SWEEP, first_episode(SWEEP, WON, folder), ledger, folder)
+        files.write_report(findings()["usual"], SWEEP, first_episode(SWEEP, WON, folder), ledger.read(), folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_what_is_drawn_again_is_the_same_and_the_rest_is_left_alone(folder, ledger):
     found, episode = findings()["usual"], first_episode(SWEEP, WON, folder)
-    written = files.write_report(found, SWEEP, episode, ledger, folder)
+    written = files.write_report(found, SWEEP, episode, ledger.read(found.hashes), folder)
     before = {file: file.read_bytes() for file in written}
     for name in ("report.html", "racing.png"):
         (folder / name).unlink()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.schema.loading import load
+from sweeps.schema.loading import load, load_whole
 from sweeps.schema.space import Range
 from sweeps.schema.sweep import Sweep
 from tests.sweeps.tiny import CONFIG, TINY
@@ -272,3 +272,23 @@ def test_a_value_that_python_cannot_read_is_one_short_sentence(value, tmp_path):
     with pytest.raises(ValueError, match=r"^CONFIG must be YAML but .* is not: ") as refused:
         load(tmp_path / "one.yaml", [])
     assert len(str(refused.value)) < 500 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("dataset={source: folder, path: 's3://***@bucket/photos'}", "dataset.path"),
+        ("home=s3://bucket/x?token=***", "home"),
+        ("tracking_uri=postgresql://me:***@host/db", "tracking_uri"),
+    ],
+)
+def test_what_was_written_without_its_secret_is_not_run(override, field):
+    assert load(CONFIG, [override])  # it is read, though, to draw a report again
+    with pytest.raises(
+        ValueError, match=rf"^{field} must be whole but '.*' has \*\*\* where .* --set {field}=\.\.\. gives"
+    ):
+        load_whole(CONFIG, [override])
+
+
+def test_stars_elsewhere_are_nobodys_secret():
+    assert load_whole(CONFIG, ["name=my *** sweep"]) == load(CONFIG, ["name=my *** sweep"])

@@ -219,6 +219,18 @@ def test_a_search_that_tune_ends_early_finds_nothing(ended, said):
         proposals.finish()
 
 
+@pytest.mark.parametrize("rungs", [0, 1])
+def test_a_trial_that_tune_cuts_off_has_not_ended(rungs):
+    """Tune tells its end like any other, though it has reported fewer rungs than there are and nothing stopped it."""
+    proposals = made()
+    given = play(proposals)
+    last = list(given)[-1]
+    cut = proposals._asked(last)
+    cut.reports, cut.stopped_by = cut.reports[:rungs], None
+    with pytest.raises(RuntimeError, match=r"^the search has ended early, with 14 of 15 trials done"):
+        proposals.finish()
+
+
 def test_a_record_has_each_setting_once_with_all_that_it_had():
     proposals, given, found = usual()
     names = [trial.name for trial in found.trials]

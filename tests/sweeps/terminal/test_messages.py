@@ -88,3 +88,5 @@ def test_a_configuration_that_is_none_names_the_nearest(here):
 def test_how_to_browse_says_where_the_results_are_but_no_password():
     overrides = ["home=a b", "search.trials=2", "tracking_uri=postgresql://me:secret@host/db", "name=mine"]
     assert terminal.browsing(Path("c.yaml"), overrides) == "fpt ui c.yaml '--set=home=a b' --set=name=mine"
+    secret = ["home=s3://KEY:SECRET@bucket/x", "name=mine"]  # a command with *** in it would be none
+    assert terminal.browsing(Path("c.yaml"), secret) == "fpt ui c.yaml --set=home=... --set=name=mine"

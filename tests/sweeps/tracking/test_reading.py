@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from sweeps.tracking.reading import check_tracking, recorded_trial
@@ -11,7 +13,7 @@ pytestmark = [
 
 
 def test_a_store_that_is_not_there_yet_is_not_made_by_checking(here, tmp_path):
-    check_tracking(f"sqlite:///{tmp_path / 'not' / 'yet' / 'mlflow.db'}")
+    check_tracking(f"sqlite:///{tmp_path / 'not' / 'yet' / 'mlflow.db'}", "any")
     assert [*tmp_path.iterdir(), *here.iterdir()] == [here]
 
 
@@ -20,24 +22,46 @@ def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(
         ValueError, match=r"tracking_uri must be one that MLflow can reach but 'sqlite:///.*cannot write"
     ):
-        check_tracking(f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}")
+        check_tracking(f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}", "any")
 
 
-@pytest.mark.parametrize("use", [check_tracking, lambda uri: Tracker(uri, "any")], ids=["check", "tracker"])
+@pytest.mark.parametrize("use", [check_tracking, Tracker], ids=["check", "tracker"])
 @pytest.mark.timeout(60)
 def test_an_unreachable_server_is_said_to_be_so_within_seconds(use, unreachable):
     with pytest.raises(
         ValueError, match=f"^tracking_uri must be one that MLflow can reach but '{unreachable}' failed: "
     ) as said:
-        use(unreachable)
+        use(unreachable, "any")
     assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("uri", ["ftp://host/path", "runs/mlflow"])
 def test_what_is_no_tracking_uri_is_refused_and_nothing_is_written(here, uri):
     with pytest.raises(ValueError, match=r"^tracking_uri must be one that MLflow can reach but"):
-        check_tracking(uri)
+        check_tracking(uri, "any")
     assert list(here.iterdir()) == []
+
+
+def test_an_experiment_that_was_deleted_is_told_with_what_brings_it_back(tracker):
+    uri, name = tracker.tracking_uri, tracker.experiment
+    check_tracking(uri, name)
+    tracker.client.delete_experiment(tracker.experiment_id)
+    restores = f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {tracker.experiment_id} brings"
+    with pytest.raises(
+        ValueError, match=rf"^name must be .*, but experiment '{re.escape(name)}' was deleted .*: {restores}"
+    ):
+        check_tracking(uri, name)
+    check_tracking(uri, "another")
+    tracker.client.restore_experiment(tracker.experiment_id)
+    check_tracking(uri, name)
+
+
+def test_a_database_of_something_else_is_said_to_be_one(tmp_path):
+    (tmp_path / "mlflow.db").write_text(
+        "this is no database at all, but text that is long enough to be taken for one" * 9
+    )
+    with pytest.raises(ValueError, match=r"^tracking_uri must be one that MLflow can reach but .*: file is not a data"):
+        check_tracking(f"sqlite:///{tmp_path / 'mlflow.db'}", "any")
 
 
 def test_only_hyper_parameters_of_a_trial_are_read_back(tracker):
