@@ -18,6 +18,7 @@ from fpt.backbones.class_row import class_row, is_plain
 from fpt.backbones.scales import scales_of
 from fpt.backbones.structure import Layer, attention_layers, per_image_modules, tokens_first
 from fpt.backbones.weights import Matched
+from fpt.failures import failure_of
 
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {"linear": (nn.Linear,), "norm": (nn.LayerNorm, RmsNorm)}
 EMBEDDINGS = -1  # where images enter, to be made tokens of: below block 0
@@ -70,6 +71,8 @@ class Backbone:
         try:
             self.layers: list[Layer] = attention_layers(model, self._noise)
         except (RuntimeError, AssertionError) as error:
+            if failure_of(error):  # the device's, not the model's
+                raise
             raise ValueError(
                 f"backbone must take images of {self.image_size} x {self.image_size} pixels but {name} fails: {error}"
             ) from error
@@ -189,7 +192,9 @@ class Backbone:
         try:
             tokens = self._reach(self._noise, start).tokens
             cut = self.upper(tokens.flip(0), start).features
-        except (RuntimeError, TypeError, ValueError, AttributeError):
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            if failure_of(error):
+                raise
             return False
         finally:
             del self._cuts[start]

@@ -15,6 +15,7 @@ from fpt.backbones.checkpoints.layouts import layout_of
 from fpt.backbones.checkpoints.pixels import Pixels, pixels_of_file
 from fpt.backbones.naming import check_name
 from fpt.backbones.weights import FileWeights, Matched, load_weights, own_names, read_file
+from fpt.failures import failure_of
 
 WAYS_ON = "a local file as backbone.weights, or the embedded backbone, backbone.name vit_micro_glyphs, needs no network"
 
@@ -69,6 +70,8 @@ def _made(name: str, image_size: int | None, pretrained: bool, **options: Any) -
             f"backbone.weights must be a local file where {name}'s cannot be downloaded, which failed: {why}; {WAYS_ON}"
         ) from error
     except (RuntimeError, AssertionError) as error:
+        if failure_of(error):
+            raise
         if "No pretrained weights" in str(error):
             raise ValueError(
                 f"backbone.weights must be false (random) or a local file for {name}, as timm knows none, but is true; "

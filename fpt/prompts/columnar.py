@@ -15,8 +15,10 @@ from torch import Tensor
 from fpt import defaults
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
+from fpt.failures import in_parts
 from fpt.heads.closed_form import Head, scores
 from fpt.prompts.loss import Steering
+from fpt.prompts.parts import filled
 from fpt.prompts.relevance import gradient_and_relevance, norm_apart
 from fpt.prompts.variants import rectified, variant_named
 from fpt.registry import ORDERS, check_name
@@ -88,11 +90,32 @@ def gather_evidence(
     problem_of: Int[Tensor, " images"],
     variant: str,
 ) -> Evidence:
-    """Gathers the attention of every layer, and G of each image before it is rescaled.
+    """Gathers the attention of every layer, and G of each image before it is rescaled; fewer images at a time where
+    memory runs out.
 
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
+    counts = problem_of.new_zeros(len(head[0])).index_add(0, problem_of, torch.ones_like(problem_of))
+    together = counts[problem_of]  # images of one batch, whose scores are averaged
+
+    def gathered(part: slice) -> list[Evidence]:
+        own = images[part], labels[part], head, problem_of[part], together[part]
+        return [_gathered(backbone, *own, variant)]
+
+    evidence: Evidence = filled(in_parts(len(images), len(images), gathered), len(images))[0]
+    return evidence
+
+
+def _gathered(
+    backbone: Backbone,
+    images: Tensor,
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+    together: Int[Tensor, " images"],
+    variant: str,
+) -> Evidence:
     top, how = backbone.depth - 1, variant_named(variant)
     kind = torch.promote_types(backbone.dtype, torch.float32)
     maps = torch.empty(
@@ -111,7 +134,6 @@ def gather_evidence(
         if how.centred:
             mean = gradient.mean(1, keepdim=True)
             relevance = relevance - (mean * wide(backbone.patch_tokens(tokens))).nan_to_num().sum(-1)
-            together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
             gradient = (gradient - mean) / together[:, None, None]
         component = first_component(gradient.nan_to_num(), relevance)
     return Evidence(maps, component)

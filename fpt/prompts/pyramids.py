@@ -17,9 +17,11 @@ from torch import Tensor
 from fpt.backbones.attention import listen, wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.backbones.structure import dim_first, tokens_first
+from fpt.failures import in_parts
 from fpt.heads.closed_form import Head
 from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches
 from fpt.prompts.loss import Steering
+from fpt.prompts.parts import filled
 from fpt.prompts.variants import variant_named
 
 
@@ -125,10 +127,15 @@ def gather(
     variant: str,
     lam: float,
 ) -> list[StageEvidence]:
-    """Gathers the evidence of every stage, with a gradient term where it is asked for."""
-    return gather_stage_evidence(
-        backbone, images, labels, head, problem_of, variant, with_gradient=takes_gradient(variant, lam)
-    )
+    """Gathers the evidence of every stage, with a gradient term where it is asked for; fewer images at a time where
+    memory runs out.
+    """
+
+    def gathered(part: slice) -> list[StageEvidence]:
+        own = images[part], labels[part], head, problem_of[part]
+        return gather_stage_evidence(backbone, *own, variant, with_gradient=takes_gradient(variant, lam))
+
+    return filled(in_parts(len(images), len(images), gathered), len(images))
 
 
 def estimate(
