@@ -126,7 +126,10 @@ class DeviceFailedError(RuntimeError):
                 "and backbone.precision bfloat16 need less"
             )
         if self.failure == "fatal":
-            return f"{self.card} on {self.host} does not fit the torch that is installed there: {said}"
+            return (
+                f"{self.card} on {self.host} does not fit the torch that is installed there: {said}; "
+                "compute.gpus_per_worker 0 computes on processors"
+            )
         return f"{self.card} on {self.host} has failed: {said}"
 
 

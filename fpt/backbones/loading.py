@@ -115,6 +115,19 @@ def _colours(values: Sequence[float], field: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def device_held(gpu: bool) -> str:
+    """Returns what a worker computes on: the GPU that it holds, or else the processor, though the node have GPUs, which
+    are others'. Raises RuntimeError, with what the driver says, where torch cannot use the GPU: nobody would know that
+    it stands idle.
+    """
+    if not gpu:
+        return "cpu"
+    torch.cuda.init()
+    if not torch.cuda.is_available():
+        raise RuntimeError("No CUDA GPUs are available to torch, though this process holds one")
+    return "cuda"
+
+
 def best_device() -> str:
     """Returns a GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"

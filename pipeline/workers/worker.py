@@ -33,11 +33,11 @@ class Worker:
     node.
     """
 
-    def __init__(self, name: str, run: Run, store: Path, home: str) -> None:
+    def __init__(self, name: str, run: Run, store: Path, home: str, device: str | None = None) -> None:
         tune_allocator()
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
-        self.precision, self.backbone = backbone_of(run, best_device())
+        self.precision, self.backbone = backbone_of(run, device or best_device())
         self.store = ImageStore(store)
         if self.store.side != (self.backbone.image_size, self.backbone.image_size):
             raise ValueError(
