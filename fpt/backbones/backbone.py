@@ -64,8 +64,9 @@ class Backbone:
         self.image_size: int = image_size or _image_size(model)
         own = (tuple(config["mean"]), tuple(config["std"]))
         self.pixels: Pixels | None = None if pixels is None or pixels == own else pixels
+        colours = torch.promote_types(self.dtype, torch.float32)
         self._mean, self._std = (
-            torch.tensor(part, device=self.device, dtype=self.dtype).view(1, 3, 1, 1) for part in self.pixels or own
+            torch.tensor(part, device=self.device, dtype=colours).view(1, 3, 1, 1) for part in self.pixels or own
         )
         self._noise = _unlike_images(self.image_size).to(first)
         try:
@@ -139,10 +140,10 @@ class Backbone:
         """
         if images.is_floating_point():
             return images.to(self.device, self.dtype)
-        rows = images.to(self.device).to(self.dtype).flatten(2)  # a row's colours side by side make long loops
+        rows = images.to(self.device).to(self._mean.dtype).flatten(2)  # a row's colours side by side make long loops
         mean, std = (each.flatten().repeat(images.shape[2]) for each in (self._mean, self._std))
         pixels: Tensor = rows.div_(255).sub_(mean).div_(std).unflatten(2, (-1, 3))
-        return pixels.permute(0, 3, 1, 2)
+        return pixels.to(self.dtype).permute(0, 3, 1, 2)
 
     def lower(self, images: Images, start: int) -> Float[Tensor, "batch ..."]:
         """Returns what enters block `start` (0-based); for a model that cannot be cut there, its input. Below block 0,

@@ -15,6 +15,7 @@ from torch import Tensor
 from fpt import defaults
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
+from fpt.exact import exact_products
 from fpt.failures import in_parts
 from fpt.heads.closed_form import Head, scores
 from fpt.prompts.loss import Steering
@@ -52,6 +53,7 @@ class PositionPrompts:
     gradient_term: Float[Tensor, "*images patches"]
 
 
+@exact_products()
 def first_component(
     gradient: Float[Tensor, "images patches dim"], relevance_BN: Float[Tensor, "images patches"]
 ) -> Float[Tensor, "images patches"]:
