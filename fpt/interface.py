@@ -12,7 +12,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fpt import defaults
-from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Setting, check_adapted
@@ -69,7 +68,8 @@ def position_prompts(
     """
     check_name("variant", variant, ESTIMATED)
     labels = labels.to(backbone.device)
-    head = tuple(wide(part.to(backbone.device, backbone.dtype))[None] for part in (head_weight, head_bias))
+    kind = torch.promote_types(backbone.dtype, torch.float32)
+    head = tuple(part.to(backbone.device, kind)[None] for part in (head_weight, head_bias))
     one_problem = torch.zeros_like(labels)
     strategy = strategy_of(backbone)
     evidence = strategy.gather(backbone, images, labels, (head[0], head[1]), one_problem, variant, lam)

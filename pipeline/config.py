@@ -239,12 +239,15 @@ class Compute(Section):
     stands for what FPT_GPUS_PER_WORKER says of GPUs that are still to come, or else for 1 where the cluster has GPUs.
     `stack` is how many problems are solved together, 0 for as many as the device holds. An order holds `shard` episodes
     and at most `settings` settings, 0 for all that wait for them, and may take `order_seconds` at most. A worker that
-    has nothing to do for `idle_seconds` is let go.
+    has nothing to do for `idle_seconds` is let go. With `repeatable`, GPUs use kernels that give the same bits every
+    time, which are slower where attention is trained.
     """
 
     workers: Annotated[int, whole("workers, 0 for as many as there is room for", 0, 100_000)] = 0
     threads_per_worker: Annotated[int, whole("threads of a worker", 1, 1_024)] = 1
     gpus_per_worker: Annotated[float | None, number("GPUs of a worker", 1_024, 0)] = None
+    # Sweeps and MLflow's parameters were described without it before it was there, and are still.
+    repeatable: Annotated[bool, Field(exclude_if=lambda repeatable: repeatable)] = True
     stack: Annotated[int, whole("problems solved together, 0 for as many as fit", 0, 1_000_000)] = 0
     shard: Annotated[int, whole("episodes of an order", 1, 1_000_000)] = 8
     settings: Annotated[int, whole("settings of an order, 0 for all that wait", 0, 1_000_000)] = 0

@@ -87,6 +87,7 @@ def identity(run: Run, inputs: Inputs) -> dict[str, Any]:
             "image_size": run.backbone.image_size,
             "fingerprint": inputs.backbone_fingerprint,
             "precision": inputs.precision,
+            **({} if inputs.precision == "float32" else {"attention": "float32"}),  # it was rounded before, and pixels
         },
         "episodes": episodes,
         "solver": solver,

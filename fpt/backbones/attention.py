@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from fpt.exact import exact_products
+
 SOFTMAXES = (torch.softmax, Tensor.softmax, F.softmax)
 LARGE_MAPS = 2**17  # numbers in an image's maps of all heads: half a megabyte
 
@@ -48,7 +50,9 @@ class AttentionCall:
         if self.query_BHRC is None or self.key_BHTC is None:
             assert self.bias is not None
             return wide(self.bias[..., rows, :])
-        logits_BHRT = wide((self.query_BHRC[..., rows, :] * self.scale) @ self.key_BHTC.transpose(-2, -1))
+        query_BHRC, key_BHTC = wide(self.query_BHRC[..., rows, :]), wide(self.key_BHTC)
+        with exact_products():
+            logits_BHRT = (query_BHRC * self.scale) @ key_BHTC.transpose(-2, -1)
         return logits_BHRT if self.bias is None else logits_BHRT + self.bias[..., rows, :]
 
     def head_mean_logits(self, rows: slice) -> Float[Tensor, "batch rows tokens"]:
@@ -58,10 +62,11 @@ class AttentionCall:
         if self.query_BHRC is None or self.key_BHTC is None or self.bias is not None:
             return self.logits(rows).mean(1)
         query_BRD, key_BTD = (
-            tensor.transpose(1, 2).flatten(2) for tensor in (self.query_BHRC[..., rows, :], self.key_BHTC)
+            wide(tensor).transpose(1, 2).flatten(2) for tensor in (self.query_BHRC[..., rows, :], self.key_BHTC)
         )
         heads = self.query_BHRC.shape[1]
-        return wide((query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2))
+        with exact_products():
+            return (query_BRD * (self.scale / heads)) @ key_BTD.transpose(1, 2)
 
     def attention(self, rows: slice, heads: str = "mean") -> Float[Tensor, "batch rows tokens"]:
         """Returns softmaxed attention of the chosen query tokens, the mean or minimum over heads. Rows of the mean sum

@@ -18,6 +18,7 @@ from fpt.backbones.class_row import class_row, is_plain
 from fpt.backbones.scales import scales_of
 from fpt.backbones.structure import Layer, attention_layers, per_image_modules, tokens_first
 from fpt.backbones.weights import Matched
+from fpt.failures import failure_of
 
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {"linear": (nn.Linear,), "norm": (nn.LayerNorm, RmsNorm)}
 EMBEDDINGS = -1  # where images enter, to be made tokens of: below block 0
@@ -63,13 +64,16 @@ class Backbone:
         self.image_size: int = image_size or _image_size(model)
         own = (tuple(config["mean"]), tuple(config["std"]))
         self.pixels: Pixels | None = None if pixels is None or pixels == own else pixels
+        colours = torch.promote_types(self.dtype, torch.float32)
         self._mean, self._std = (
-            torch.tensor(part, device=self.device, dtype=self.dtype).view(1, 3, 1, 1) for part in self.pixels or own
+            torch.tensor(part, device=self.device, dtype=colours).view(1, 3, 1, 1) for part in self.pixels or own
         )
         self._noise = _unlike_images(self.image_size).to(first)
         try:
             self.layers: list[Layer] = attention_layers(model, self._noise)
         except (RuntimeError, AssertionError) as error:
+            if failure_of(error):  # the device's, not the model's
+                raise
             raise ValueError(
                 f"backbone must take images of {self.image_size} x {self.image_size} pixels but {name} fails: {error}"
             ) from error
@@ -136,10 +140,10 @@ class Backbone:
         """
         if images.is_floating_point():
             return images.to(self.device, self.dtype)
-        rows = images.to(self.device).to(self.dtype).flatten(2)  # a row's colours side by side make long loops
+        rows = images.to(self.device).to(self._mean.dtype).flatten(2)  # a row's colours side by side make long loops
         mean, std = (each.flatten().repeat(images.shape[2]) for each in (self._mean, self._std))
         pixels: Tensor = rows.div_(255).sub_(mean).div_(std).unflatten(2, (-1, 3))
-        return pixels.permute(0, 3, 1, 2)
+        return pixels.to(self.dtype).permute(0, 3, 1, 2)
 
     def lower(self, images: Images, start: int) -> Float[Tensor, "batch ..."]:
         """Returns what enters block `start` (0-based); for a model that cannot be cut there, its input. Below block 0,
@@ -189,7 +193,9 @@ class Backbone:
         try:
             tokens = self._reach(self._noise, start).tokens
             cut = self.upper(tokens.flip(0), start).features
-        except (RuntimeError, TypeError, ValueError, AttributeError):
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            if failure_of(error):
+                raise
             return False
         finally:
             del self._cuts[start]

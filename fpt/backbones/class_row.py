@@ -16,6 +16,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from fpt.backbones.attention import AttentionCall
+from fpt.exact import rounds_products
 
 CLASS_ROW = slice(0, 1)
 Weights = tuple[Float[Tensor, "_ outputs inputs"], Float[Tensor, "_ outputs"]]  # leading with S, or 1 for all problems
@@ -39,7 +40,8 @@ def class_row(block: Any, tokens: Tensor, class_row_only: bool) -> tuple[Tensor,
     looks.
     """
     attention, normed = block.attn, block.norm1(tokens)
-    weights = _own_weights(attention) if class_row_only and normed.dtype == torch.float32 else None
+    read_exactly = normed.dtype == torch.float32 and not rounds_products()
+    weights = _own_weights(attention) if class_row_only and read_exactly else None
     if weights is None:
         gathered, call = _by_keys(attention, normed, class_row_only)
     else:

@@ -15,6 +15,7 @@ from fpt.backbones.checkpoints.layouts import layout_of
 from fpt.backbones.checkpoints.pixels import Pixels, pixels_of_file
 from fpt.backbones.naming import check_name
 from fpt.backbones.weights import FileWeights, Matched, load_weights, own_names, read_file
+from fpt.failures import failure_of
 
 WAYS_ON = "a local file as backbone.weights, or the embedded backbone, backbone.name vit_micro_glyphs, needs no network"
 
@@ -69,6 +70,8 @@ def _made(name: str, image_size: int | None, pretrained: bool, **options: Any) -
             f"backbone.weights must be a local file where {name}'s cannot be downloaded, which failed: {why}; {WAYS_ON}"
         ) from error
     except (RuntimeError, AssertionError) as error:
+        if failure_of(error):
+            raise
         if "No pretrained weights" in str(error):
             raise ValueError(
                 f"backbone.weights must be false (random) or a local file for {name}, as timm knows none, but is true; "
@@ -110,6 +113,19 @@ def _colours(values: Sequence[float], field: str) -> tuple[float, float, float]:
         raise ValueError(f"backbone.{field} must be three numbers between 0 and 1 but got {list(values)}")
     red, green, blue = (float(value) for value in values)
     return red, green, blue
+
+
+def device_held(gpu: bool) -> str:
+    """Returns what a worker computes on: the GPU that it holds, or else the processor, though the node have GPUs, which
+    are others'. Raises RuntimeError, with what the driver says, where torch cannot use the GPU: nobody would know that
+    it stands idle.
+    """
+    if not gpu:
+        return "cpu"
+    torch.cuda.init()
+    if not torch.cuda.is_available():
+        raise RuntimeError("No CUDA GPUs are available to torch, though this process holds one")
+    return "cuda"
 
 
 def best_device() -> str:

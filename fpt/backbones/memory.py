@@ -1,4 +1,4 @@
-"""Memory: how much there is, whether it ran out, and that the allocator serves large tensors well."""
+"""Memory: how much there is, and that the allocator serves large tensors well."""
 
 import ctypes
 import os
@@ -30,11 +30,3 @@ def held_by(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Tells whether an operation failed because memory ran out; what a GPU's allocator still holds is given back."""
-    ran_out = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    if ran_out and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    return ran_out

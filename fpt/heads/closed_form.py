@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fpt.exact import exact_products, rounds_products
 from fpt.heads.svm_dual import dual_variables
 from fpt.randomness import generator
 from fpt.registry import HEADS, check_name, load
@@ -97,11 +98,14 @@ def named_head(
     check_name("head", name, HEADS)
     if name == "random":
         return random(seeds, way, features.shape[2], temperature, features)
-    head: Head = load(HEADS[name])(features, labels, way, temperature)
+    with exact_products():
+        head: Head = load(HEADS[name])(features, labels, way, temperature)
     return head
 
 
 def scores(features: Float[Tensor, "stack images dim"], head: Head) -> Float[Tensor, "stack images way"]:
     """Returns the logits of a linear classifier for each problem of the stack."""
     weight_SWD, bias_SW = head
+    if rounds_products():  # so that gradients, which are made elsewhere, are float32's too
+        return (features[:, :, None] * weight_SWD[:, None]).sum(-1) + bias_SW[:, None]
     return torch.baddbmm(bias_SW[:, None], features, weight_SWD.transpose(1, 2))

@@ -1,7 +1,7 @@
 """Prompts of every setting on a batch of episodes, the evidence for them gathered once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import named_head
 from fpt.problems.problem import EpisodeBatch, Setting
+from fpt.prompts.parts import filled
 from fpt.prompts.strategy import ScaleEvidence, strategy_of
 from fpt.prompts.variants import uniform_target
 from fpt.registry import MASKS
@@ -85,21 +86,16 @@ def episode_evidence(backbone: Backbone, episodes: EpisodeBatch, setting: Settin
     multiplier = _score_multiplier(setting)
     count, support = episodes.labels.shape
     together = max(1, IMAGES_A_PASS // support)
-    parts: list[Sequence[Any]] = []
-    for first in range(0, count, together):
+
+    def gathered(first: int) -> Sequence[Any]:
         chosen = slice(first, first + together)
         images, labels = episodes.support_images[chosen].flatten(0, 1), episodes.labels[chosen]
         problem_of = torch.arange(len(labels), device=labels.device).repeat_interleave(support)
         head = weight[chosen] * multiplier, bias[chosen] * multiplier
         scored = images, labels.flatten(), head, problem_of
-        parts.append(strategy_of(backbone).gather(backbone, *scored, setting.variant, setting.lam))
-    return [_joined(of_scale) for of_scale in zip(*parts, strict=True)]
+        return strategy_of(backbone).gather(backbone, *scored, setting.variant, setting.lam)
 
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """Joins the evidence of some images each into that of all of them."""
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(parts[0])]
-    return type(parts[0])(*(None if column[0] is None else torch.cat(column) for column in columns))
+    return filled(map(gathered, range(0, count, together)), count * support)
 
 
 def _estimated(

@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fpt.backbones.backbone import Backbone, Images
+from fpt.failures import in_parts
 from fpt.registry import SOLVERS
 from fpt.solvers.contract import IMAGES_A_PASS
 
@@ -68,14 +69,20 @@ def reads_frozen_queries(solver: str, masks: bool) -> bool:
 @torch.no_grad()
 def freeze(backbone: Backbone, images: Images, blocks: int, whole: bool = True) -> Frozen:
     """Runs images through the frozen backbone, once: up to the last `blocks` blocks, or through them too (`whole`). One
-    more than there are stands for the embeddings too, which take images themselves (EMBEDDINGS).
+    more than there are stands for the embeddings too, which take images themselves (EMBEDDINGS). Where memory runs out
+    they go in smaller parts.
     """
     start = backbone.depth - blocks
-    tokens = backbone.lower(images, start)
-    if not whole:
-        return Frozen(tokens)
-    passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
-    return Frozen(tokens, Seen(passed.features, backbone.class_attention(passed)))
+
+    def frozen(part: slice) -> Frozen:
+        tokens = backbone.lower(images[part], start)
+        if not whole:
+            return Frozen(tokens)
+        passed = backbone.upper(tokens, start, watched=1, class_row_only=True)
+        return Frozen(tokens, Seen(passed.features, backbone.class_attention(passed)))
+
+    parts = list(in_parts(len(images), len(images), frozen))
+    return parts[0] if len(parts) == 1 else joined(parts, torch.cat)
 
 
 def freeze_episodes(

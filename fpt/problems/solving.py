@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
-from fpt.backbones.memory import held_by, out_of_memory
+from fpt.backbones.memory import held_by
+from fpt.failures import in_parts
 from fpt.phases import phase
 from fpt.problems.evidence import Gathered, Prompted, prompts_of_all
 from fpt.problems.frozen import reads_frozen_queries
@@ -50,17 +51,12 @@ def solve(
     for _, group in groupby(numbered, key=lambda i: (settings[i].solver, settings[i].training)):
         problems = [(i, episode) for i in group for episode in range(count)]
         together = max(1, (stack or fitting_stack(episodes, settings[problems[0][0]].training)) >> halvings)
-        while problems:
-            members = problems[:together]
-            try:
-                solved = _solve_stack(backbone, episodes, settings, prompts, members)
-            except RuntimeError as error:
-                if not out_of_memory(error) or len(members) == 1:
-                    raise
-                together = len(members) // 2
-                continue
-            outcomes.update(zip(members, solved, strict=True))
-            problems = problems[together:]
+
+        def solved(chosen: slice, problems: list[tuple[int, int]] = problems) -> list[Outcome]:
+            return _solve_stack(backbone, episodes, settings, prompts, problems[chosen])
+
+        parts = in_parts(len(problems), together, solved)
+        outcomes.update(zip(problems, (outcome for part in parts for outcome in part), strict=True))
     return [[outcomes[i, episode] for episode in range(count)] for i in range(len(settings))]
 
 

@@ -6,7 +6,7 @@ Attention is fused with the gradient of the image's class score, as its variant 
 # B images, L layers, N patches, D dimensions
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,9 +16,12 @@ from fpt import defaults
 from fpt.backbones.attention import keep_map, keep_maps, wide
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.structure import kept_input
+from fpt.exact import exact_products
+from fpt.failures import in_parts
 from fpt.heads.closed_form import Head, scores
 from fpt.prompts.contrast import log_ratios, trusted
 from fpt.prompts.loss import Steering
+from fpt.prompts.parts import filled
 from fpt.prompts.relevance import gradient_and_relevance, norm_apart
 from fpt.prompts.variants import rectified, variant_named
 from fpt.registry import ORDERS, check_name
@@ -32,12 +35,13 @@ class Evidence:
     on the number of patches.
 
     `maps`: the attention of every layer, heads fused; `gradient`: G; `ratios`: the log ratios of contrast.py, for the
-    variant that reads them.
+    variant that reads them; `tokens`: what these are made of, until all images of an episode are there.
     """
 
     maps: Float[Tensor, "images layers patches patches"]
     gradient: Float[Tensor, "images patches"]
     ratios: Float[Tensor, "images patches"] | None = None
+    tokens: Float[Tensor, "images patches dim"] | None = None
 
     def __getitem__(self, images: slice) -> "Evidence":
         return Evidence(self.maps[images], self.gradient[images], None if self.ratios is None else self.ratios[images])
@@ -57,6 +61,7 @@ class PositionPrompts:
     confidence: Float[Tensor, " images"]
 
 
+@exact_products()
 def first_component(
     gradient: Float[Tensor, "images patches dim"], relevance_BN: Float[Tensor, "images patches"]
 ) -> Float[Tensor, "images patches"]:
@@ -96,11 +101,33 @@ def gather_evidence(
     variant: str,
 ) -> Evidence:
     """Gathers the attention of every layer, G of each image before it is rescaled, and, for a variant that contrasts,
-    the log ratios of what enters the second last block.
+    the log ratios of what enters the second last block; fewer images at a time where memory runs out.
 
     `head` holds a stack of classifiers, `problem_of` says which of them scores each image: the score is the logit of
     the image's own class on the frozen backbone, its gradient is taken at the input of the top layer.
     """
+    counts = problem_of.new_zeros(len(head[0])).index_add(0, problem_of, torch.ones_like(problem_of))
+    together = counts[problem_of]  # images of one batch, whose scores are averaged
+
+    def gathered(part: slice) -> list[Evidence]:
+        own = images[part], labels[part], head, problem_of[part], together[part]
+        return [_gathered(backbone, *own, variant)]
+
+    evidence: Evidence = filled(in_parts(len(images), len(images), gathered), len(images))[0]
+    if evidence.tokens is None:
+        return evidence
+    return replace(evidence, tokens=None, ratios=log_ratios(evidence.tokens, labels, problem_of))
+
+
+def _gathered(
+    backbone: Backbone,
+    images: Tensor,
+    labels: Int[Tensor, " images"],
+    head: Head,
+    problem_of: Int[Tensor, " images"],
+    together: Int[Tensor, " images"],
+    variant: str,
+) -> Evidence:
     top, how = backbone.depth - 1, variant_named(variant)
     kind = torch.promote_types(backbone.dtype, torch.float32)
     maps = torch.empty(
@@ -121,13 +148,10 @@ def gather_evidence(
         if how.centred:
             mean = gradient.mean(1, keepdim=True)
             relevance = relevance - (mean * wide(backbone.patch_tokens(tokens))).nan_to_num().sum(-1)
-            together = problem_of.bincount()[problem_of]  # images of one batch, whose scores are averaged
             gradient = (gradient - mean) / together[:, None, None]
         component = first_component(gradient.nan_to_num(), relevance)
-        if not how.contrasts:
-            return Evidence(maps, component)
-        ratios = log_ratios(wide(backbone.patch_tokens(entered.get(below, tokens))), labels, problem_of)
-    return Evidence(maps, component, ratios)
+    compared = wide(backbone.patch_tokens(entered.get(below, tokens))) if how.contrasts else None
+    return Evidence(maps, component, tokens=compared)
 
 
 def own_scores(

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from fpt.exact import exact_products
+
 MOST_MATCHED = 256  # tokens of an image that those of others are matched with, evenly spread
 SHARPNESS = 4.0  # the kernel's temperature is the cosines' standard deviation over this
 MOST_COSINES = 2**22  # at once
@@ -25,6 +27,7 @@ CHOSEN_SHARE, ATTENDED_SHARE = 1 / 16, 1 / 8
 OF_THE_IMAGE, OF_THE_EPISODE, OFFSET = 0.47, 1.37, -1.54
 
 
+@exact_products()
 def log_ratios(
     tokens: Float[Tensor, "images tokens dim"], labels: Int[Tensor, " images"], problem_of: Int[Tensor, " images"]
 ) -> Float[Tensor, "images tokens"]:

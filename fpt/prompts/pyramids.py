@@ -8,7 +8,7 @@ it gets in its window (the paper, section 3.4), with lambda times the gradient t
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,10 +18,12 @@ from fpt import defaults
 from fpt.backbones.attention import listen, wide
 from fpt.backbones.backbone import Backbone, Images
 from fpt.backbones.structure import dim_first, kept_input, tokens_first
+from fpt.failures import in_parts
 from fpt.heads.closed_form import Head
 from fpt.prompts.columnar import PositionPrompts, first_component, own_scores, top_patches
 from fpt.prompts.contrast import log_ratios, trusted
 from fpt.prompts.loss import Steering
+from fpt.prompts.parts import filled
 from fpt.prompts.variants import variant_named
 
 UNTRACED = (
@@ -31,13 +33,15 @@ UNTRACED = (
 
 @dataclass(frozen=True)
 class StageEvidence:
-    """Holds the attention that each patch of one stage gets in its window, and G there, which is None where it was not
-    asked for.
+    """Holds the attention that each patch of one stage gets in its window; G there, which is None where it was not
+    asked for; the log ratios of contrast.py, for the variant that reads them, and the tokens that these are made of,
+    until all images of an episode are there.
     """
 
     received: Float[Tensor, "images windows patches"]
     gradient: Float[Tensor, "images windows patches"] | None
-    ratios: Float[Tensor, "images windows patches"] | None = None  # of contrast.py, for the variant that reads them
+    ratios: Float[Tensor, "images windows patches"] | None = None
+    tokens: Float[Tensor, "images windows patches dim"] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,8 @@ def gather_stage_evidence(
                 )
                 relevance = (gradient * tokens).flatten(1, 2).sum(-1)
                 component = first_component(gradient.flatten(1, 2), relevance).view_as(received)
-            ratios = None
-            if contrasts:
-                tokens = wide(_windowed(backbone, stage, entered[last])).flatten(1, 2)
-                ratios = log_ratios(tokens, labels, problem_of).view_as(received)
-        evidence.append(StageEvidence(received.detach(), component, ratios))
+            compared = wide(_windowed(backbone, stage, entered[last])) if contrasts else None
+        evidence.append(StageEvidence(received.detach(), component, tokens=compared))
     return evidence
 
 
@@ -147,10 +148,25 @@ def gather(
     variant: str,
     lam: float,
 ) -> list[StageEvidence]:
-    """Gathers the evidence of every stage, with a gradient term where it is asked for."""
-    return gather_stage_evidence(
-        backbone, images, labels, head, problem_of, variant, with_gradient=takes_gradient(variant, lam)
-    )
+    """Gathers the evidence of every stage, with a gradient term where it is asked for; fewer images at a time where
+    memory runs out.
+    """
+
+    def gathered(part: slice) -> list[StageEvidence]:
+        own = images[part], labels[part], head, problem_of[part]
+        return gather_stage_evidence(backbone, *own, variant, with_gradient=takes_gradient(variant, lam))
+
+    evidence: list[StageEvidence] = filled(in_parts(len(images), len(images), gathered), len(images))
+    return [_compared(of_stage, labels, problem_of) for of_stage in evidence]
+
+
+def _compared(
+    evidence: StageEvidence, labels: Int[Tensor, " images"], problem_of: Int[Tensor, " images"]
+) -> StageEvidence:
+    if evidence.tokens is None:
+        return evidence
+    ratios = log_ratios(evidence.tokens.flatten(1, 2), labels, problem_of)
+    return replace(evidence, tokens=None, ratios=ratios.view_as(evidence.received))
 
 
 def estimate(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fpt.backbones.backbone import Backbone
 
+NO_GRADIENT = "appears to not have been used in the graph"  # torch.autograd.grad's words
 # A: stack x rank x inputs, B: stack x outputs x rank; inputs and outputs differ from layer to layer
 LowRank = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
 
@@ -64,8 +65,9 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
     handles = [linear.register_forward_hook(update) for linear, update in zip(projections, updates, strict=True)]
     try:
         yield
-    except RuntimeError as error:  # an adapter without effect has no gradient
-        _refuse_unused(updates, error)
+    except RuntimeError as error:
+        if NO_GRADIENT in str(error):  # an adapter without effect has none
+            _refuse_unused(updates, error)
         raise
     else:
         _refuse_unused(updates)

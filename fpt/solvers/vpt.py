@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fpt.backbones.backbone import Backbone
+from fpt.failures import failure_of
 from fpt.randomness import generator
 from fpt.solvers.adapters import tokens_inserted
 from fpt.solvers.contract import Solution, Stack, Training
@@ -38,7 +39,7 @@ def vpt(backbone: Backbone, stack: Stack, training: Training) -> Solution:
     try:
         return fine_tune(backbone, stack, training, [tokens_SGPD], inserted, Sgd, training.tokens)
     except RuntimeError as error:
-        if "size" not in str(error) and "shape" not in str(error):
+        if failure_of(error) or ("size" not in str(error) and "shape" not in str(error)):
             raise
         raise ValueError(
             "solver vpt must have a backbone that takes any number of tokens; this one's position bias or rotary "

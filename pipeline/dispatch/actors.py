@@ -1,7 +1,7 @@
 """Workers as Ray actors: how many, on which part of a node, and how they end."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,13 @@ class Staffing:
 @dataclass(frozen=True)
 class Wanted:
     """These workers are wanted: each has `gpus` GPUs; `workers` is how many there are to be, None for as many as there
-    is ever room for; `now` is how many to begin with.
+    is ever room for; `now` is how many to begin with. Nodes that are `barred`, by their ids, get none.
     """
 
     gpus: float
     workers: int | None
     now: int
+    barred: frozenset[str] = frozenset()
 
 
 def wanted_workers(compute: Compute, grows: bool) -> Wanted:
@@ -70,7 +71,22 @@ def wanted_workers(compute: Compute, grows: bool) -> Wanted:
 def room(gpus: float) -> int:
     """Returns how many workers the cluster's nodes have room for, busy or not."""
     resources = ray.cluster_resources()
-    return int(resources.get("GPU", 0) / gpus) if gpus else int(resources.get("CPU", 0))
+    return workers_of(resources.get("GPU", 0.0), gpus) if gpus else int(resources.get("CPU", 0))
+
+
+def workers_of(cards: float, gpus: float) -> int:
+    """Returns how many workers of so many GPUs each fit on some cards. Ray gives a worker of less than one a part of
+    one card, and others whole ones.
+    """
+    slack = 1e-6  # a tenth times ten is one
+    return int(cards) * int(1 / gpus + slack) if gpus < 1 else int(cards / gpus)
+
+
+def room_beside(wanted: Wanted, nodes: Collection[str]) -> bool:
+    """Tells whether the cluster has a node, busy or not, that could have workers and is not among `nodes`."""
+    needed, name = (wanted.gpus, "GPU") if wanted.gpus else (WORKER_CPUS, "CPU")
+    others = (one for one in ray.nodes() if one["Alive"] and one["NodeID"] not in nodes)
+    return any(one["Resources"].get(name, 0) >= needed for one in others)
 
 
 def staffing(wanted: Wanted, compute: Compute) -> Staffing:
@@ -81,8 +97,10 @@ def staffing(wanted: Wanted, compute: Compute) -> Staffing:
 
 
 def hire(worker: type, wanted: Wanted, run: Run, images: PackedImages, ledger: str, name: str) -> Any:
-    """Returns the handle of a new worker, which begins as soon as a node has room for it."""
-    placed = {"num_cpus": WORKER_CPUS, "num_gpus": wanted.gpus, "scheduling_strategy": "SPREAD"}
+    """Returns the handle of a new worker, which begins as soon as a node has room for it that is not barred."""
+    placed: dict[str, Any] = {"num_cpus": WORKER_CPUS, "num_gpus": wanted.gpus, "scheduling_strategy": "SPREAD"}
+    if wanted.barred:
+        placed["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(wanted.barred))})"}
     return ray.remote(worker).options(**placed).remote(name, run, images, ledger)
 
 

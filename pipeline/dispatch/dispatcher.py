@@ -10,13 +10,15 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import ray
 
 from pipeline.config import Run
 from pipeline.data.store import PackedImages
-from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, staffing
+from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, room_beside, staffing
 from pipeline.dispatch.cutting import cut, parts
 from pipeline.dispatch.generations import Generation, GenerationSpec, StoppingRule
 from pipeline.dispatch.node_watch import NodeWatch
@@ -82,8 +84,9 @@ class Dispatcher:
                 else:
                     tell(LOG, OPENED)
                 found = context.found if context else None
-                making = partial(hire, self.worker, self.wanted, self.run, self.images, self.ledger.folder.uri)
-                self.pool = Pool(making, dismiss, staffing(self.wanted, self.run.compute), node_lives, found)
+                beside = partial(room_beside, self.wanted)
+                own = staffing(self.wanted, self.run.compute)
+                self.pool = Pool(self._hire, dismiss, own, node_lives, found, beside)
                 self.heart = asyncio.create_task(self._beat())
             if self.found is None:
                 self.found = await asyncio.shield(self.pool.found)
@@ -116,9 +119,10 @@ class Dispatcher:
             wanted=self.wanted.now,
             refused=pool.refused if pool else 0,
             seconds=time.monotonic() - self.started,
-            busy_seconds=pool.busy_seconds if pool else 0.0,
-            staffed_seconds=pool.staffed_seconds if pool else 0.0,
-            first_order=pool.first_order if pool else None,
+            busy_seconds=pool.hours.busy_seconds if pool else 0.0,
+            lost_seconds=pool.hours.lost_seconds if pool else 0.0,
+            staffed_seconds=pool.hours.staffed_seconds if pool else 0.0,
+            first_order=pool.hours.first_order if pool else None,
             lost=tuple(sorted(self.lost.values())),
             complaint=masked(pool.complaint) if pool else None,
             restarted=self._restarted(),
@@ -188,6 +192,12 @@ class Dispatcher:
             rows = self.known.of(hash_of(run, context.found.inputs))
             accuracies.append([rows[episode]["accuracy"] for episode in there if episode < count])
         return accuracies
+
+    def _hire(self, name: str) -> Any:
+        """Returns the handle of a new worker, which is placed on a node that breaks none."""
+        assert self.pool is not None
+        wanted = replace(self.wanted, barred=frozenset(self.pool.health.barred))
+        return hire(self.worker, wanted, self.run, self.images, self.ledger.folder.uri, name)
 
     def _generation(self, context: Context, spec: GenerationSpec) -> Generation:
         async def solve(rung: int, going: Sequence[str]) -> None:

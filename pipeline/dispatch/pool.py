@@ -7,22 +7,35 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
+from fpt.failures import Failure, failure_of
 from pipeline.dispatch.actors import Staffing
-from pipeline.dispatch.members import DifferentWorkerError, Entrance, Member, Sent, answer, cause_of, first_line
-from pipeline.dispatch.queues import OrderQueue, Pending
+from pipeline.dispatch.health import NodeHealth
+from pipeline.dispatch.hours import Hours
+from pipeline.dispatch.idle import IdleWorkers
+from pipeline.dispatch.members import (
+    BarredNodeError,
+    DifferentWorkerError,
+    Entrance,
+    Member,
+    Sent,
+    answer,
+    card_of,
+    cause_of,
+    first_line,
+)
+from pipeline.dispatch.queues import STRIKES, OrderQueue, Pending
 from pipeline.events import tell, warn
 from pipeline.identity import Found
 from pipeline.orders import Solved, WorkOrder
 from pipeline.storage.folder import NoRoomError
 
 LOG = logging.getLogger(__name__)
-STRIKES = 3
 # An order has this many times what the slowest problem so far would have taken, and at least so many seconds.
 TIMES_THE_SLOWEST = 20
 LEAST_ORDER_SECONDS = 60.0
@@ -35,8 +48,8 @@ LONGEST_PAUSE_SECONDS = 60.0
 class Pool:
     """A pool keeps workers: `hire` makes one by its name, `dismiss` ends it, busy or not; `node_lives` tells of a node.
 
-    `found` is what the first worker finds when it opens, or what an earlier pool of the same session has found: a
-    worker that finds other images, weights or another precision is refused.
+    `found` is what the first worker finds when it opens, or what an earlier pool of the session has found: who finds
+    something else is refused. `room_beside` tells whether other nodes than some could have workers.
     """
 
     def __init__(
@@ -46,12 +59,14 @@ class Pool:
         staffing: Staffing,
         node_lives: Callable[[str], bool] = lambda node: True,
         found: Found | None = None,
+        room_beside: Callable[[Collection[str]], bool] = lambda nodes: False,
     ) -> None:
         self.hire, self.dismiss, self.staffing, self.node_lives = hire, dismiss, staffing, node_lives
+        self.room_beside, self.health, self.hours = room_beside, NodeHealth(), Hours()
         self.queue = OrderQueue()
         self.members: dict[str, Member] = {}
-        self.idle: dict[str, Member] = {}
-        self.entrance = Entrance(found)
+        self.idle = IdleWorkers(self.queue)
+        self.entrance = Entrance(found, self.health.barred)
         self.found = self.entrance.found
         self.vacancy = asyncio.Event()
         self.named = 0  # workers so far
@@ -60,28 +75,15 @@ class Pool:
         self.complaint: str | None = None
         self.refused = 0  # workers that found something else
         self.to_replace: deque[str] = deque()  # workers that died or hung
-        self.slowest = 0.0  # seconds a problem
         self.last_asked = time.monotonic()
-        self.busy, self.busy_seconds = 0, 0.0
-        self.began: float | None = None  # the first order, and the same by the clock
-        self.first_order: float | None = None
-        self.matching = self.closed = False
-        self.opened: dict[str, float] = {}  # since when, in seconds
-        self.staffed_before = 0.0  # of those that have gone
+        self.closed = False
+        self.opened = self.hours.opened
         self.manager = asyncio.create_task(self._manage())
 
     @property
     def alive(self) -> int:
         """Returns how many workers have opened and not ended."""
         return len(self.opened)
-
-    @property
-    def staffed_seconds(self) -> float:
-        """Returns how long workers have been there since the first order, all of them together."""
-        return self.staffed_before + sum(map(self._staffed, self.opened.values()))
-
-    def _staffed(self, since: float) -> float:
-        return 0.0 if self.began is None else time.monotonic() - max(since, self.began)
 
     async def submit(self, order: WorkOrder, shard: Any) -> Solved:
         """Returns the rows of an order, which are in the ledger already.
@@ -108,28 +110,8 @@ class Pool:
     async def _place(self, pending: Pending) -> Solved:
         self.queue.put(pending)
         self.last_asked = time.monotonic()
-        self._match_soon()
+        self.idle.match_soon()
         return await pending.done
-
-    def _match_soon(self) -> None:
-        """Matches orders once all that was placed together is there, so that they find who holds their images."""
-        if not self.matching:
-            self.matching = True
-            asyncio.get_running_loop().call_soon(self._match)
-
-    def _match(self) -> None:
-        self.matching = False
-        for take in (self.queue.take_own, self.queue.take_any):
-            if not self.queue:
-                return
-            for member in list(self.idle.values()):
-                if (pending := take(member.name)) is not None:
-                    self._wake(member, pending)
-
-    def _wake(self, member: Member, pending: Pending | None) -> None:
-        del self.idle[member.name]
-        assert member.wakes is not None
-        member.wakes.set_result(pending)
 
     async def _manage(self) -> None:
         """Keeps as many workers as there is work for."""
@@ -138,10 +120,11 @@ class Pool:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.vacancy.wait(), TICK_SECONDS)
             self.vacancy.clear()
-            needed = self.busy + len(self.queue) if self.found.done() else 1
+            needed = self.hours.busy + len(self.queue) if self.found.done() else 1
             if needed > len(self.members) and time.monotonic() >= self.pause_until:
                 self._hire_up_to(min(self.staffing.most(), needed))
             self._let_go()
+            self._give_up_where_no_node_is_left()
 
     def _hire_up_to(self, wanted: int) -> None:
         while len(self.members) < wanted:
@@ -155,15 +138,9 @@ class Pool:
     def _let_go(self) -> None:
         """Lets workers go that have waited too long for an order, or for a place while nobody waits for them."""
         before = time.monotonic() - self.staffing.idle_seconds
-        for member in list(self.idle.values()):
-            if member.idle_since < before:
-                member.leaves = "it had nothing to do"
-                self._wake(member, None)
+        self.idle.let_go(before)
         if self.found.done() and not self.queue and self.last_asked < before:
-            for member in self.members.values():
-                if member.place is None and member.task:
-                    member.leaves = "there was no room for it, and nothing to do"
-                    member.task.cancel()
+            self._dismiss_unplaced("there was no room for it, and nothing to do")
 
     async def _employ(self, member: Member) -> None:
         """Goes with a worker from its opening, from order to order, to its end."""
@@ -176,6 +153,9 @@ class Pool:
                     break
         except RayTaskError as error:
             self._did_not_open(member, cause_of(error))
+        except BarredNodeError as error:
+            member.leaves = first_line(error)
+            self.pause_until = time.monotonic() + TICK_SECONDS
         except DifferentWorkerError as error:
             self.refused += 1
             self._did_not_open(member, error, "refused")
@@ -185,12 +165,12 @@ class Pool:
             self._did_not_open(member, RuntimeError(f"a worker ended while it was starting: {first_line(error)}"))
         finally:
             del self.members[member.name]
-            self.idle.pop(member.name, None)
+            self.idle.members.pop(member.name, None)
             if member.ahead is not None:
                 self._struck(member.ahead.pending, blamed=False)
-            self.staffed_before += self._staffed(self.opened.pop(member.name, time.monotonic()))
+            self.hours.goes(member.name)
             self.queue.forget(member.name)
-            self._match_soon()
+            self.idle.match_soon()
             self.vacancy.set()
             self._say("dismissed", member, why=member.leaves)
             with suppress(Exception):
@@ -208,11 +188,7 @@ class Pool:
         if (sent := member.ahead) is not None:
             member.ahead = None
             return sent
-        member.idle_since = time.monotonic()
-        member.wakes = asyncio.get_running_loop().create_future()
-        self.idle[member.name] = member
-        self._match_soon()
-        pending = await member.wakes
+        pending = await self.idle.next_for(member)
         return None if pending is None else self._send(member, pending)
 
     def _send(self, member: Member, pending: Pending) -> Sent:
@@ -223,24 +199,25 @@ class Pool:
         pending, order = sent.pending, sent.pending.order
         asked = {"order": order.name, "problems": order.problems, "configurations": sorted(order.configurations)}
         self._say("ordered", member, **asked, attempt=pending.attempt)
-        began = time.monotonic()
-        if self.began is None:
-            self.began, self.first_order = began, time.time()
-        self.busy += 1
+        began = member.began = self.hours.begins()
         if len(self.queue) > WAITING_EACH * len(self.members):
             following = self.queue.take_own(member.name) or self.queue.take_any(member.name)
             member.ahead = self._send(member, following) if following else None
         try:
             rows = await asyncio.wait_for(answer(sent.answer), self._patience(order))
         except RayTaskError as error:
-            self._declined(pending, cause_of(error), member)
+            cause = cause_of(error)
+            if failure := failure_of(cause):
+                self._device_failed(member, pending, failure, cause)
+                return False
+            self._declined(pending, cause, member)
             return True
         except OutOfMemoryError:
             self._died(member, pending, "its node ran out of memory")
             self._struck(pending, smaller=True)
             return False
         except (RayError, TimeoutError) as error:
-            lives = self.node_lives(member.place.node if member.place else "")
+            lives = self.node_lives(member.node)
             hung = f"no answer after {self._patience(order):.0f} s" if isinstance(error, TimeoutError) else ""
             self._died(member, pending, hung or (first_line(error) if lives else "its node is gone"))
             self._struck(pending, blamed=lives)
@@ -252,10 +229,9 @@ class Pool:
                 member.ahead = None
             raise
         finally:
-            self.busy -= 1
-        seconds = time.monotonic() - began
-        self.busy_seconds += seconds
-        self.slowest = max(self.slowest, seconds / max(1, len(rows)))
+            seconds = self.hours.ends(began)
+        self.hours.answered(seconds, len(rows))
+        self.health.answered(member.node)
         self._say("answered", member, order=order.name, problems=len(rows), seconds=round(seconds, 3))
         if not pending.done.done():
             pending.done.set_result(Solved(rows))
@@ -263,46 +239,67 @@ class Pool:
 
     def _patience(self, order: WorkOrder) -> float:
         """Returns the seconds that a worker may take for an order before it is held to hang."""
-        if not self.slowest:
+        if not self.hours.slowest:
             return self.staffing.order_seconds
-        usual = TIMES_THE_SLOWEST * self.slowest * order.problems
+        usual = TIMES_THE_SLOWEST * self.hours.slowest * order.problems
         return min(self.staffing.order_seconds, max(LEAST_ORDER_SECONDS, usual))
 
     def _struck(self, pending: Pending, blamed: bool = True, smaller: bool = False) -> None:
-        """Tries an order again, before all others, as its worker died or hangs; `blamed` unless the node is gone too.
-
-        After want of memory, and for a last try, its stacks are smaller: a system short of memory kills without a word.
-        They are not so at once, for a stack of another size may change the last bits.
-        """
-        pending.attempt += 1
-        pending.strikes += blamed
-        pending.smaller += smaller or pending.strikes == STRIKES - 1
-        tell(LOG, "struck", order=pending.order.name, strikes=pending.strikes, smaller=pending.smaller)
-        if pending.strikes < STRIKES:
-            self.queue.put(pending, first=True)
-            self._match_soon()
-        else:
-            warn(LOG, "order given up", order=pending.order.name, why=f"it has taken {STRIKES} workers with it")
-            pending.done.set_result(Solved([], pending.order.episodes))
+        self.queue.again(pending, blamed, smaller)
+        self.idle.match_soon()
 
     def _died(self, member: Member, pending: Pending, why: str) -> None:
         order, attempt = pending.order.name, pending.attempt
-        warn(LOG, "died", worker=member.name, **member.where, order=order, attempt=attempt, why=why)
+        lost = round(time.monotonic() - member.began, 3)
+        warn(LOG, "died", worker=member.name, **member.where, order=order, attempt=attempt, seconds=lost, why=why)
         self.to_replace.append(member.name)
         member.leaves = "it died"
 
+    def _device_failed(self, member: Member, pending: Pending, failure: Failure, error: Exception) -> None:
+        """Ends a worker whose device has failed it, before it draws more orders, and strikes its node. Others try the
+        order again, in smaller stacks where memory ran out; a card gives an order one strike, however often it fails.
+        """
+        blamed = pending.fails_anew(card_of(error, member.node)) or failure == "smaller"
+        self._died(member, pending, first_line(error))
+        member.leaves = "its device has failed"
+        self._strike_node(member, failure, error)
+        if failure == "smaller" and pending.strikes + 1 == STRIKES:
+            pending.done.set_exception(error)
+        else:
+            self._struck(pending, blamed, smaller=failure == "smaller")
+
+    def _strike_node(self, member: Member, failure: Failure, error: Exception) -> bool:
+        """Returns whether a node gets no more workers from now on. Those that have no place yet are asked for anew."""
+        if failure == "smaller":
+            self.pause_until = time.monotonic() + TICK_SECONDS  # who has taken the memory may give it back
+        barred = self.health.failed(member, failure, error)
+        if barred:
+            self._dismiss_unplaced("it might be placed on a node that breaks workers")
+        return barred
+
+    def _dismiss_unplaced(self, why: str) -> None:
+        for member in self.members.values():
+            if member.place is None and member.task:
+                member.leaves = why
+                member.task.cancel()
+
+    def _give_up_where_no_node_is_left(self) -> None:
+        """Fails what waits where every node breaks workers."""
+        error, staffed = self.health.said, any(member.place for member in self.members.values())
+        if error is None or staffed or not self.health.barred or self.room_beside(self.health.barred):
+            return
+        if not self.found.done():
+            self.found.set_exception(error)
+        self.queue.fail_all(error)
+
     def _declined(self, pending: Pending, error: Exception, member: Member) -> None:
         """Tries an order again that failed on a disk or network, which may do better next time; a mistake ends it."""
-        facts = {"order": pending.order.name, "attempt": pending.attempt, "why": first_line(error)}
         again = isinstance(error, OSError) and not isinstance(error, NoRoomError) and pending.attempt < STRIKES
         note = warn if again else tell  # the command itself says what ends it
+        facts = {"order": pending.order.name, "attempt": pending.attempt, "why": first_line(error)}
         note(LOG, "declined an order", worker=member.name, **member.where, **facts)
-        if again:
-            pending.attempt += 1
-            self.queue.put(pending)
-            self._match_soon()
-        else:
-            pending.done.set_exception(error)
+        self.queue.later(pending) if again else pending.done.set_exception(error)
+        self.idle.match_soon()
 
     def _did_not_open(self, member: Member, error: Exception, event: str = "did not open") -> None:
         """Lets others try to open: a node may lack what the others have. Where none does, all that waits fails."""
@@ -311,10 +308,13 @@ class Pool:
         self.false_starts += 1
         self.complaint = first_line(error)
         self.pause_until = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (self.false_starts - 1))
+        failure = failure_of(error)
+        if failure and self._strike_node(member, failure, error) and self.room_beside(self.health.barred):
+            self.false_starts = 0
+            return
         opening = any(other.place and other is not member for other in self.members.values())
         if opening or (self.false_starts < STRIKES and not isinstance(error, ValueError)):
             return
         if not self.found.done():
             self.found.set_exception(error)
-        while (pending := self.queue.take_any(member.name)) is not None:
-            pending.done.set_exception(error)
+        self.queue.fail_all(error)

@@ -1,17 +1,23 @@
 """Which order a worker gets next: what is warm with it, then what is warm with nobody, then another's."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pipeline.events import tell, warn
 from pipeline.orders import Solved, WorkOrder
+
+LOG = logging.getLogger(__name__)
+STRIKES = 3  # workers that an order may take with it
 
 
 @dataclass(eq=False)
 class Pending:
     """An order is pending until its rows are in the ledger. `shard` says which images and features it needs, `strikes`
-    how many workers it has taken with it, `smaller` how many times its stack is halved before it is tried again.
+    how many workers it has taken with it, `smaller` how many times its stack is halved before it is tried again, and
+    `failed_by` which cards have failed over it.
     """
 
     order: WorkOrder
@@ -20,6 +26,13 @@ class Pending:
     attempt: int = 1
     strikes: int = 0
     smaller: int = 0
+    failed_by: set[str] = field(default_factory=set)
+
+    def fails_anew(self, card: str) -> bool:
+        """Notes that a card has failed over it, and returns whether that is so for the first time."""
+        first = card not in self.failed_by
+        self.failed_by.add(card)
+        return first
 
 
 class OrderQueue:
@@ -59,6 +72,33 @@ class OrderQueue:
         """Forgets a worker that is gone, and what it held. The orders that waited for it come first now."""
         self.nobodys.extendleft(reversed(self.own.pop(worker, deque())))
         self.holder = {shard: holder for shard, holder in self.holder.items() if holder != worker}
+
+    def again(self, order: Pending, blamed: bool = True, smaller: bool = False) -> None:
+        """Has an order tried again, before all others, as its worker died, hung or failed; `blamed` is the order unless
+        that is told otherwise. One that has three strikes is given up.
+
+        After want of memory, and for a last try, its stacks are smaller: a system short of memory kills without a word.
+        They are not so at once, for a stack of another size may change the last bits.
+        """
+        order.attempt += 1
+        order.strikes += blamed
+        order.smaller += smaller or (blamed and order.strikes == STRIKES - 1)
+        tell(LOG, "struck", order=order.order.name, strikes=order.strikes, smaller=order.smaller)
+        if order.strikes < STRIKES:
+            self.put(order, first=True)
+        else:
+            warn(LOG, "order given up", order=order.order.name, why=f"it has taken {STRIKES} workers with it")
+            order.done.set_result(Solved([], order.order.episodes))
+
+    def later(self, order: Pending) -> None:
+        """Has an order tried again, after all others."""
+        order.attempt += 1
+        self.put(order)
+
+    def fail_all(self, error: Exception) -> None:
+        """Fails all orders that wait."""
+        while (order := self.take_any("nobody")) is not None:
+            order.done.set_exception(error)
 
     def _taken(self, line: deque[Pending] | None, worker: str, last: bool = False) -> Pending | None:
         if not line:

@@ -1,10 +1,13 @@
 """The process of a worker, as the dispatcher hires it. What it computes with is imported in that process alone."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import ray
 
+from fpt.failures import DeviceFailedError, failure_of
 from pipeline.config import Run
 from pipeline.data.store import PackedImages
 from pipeline.identity import Found, with_precision
@@ -12,6 +15,15 @@ from pipeline.orders import Place, WorkOrder
 from pipeline.storage.ledger import Row
 from pipeline.storage.private import keep_private
 from pipeline.workers.node_sampler import NodeSampler
+
+Done = TypeVar("Done")
+
+
+def cards_held() -> list[str] | None:
+    """Returns which GPUs Ray has given to this process, None outside of Ray. Ray hides no others from one without."""
+    if not ray.is_initialized():
+        return None
+    return list(ray.get_runtime_context().get_accelerator_ids().get("GPU", []))
 
 
 class WorkerProcess:
@@ -22,6 +34,7 @@ class WorkerProcess:
     def __init__(self, name: str, run: Run, images: PackedImages, ledger: str) -> None:
         self.name, self.run, self.images, self.ledger = name, run, images, ledger
         self.sampler: NodeSampler | None = None
+        self.card = "the processor"
         keep_private(Path.cwd())
 
     def place(self) -> Place:
@@ -36,16 +49,39 @@ class WorkerProcess:
         """Loads backbone and images, and returns what they are. `found` is what the first worker of the session found:
         its precision is taken as it is; None has this worker choose.
         """
+        from fpt.backbones.loading import best_device, device_held
         from pipeline.data.packed import on_this_node
         from pipeline.workers.worker import Worker
 
         run = self.run if found is None else with_precision(self.run, found.precision)
-        self.worker = Worker(self.name, run, on_this_node(self.images), self.ledger)
-        return self.worker.found()
+        cards = cards_held()
+
+        def opened() -> Found:
+            device = best_device() if cards is None else device_held(bool(cards))
+            self.worker = Worker(self.name, run, on_this_node(self.images), self.ledger, device)
+            return self.worker.found()
+
+        if cards:
+            self.card = f"GPU {', '.join(cards)}"
+        found = self._told(opened)
+        if cards:
+            self.card = f"{found.device} ({self.card})"
+        return found
 
     def solve(self, order: WorkOrder, attempt: int, smaller: int) -> list[Row]:
         """Returns the rows of an order, which are in the ledger by then; its stacks are halved `smaller` times."""
-        return self.worker.solve(order, attempt, smaller)
+        return self._told(lambda: self.worker.solve(order, attempt, smaller))
+
+    def _told(self, work: Callable[[], Done]) -> Done:
+        """Returns what work gives. Raises DeviceFailedError, which names the card, where the device fails."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError, AssertionError) as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            said = str(error) or type(error).__name__
+        raise DeviceFailedError(failure, self.card, socket.gethostname(), said)
 
     def node_metrics(self) -> dict[str, float]:
         """Returns how the node has been since this was last asked; nothing the first time."""

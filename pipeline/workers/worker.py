@@ -11,7 +11,7 @@ import torch
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.memory import tune_allocator
-from fpt.backbones.precision import best_precision, use_precision
+from fpt.backbones.precision import best_precision, use_precision, use_repeatable_kernels
 from fpt.problems.ensemble import mean_softmax
 from fpt.problems.frozen import Frozen, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting
@@ -33,11 +33,13 @@ class Worker:
     node.
     """
 
-    def __init__(self, name: str, run: Run, store: Path, home: str) -> None:
+    def __init__(self, name: str, run: Run, store: Path, home: str, device: str | None = None) -> None:
         tune_allocator()
         torch.set_num_threads(run.compute.threads_per_worker)
         self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
-        self.precision, self.backbone = backbone_of(run, best_device())
+        device = device or best_device()
+        use_repeatable_kernels(run.compute.repeatable, device)
+        self.precision, self.backbone = backbone_of(run, device)
         self.store = ImageStore(store)
         if self.store.side != (self.backbone.image_size, self.backbone.image_size):
             raise ValueError(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fpt.backbones import precision, product_rate
-from fpt.backbones.precision import best_precision, bfloat16_on_cpu, use_precision
+from fpt.backbones.precision import best_precision, bfloat16_on_cpu, use_precision, use_repeatable_kernels
 
 ENOUGH = 0.9  # of the predictions on five scenes a class; bfloat16 keeps three digits
 
@@ -77,3 +77,33 @@ def test_every_solver_predicts_in_bfloat16_as_in_float32():
     same = json.loads(ran.stdout)
     assert len(same) == 11
     assert min(same.values()) >= ENOUGH, same
+
+
+def test_convolutions_are_rounded_where_products_are_and_nowhere_else():
+    before = torch.backends.cudnn.allow_tf32
+    try:
+        told = []
+        for name in ("tf32", "float32"):
+            use_precision(name, "cpu")
+            told.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+        assert told == [("high", True), ("highest", False)]
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def test_a_gpu_is_told_to_repeat_itself_and_a_processor_need_not_be(monkeypatch):
+    told = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", told.append)
+    monkeypatch.setattr(precision.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setenv(precision.CUBLAS_WORKSPACE, "")
+    monkeypatch.delenv(precision.CUBLAS_WORKSPACE)
+    use_repeatable_kernels(True, "cpu")
+    assert told == []
+    use_repeatable_kernels(False, "cuda:0")
+    assert precision.CUBLAS_WORKSPACE not in os.environ
+    use_repeatable_kernels(True, "cuda:0")
+    assert told == [False, True]
+    assert os.environ[precision.CUBLAS_WORKSPACE] == ":4096:8"
+    monkeypatch.setenv(precision.CUBLAS_WORKSPACE, ":16:8")
+    use_repeatable_kernels(True, "cuda")
+    assert os.environ[precision.CUBLAS_WORKSPACE] == ":16:8"

@@ -16,6 +16,8 @@ from pipeline.dispatch.actors import Wanted, node_lives, staffing, wanted_worker
         ({"CPU": 6.0, "GPU": 3.0}, {}, (1.0, 3)),
         ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0.25}, (0.25, 12)),
         ({"CPU": 6.0, "GPU": 3.0}, {"gpus_per_worker": 0}, (0.0, 6)),
+        ({"CPU": 6.0, "GPU": 2.0}, {"gpus_per_worker": 0.4}, (0.4, 4)),  # two on each card; a fifth would span both
+        ({"CPU": 6.0, "GPU": 1.0}, {"gpus_per_worker": 0.1}, (0.1, 10)),
         ({"CPU": 6.0, "GPU": 3.0}, {"workers": 2}, (1.0, 2)),
         ({"CPU": 6.0, "GPU": 1.0}, {"workers": 4, "gpus_per_worker": 0.5}, (0.5, 4)),
     ],

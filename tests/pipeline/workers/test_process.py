@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+import torch
 
+from fpt.failures import DeviceFailedError
 from pipeline.config import BackboneName
 from pipeline.data.store import ImageStore, PackedImages
 from pipeline.orders import WorkOrder
@@ -43,6 +45,42 @@ def test_it_says_where_it_is(process, monkeypatch):
     monkeypatch.setattr("pipeline.workers.process.socket.gethostname", lambda: "gpu7")
     place = process("float32").place()
     assert (place.node, place.host) == ("node-1", "gpu7")
+
+
+@pytest.mark.parametrize(("cards", "device"), [([], "cpu"), (["3"], "cuda"), (None, "cuda")])
+def test_a_worker_computes_on_the_gpu_that_it_holds_and_on_no_other(process, monkeypatch, cards, device):
+    """A worker of a core on a node with GPUs sees them all, and would take the first."""
+    asked = []
+
+    def worker(name, run, store, home, device):
+        asked.append(device)
+        raise torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered")
+
+    monkeypatch.setattr("pipeline.workers.process.cards_held", lambda: cards)
+    monkeypatch.setattr("pipeline.workers.worker.Worker", worker)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("pipeline.workers.process.socket.gethostname", lambda: "box-7")
+    named = "GPU 3" if cards else "the processor"
+    with pytest.raises(DeviceFailedError, match=f"^{named} on box-7 has failed: CUDA error: uncorrectable ECC error"):
+        process("float32").open(None)
+    assert asked == [device]
+
+
+def test_a_driver_that_is_too_old_is_told_and_does_not_become_the_processor(process, monkeypatch):
+    def init():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+
+    monkeypatch.setattr("pipeline.workers.process.cards_held", lambda: ["0"])
+    monkeypatch.setattr(torch.cuda, "init", init)
+    with pytest.raises(
+        DeviceFailedError, match=r"^GPU 0 on .+ does not fit the torch .+ driver .+ too old .+gpus_per_"
+    ):
+        process("float32").open(None)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceFailedError, match=r"^GPU 0 on .+ has failed: No CUDA GPUs are available to torch"):
+        process("float32").open(None)
 
 
 def test_torch_is_loaded_when_it_is_told_to_and_not_before():
