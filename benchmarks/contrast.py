@@ -10,7 +10,7 @@ the home's ledger.
 import argparse
 from pathlib import Path
 
-from benchmarks.surfaces import CONFIG, with_weak_context
+from benchmarks.search.surfaces import CONFIG, with_weak_context
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.data.packed import packed_images
 from pipeline.opening import open_session

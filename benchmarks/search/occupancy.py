@@ -1,4 +1,4 @@
-"""How busy a search keeps the workers that its plan is made for: `python -m benchmarks.occupancy [--workers 64]`.
+"""How busy a search keeps the workers that its plan is for: `python -m benchmarks.search.occupancy [--workers 64]`.
 
 A search is played through in time that is made up: its plan's generations, the orders that the dispatcher cuts them
 into, what waits for what, and a race that stops nobody. A problem takes 1 on average, log-normally spread by 0.3; a

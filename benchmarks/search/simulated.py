@@ -14,7 +14,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import LinearRegression
 
-from benchmarks.surfaces import ANCHORS, EPISODES, FOLDER, PEAK_EPISODES, SURFACES
+from benchmarks.search.surfaces import ANCHORS, EPISODES, FOLDER, PEAK_EPISODES, SURFACES
 from pipeline.config import HyperParameters
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import spread_evenly

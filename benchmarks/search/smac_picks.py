@@ -1,4 +1,4 @@
-"""SMAC3 (Lindauer et al., JMLR 2022) searches a simulated surface: a way from outside, for benchmarks/search.py.
+"""SMAC3 (Lindauer et al., JMLR 2022) searches a simulated surface: a way from outside, that has to be asked for.
 
 It is no dependency of this project: `pip install smac` brings it (its random forest is compiled, with swig). Its forest
 and its intensification over seeds are made for noisy targets as they are: a problem is a target's call, a seed is an
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.simulated import Episodes, Simulated
+from benchmarks.search.simulated import Episodes, Simulated
 from fpt.registry import SOLVERS
 from pipeline.config import HyperParameters
 from sweeps.schema.space import SOLVER, STEERING, Choices, dimensions, solvers_of

@@ -1,6 +1,6 @@
 """Response surfaces for the search's benchmark: many settings, spread evenly over a space, on the same episodes.
 
-`python -m benchmarks.surfaces [NAME ...] [--home FOLDER]` makes those that `benchmarks/surfaces/` lacks, some ten
+`python -m benchmarks.search.surfaces [NAME ...] [--home FOLDER]` makes those that `measured/` lacks, some ten
 minutes each on two cores. A surface is a Parquet file with a row for each setting: values (JSON) and its accuracy on
 each of 16 validation episodes, or 64 for those that may be the best. It goes on where it stopped, as its rows are in
 the home's ledger.
@@ -29,7 +29,7 @@ from sweeps.schema.sweep import Sweep
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, key_of, next_settings, spread_evenly
 
-FOLDER, CONFIG = Path(__file__).parent / "surfaces", Path("sweeps/configs/glyphs.yaml")
+FOLDER, CONFIG = Path(__file__).parent / "measured", Path("sweeps/configs/glyphs.yaml")
 SETTINGS, EPISODES, TOGETHER = 288, 16, 32
 PEAK, PEAK_EPISODES, PEAK_ROUNDS = 16, 64, 2
 ANCHORS = 8  # of all settings, which tell how much easier the peak's episodes are
