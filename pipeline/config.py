@@ -225,12 +225,7 @@ class Prompts(Section):
     layers: Annotated[int, whole("last layers that are steered", 1, 1_000)] = defaults.LAYERS
     rows: Annotated[str, one_of(ROWS)] | None = defaults.ROWS
     heads: Annotated[str, one_of(STEERED_HEADS)] = defaults.HEADS
-    # Sweeps and MLflow's parameters were described without it before it was there, and are still.
-    contrast: Annotated[
-        float,
-        number("weight of what an episode's other images tell", 100, 0),
-        Field(exclude_if=lambda contrast: contrast == defaults.CONTRAST),
-    ] = defaults.CONTRAST
+    contrast: Annotated[float, number("weight of what an episode's other images tell", 100, 0)] = defaults.CONTRAST
 
 
 class Compute(Section):
@@ -306,19 +301,13 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     """
     described = run.model_dump(by_alias=True, include=set(Run.model_fields))
     for name, value in values.items():
-        section = next((section for section in ("prompts", "solver") if name in _fields(section)), None)
+        section = next((section for section in ("prompts", "solver") if name in described[section]), None)
         if section is None:
-            known = [name for part in ("prompts", "solver") for name in _fields(part)]
+            known = [name for part in ("prompts", "solver") for name in described[part]]
             near = get_close_matches(name, known, 1, 0.0)[0]
             raise ValueError(f"{name} is not a field of prompts or solver; did you mean {near}?")
         described[section][name] = value
     return Run.model_validate(described)
-
-
-def _fields(section: str) -> list[str]:
-    """Returns the names of a section's fields, as configurations write them."""
-    models: dict[str, type[Section]] = {"prompts": Prompts, "solver": Solver}
-    return [field.alias or name for name, field in models[section].model_fields.items()]
 
 
 def members_of(run: Run) -> list[Run]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fpt import defaults
 from fpt.registry import SOLVERS
 from pipeline.config import Run
 from sweeps.schema.lines import on_a_line
@@ -32,7 +31,7 @@ def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> st
     else:
         parts.append(f"lambda {prompts['lambda']:.3g} · alpha {prompts['alpha']:.3g} · tau {prompts['tau']:.3g}")
         if prompts["variant"] == "contrast":
-            parts.append(f"contrast {prompts.get('contrast', defaults.CONTRAST):.3g}")
+            parts.append(f"contrast {prompts['contrast']:.3g}")
         parts.append(f"P {prompts['patches']}")
     if solver.get("epochs") == 0:
         parts.append("not trained")

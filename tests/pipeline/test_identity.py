@@ -96,7 +96,10 @@ def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
         {"episodes": {"count": 7}},
         {"backbone": {"weights": False}},  # the weights' fingerprint tells
         {"dataset": {"images_per_class": 29, "distractors": 3}},  # and the images'
-        *({"compute": {field: 3}} for field in Compute.model_fields),
+        *(
+            {"compute": {field: False if kind.annotation is bool else 3}}
+            for field, kind in Compute.model_fields.items()
+        ),
     ],
     ids=repr,
 )
