@@ -1,18 +1,22 @@
 """Ways to search a simulated surface: ours, and others. No way is told a good setting."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from benchmarks.search.simulated import Episodes, Simulated
 from benchmarks.search.smac_picks import smac_picks
-from pipeline.config import HyperParameters
+from benchmarks.search.surfaces import SURFACES
+from pipeline.config import HyperParameters, plain_run
 from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
+from sweeps.search.earlier import TAKEN, fitted
 from sweeps.search.plan import plan_of
 from sweeps.search.sampler import ACCURACY, BLOCK, LookSampler
 from sweeps.statistics.racing import control_variate
@@ -20,6 +24,14 @@ from sweeps.statistics.t_racing import t_racing
 
 RUNGS, GENERATION, TRIALS, DELTA = (16, 24, 32, 48, 64, 100), 8, 48, 0.05
 BUDGETS = (300, 600, 1000, 1500)
+# Of which surface a sweep on each has the best settings to begin with, where it is warm.
+ANOTHER = {
+    "lora-20way-1shot": "weak-context-20way-1shot",
+    "weak-context-20way-1shot": "lora-20way-1shot",
+    "lora-5way-5shot": "lora-20way-1shot",
+    "ssf-20way-1shot": "lora-20way-1shot",
+    "solvers-20way-1shot": "lora-20way-1shot",
+}
 
 
 class Pick(NamedTuple):
@@ -58,12 +70,14 @@ def in_generations(make: Callable[[int], BaseSampler], surface: Simulated, seed:
         yield Pick(problems, leader[1])
 
 
-def ours(parallel: int, surface: Simulated, seed: int) -> Iterator[Pick]:
-    """Searches as a sweep does, with plans of each budget."""
+def ours(
+    parallel: int, surface: Simulated, seed: int, warm: Callable[[Simulated], list[HyperParameters]] = lambda _: []
+) -> Iterator[Pick]:
+    """Searches as a sweep does, with plans of each budget, looking at `warm` settings first."""
     for problems in BUDGETS:
         search = Search(space=surface.space, problems=problems, parallel=parallel)
         plan, told = plan_of(search), list[SimpleNamespace]()
-        sampler = LookSampler(surface.space, surface.solver, plan, seed)
+        sampler = LookSampler(surface.space, surface.solver, plan, seed, warm=warm(surface))
         study = SimpleNamespace(get_trials=lambda deepcopy, told=told: told)
         episodes = Episodes(surface, seed)
         for generation in range(sampler.race):
@@ -73,6 +87,24 @@ def ours(parallel: int, surface: Simulated, seed: int) -> Iterator[Pick]:
         racers = sampler.propose(study, sampler.race)  # type: ignore[arg-type]
         means = episodes.on(racers, range(plan.rungs[-1])).mean(axis=1)
         yield Pick(plan.problems, racers[int(means.argmax())])
+
+
+@cache
+def best_of_another(surface: Simulated) -> list[HyperParameters]:
+    """Returns what a sweep on another surface (other shots, context or solver) would hand over: its best settings, as
+    they were measured, brought into this surface's ranges.
+    """
+    other, run = Simulated(ANOTHER[surface.name]), plain_run(SURFACES[surface.name].sweep(Path("runs")))
+    order = np.argsort(-other.measured.mean(axis=1), kind="stable")
+    fits = (fitted(other.settings[place], surface.space, run) for place in order)
+    return [values for values in fits if values is not None][:TAKEN]
+
+
+@cache
+def worst_of_its_own(surface: Simulated) -> list[HyperParameters]:
+    """Returns what a sweep with reversed accuracies would hand over."""
+    order = np.argsort(surface.measured.mean(axis=1), kind="stable")
+    return [surface.settings[place] for place in order[:TAKEN]]
 
 
 def smac(surface: Simulated, seed: int) -> Iterator[Pick]:
@@ -95,5 +127,7 @@ WAYS: dict[str, Way] = {
     ),
     "SMAC3": smac,
     "ours": partial(ours, 2),
+    "ours, warm": partial(ours, 2, warm=best_of_another),
+    "ours, misled": partial(ours, 2, warm=worst_of_its_own),
     "ours, for 64 workers": partial(ours, 64),
 }
