@@ -32,6 +32,11 @@ from sweeps.search.looks import Looks, key_of, next_settings, spread_evenly
 FOLDER, CONFIG = Path(__file__).parent / "measured", Path("sweeps/configs/glyphs.yaml")
 SETTINGS, EPISODES, TOGETHER = 288, 16, 32
 PEAK, PEAK_EPISODES, PEAK_ROUNDS = 16, 64, 2
+SPACE = (
+    "{lambda: {low: 0.03, high: 10, log: true}, alpha: {low: 0.003, high: 10, log: true, zero: true}, "
+    "tau: {low: 0.1, high: 10, log: true}, patches: {low: 1, high: 8, log: true, integer: true}, "
+    "lr: {low: 0.005, high: 0.08, log: true}}"
+)
 ANCHORS = 8  # of all settings, which tell how much easier the peak's episodes are
 
 
@@ -45,7 +50,8 @@ class Surface:
     weak_context: bool = False
 
     def sweep(self, home: Path) -> Sweep:
-        return load(CONFIG, [f"home={home}", "backbone.precision=float32", "search.first={}", *self.sets])
+        measured = ["prompts.variant=scaled", f"search.space={SPACE}", "search.first={}", "backbone.precision=float32"]
+        return load(CONFIG, [f"home={home}", *measured, *self.sets])
 
 
 SURFACES = {

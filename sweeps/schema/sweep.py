@@ -2,10 +2,11 @@
 
 import os
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from fpt import defaults
 from fpt.paths import whole_database
 from pipeline.bounds import MANY, SEEDS, number, whole
 from pipeline.config import HyperParameters, PathText, Run, Section, plain_run, with_hyper_parameters
@@ -100,6 +101,10 @@ class Final(Section):
         return self
 
 
+def _without_contrast(values: Any) -> Any:
+    return {name: value for name, value in values.items() if name != "contrast"} if isinstance(values, dict) else values
+
+
 class Sweep(Run):
     """A sweep is a run with what is searched, how it is judged and where that is recorded. `home` is for images,
     ledger, reports and MLflow's database, unless `tracking_uri` or MLFLOW_TRACKING_URI says otherwise: it is a folder,
@@ -112,6 +117,21 @@ class Sweep(Run):
     final: Final = Final()
     table: Table | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _contrast_is_searched_where_it_is_read(cls, given: Any) -> Any:
+        """Leaves the weight of contrast out of a search whose prompts are of another variant."""
+        sections = [given.get(name) or {} for name in ("prompts", "search")] if isinstance(given, dict) else []
+        if len(sections) < 2 or not all(isinstance(section, dict) for section in sections):
+            return given
+        prompts, search = sections
+        space, first = search.get("space"), search.get("first")
+        if prompts.get("variant", defaults.VARIANT) == "contrast" or not isinstance(space, dict) or "variant" in space:
+            return given
+        named = first if not isinstance(first, dict) else {name: _without_contrast(of) for name, of in first.items()}
+        told = {} if first is None else {"first": named}
+        return {**given, "search": {**search, "space": _without_contrast(space), **told}}
+
     @model_validator(mode="after")
     def _first_and_space_fit_the_run(self) -> "Sweep":
         if self.search is not None:
@@ -119,11 +139,6 @@ class Sweep(Run):
                 raise ValueError("ensemble must be left out beside search, which makes its own, but is given")
             run, space = plain_run(self), self.search.space
             check_numbers(space, run)
-            if "contrast" in space and run.prompts.variant != "contrast" and "variant" not in space:
-                raise ValueError(
-                    "search.space.contrast must be left out unless prompts.variant is contrast, which alone reads it, "
-                    f"but prompts.variant is {run.prompts.variant}"
-                )
             for values in corners(space, run.solver.name):
                 with_hyper_parameters(run, values)
             for name, values in self.search.first.items():

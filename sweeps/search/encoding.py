@@ -10,6 +10,7 @@ from pipeline.config import HyperParameters
 from sweeps.schema.space import SOLVER, STEERING, Choices, Dimension, Range, dimensions, solvers_of
 
 MIDDLE = 0.5  # of a column that means nothing to a setting
+ZERO_SHARE = 0.1  # of proposals, for a 0 beside a range; that of alpha has its own (looks.WITHOUT)
 
 
 class Encoding:
@@ -64,7 +65,7 @@ class Encoding:
 
     def setting(self, shares: Sequence[float], solver: str, steered: bool) -> HyperParameters:
         """Returns the setting of a solver whose hyper-parameters lie at these shares of their ranges, in the order of
-        `names`. Without `steered` there are no prompts.
+        `names`. Without `steered` there are no prompts; what else may be 0 beside its range is 0 at the lowest shares.
         """
         values: HyperParameters = {SOLVER: solver} if SOLVER in self.space else {}
         known = {name: entry for name, (_, entry) in dimensions(self.space, solver).items()}
@@ -73,7 +74,9 @@ class Encoding:
             if without and name == "alpha":
                 values[name] = 0.0
             elif not (without and name in STEERING):
-                values[name] = value_at(float(share), entry)
+                apart = ZERO_SHARE if name != "alpha" and isinstance(entry, Range) and entry.zero else 0.0
+                nothing = 0 if isinstance(entry, Range) and entry.integer else 0.0
+                values[name] = nothing if share < apart else value_at((float(share) - apart) / (1 - apart), entry)
         return values
 
     def names(self, solver: str) -> list[str]:

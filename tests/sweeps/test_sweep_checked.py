@@ -29,9 +29,9 @@ def planned(sweep):
 def test_planned_problems_by_hand():
     larger = tiny("search.trials=16", "search.rungs=[16, 32, 64]", "final.episodes=200")
     # 16 looks; a race of two and two that are named, halved twice; 16 rates, none and the twin, halved;
-    # six frozen classifiers; best, baseline, frozen, one named, masks, best together; two again
+    # six frozen classifiers; best, baseline, frozen, one named, masks and prompts of the other variant, best together; two again
     yardsticks = 18 * 16 + 9 * 16 + 5 * 32 + 6 * 64
-    assert planned(larger) == 16 + (4 * 16 + 2 * 16 + 1 * 32) + yardsticks + (6 + 2) * 200
+    assert planned(larger) == 16 + (4 * 16 + 2 * 16 + 1 * 32) + yardsticks + (7 + 2) * 200
     alone = ("final.masks=false", "final.again=false", "final.ensemble=0")
     odd = tiny("search.trials=9", "search.finalists=3", "search.keep=0.3", *alone)
     # a race of five, of which two go on; best, baseline, frozen, one named

@@ -47,3 +47,10 @@ def test_what_a_search_takes_is_said_once(given, sentence):
 def test_only_patches_have_shares():
     with pytest.raises(ValueError, match=r"space\.tau\.share must be false, as only patches have shares, but is true"):
         Search(space={"tau": {"low": 0.1, "high": 0.5, "share": True}})
+
+
+@pytest.mark.parametrize(("variant", "searched"), [("contrast", True), ("scaled", False), ("official", False)])
+def test_the_weight_of_contrast_is_searched_where_prompts_read_it(variant, searched):
+    sweep = load(CONFIG, [f"prompts.variant={variant}"])
+    assert ("contrast" in sweep.search.space) == searched
+    assert ("contrast" in sweep.search.first["paper defaults"]) == searched

@@ -4,6 +4,7 @@ import pytest
 from fpt.registry import SOLVERS
 from sweeps.schema.space import Choices, Range
 from sweeps.search.encoding import Encoding, share_of, value_at
+from sweeps.search.looks import spread_evenly
 from tests.sweeps.search.spaces import FIRST, LR, SPACE
 
 SOLVERS_TOO = {
@@ -103,6 +104,18 @@ def test_a_setting_without_prompts_has_nothing_of_them():
     assert encoding.setting(shares, "lora", True) == highest
     plain = Encoding({"lr": LR}, "linear_probe")
     assert plain.setting([0.0], "linear_probe", False) == {"lr": 0.002}
+
+
+def test_another_hyper_parameter_than_alpha_may_be_0_beside_its_range_too():
+    space = {**SPACE, "lambda": Range(low=0.1, high=10, log=True, zero=True)}
+    encoding = Encoding(space, "lora")
+    place = encoding.names("lora").index("lambda")
+    settings = [
+        encoding.setting([0.5] * place + [share] + [0.5] * (4 - place), "lora", True) for share in (0, 0.09, 0.1, 1)
+    ]
+    assert [one["lambda"] for one in settings] == [0.0, 0.0, pytest.approx(0.1), 10.0]
+    found = spread_evenly(encoding, 200, seed=0)
+    assert 10 <= sum(one.get("lambda") == 0 for one in found) <= 26  # a tenth of those with prompts
 
 
 def test_only_what_steers_and_has_a_zero_may_go_without_prompts():
