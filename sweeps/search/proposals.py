@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from sqlalchemy import event
 
 from pipeline.config import HyperParameters
+from pipeline.storage.masking import without_secrets
 from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
@@ -244,7 +245,8 @@ class Proposals(Searcher):  # type: ignore[misc]
 @contextmanager
 def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
     """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger: who calls
-    this runs that sweep alone. Its database is open within the block.
+    this runs that sweep alone. Its database is open within the block. Raises RuntimeError where somebody else deletes
+    the study meanwhile.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with first_use(database_of(storage)):
@@ -255,6 +257,13 @@ def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
         if name in optuna.study.get_all_study_names(database):
             optuna.delete_study(study_name=name, storage=database)
         yield optuna.create_study(study_name=name, storage=database, direction="maximize")
+    except KeyError as error:
+        if name in optuna.study.get_all_study_names(database):
+            raise
+        raise RuntimeError(
+            f"the study {name!r} was deleted from {without_secrets(storage)} while the sweep ran; the same command "
+            "makes it anew from the ledger, and goes on"
+        ) from error
     finally:
         database.remove_session()
         database.engine.dispose()

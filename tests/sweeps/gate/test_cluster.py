@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -22,6 +25,31 @@ def test_a_cluster_that_does_not_answer_is_a_line(tmp_path):
     (told,) = ray_and_nodes("127.0.0.1:1", Home(str(tmp_path)))
     assert (told.about, told.state) == ("Ray", BAD)
     assert told.said.startswith("--address must be that of a Ray cluster that answers but '127.0.0.1:1' refuses connec")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_every_node_of_a_cluster_is_asked(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 150 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        cluster.add_node(**node)
+        address = cluster.address
+        ran = subprocess.run(
+            [sys.executable, "-m", "sweeps.cli", "doctor", "--home", tmp_path, "--address", address, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+    finally:
+        cluster.shutdown()
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])["told"]
+    assert [one["said"] for one in told if one["about"] == "Ray"] == [f"{address} answers; it has 2 nodes"]
+    seen = [one["about"] for one in told if one["said"] == "the home is seen and can be written"]
+    assert len(set(seen)) == 2
     assert list(tmp_path.iterdir()) == []
 
 

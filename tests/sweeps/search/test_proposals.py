@@ -283,3 +283,19 @@ def test_a_study_is_begun_anew_under_its_name(tmp_path):
     assert sorted(optuna.get_all_study_names(database)) == ["mine", "other"]
     database.remove_session()
     database.engine.dispose()
+
+
+def deleted_meanwhile(storage):
+    with open_study(storage, "mine") as study:
+        trial = study.ask()
+        optuna.delete_study(study_name="mine", storage=study._storage)
+        study.tell(trial, 1.0)
+
+
+def test_a_study_that_somebody_deletes_is_said_to_be_gone(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    said = r"^the study 'mine' was deleted from sqlite:///.* while the sweep ran; the same command"
+    with pytest.raises(RuntimeError, match=said):
+        deleted_meanwhile(storage)
+    with pytest.raises(KeyError, match="ours"), open_study(storage, "mine"):
+        raise KeyError("ours")
