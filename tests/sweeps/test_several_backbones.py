@@ -14,7 +14,11 @@ from sweeps.schema.loading import load
 from sweeps.search.backbones import FIRST, RUNGS
 from tests.sweeps.whole import ended, files, queried, rows, started
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("several backbones"),  # one process makes the sweep that most of them look at
+    pytest.mark.timeout(900),
+]
 
 
 @dataclass(frozen=True)
