@@ -32,7 +32,7 @@ SHARD = 8
 SETTINGS = 8  # trials that share an order
 FOUND = Found("none", "none", "float32", "cpu", 64, 6, True, {"novel": 10})
 CONTEXT = Context(FOUND)
-IMAGES = PackedImages("none", "none.arrow", "none")
+IMAGES = {Run().backbone: PackedImages("none", "none.arrow", "none")}
 
 
 def rows_of(order: WorkOrder, worker: str, attempt: int) -> list[Row]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fpt.glyphs.characters import characters
+from fpt.glyphs.scenes import SIDE
 from pipeline.config import Dataset, Episodes, Run
 from pipeline.data.listed import class_sizes as sizes_of
 from pipeline.data.listed import handed_over, listing_of
@@ -27,6 +28,16 @@ def class_sizes(run: Run) -> Mapping[str, Mapping[str, int]]:
         kept = {split: {name: images for name, images in packed[split].items() if images} for split in sorted(packed)}
         return {split: classes for split, classes in kept.items() if classes}
     return sizes_of(listing_of(dataset))
+
+
+def _side(dataset: Dataset) -> int | None:
+    """Returns the side in pixels of images that are of one size; None where they are packed as a backbone takes them,
+    or a packed file does not tell.
+    """
+    if dataset.source == "glyphs":
+        return SIDE
+    size = handed_over(dataset).manifest.get("size") if dataset.source == "packed" else None
+    return size if isinstance(size, int) else None
 
 
 def _named(episodes: Episodes) -> str:
@@ -119,3 +130,10 @@ def check_run(run: Run, split_field: str = "episodes.split") -> None:
         )
     if run.prompts.alpha > 0 and run.prompts.rows == "class" and not limits.has_class_token:
         raise ValueError(f"prompts.rows must be patches or all, as {run.backbone.name} has no [CLS], but got 'class'")
+    side = _side(run.dataset)
+    if side not in (None, limits.image_size):
+        of = "scenes" if run.dataset.source == "glyphs" else run.dataset.path
+        raise ValueError(
+            f"backbone.image_size must be {side}, the side of {of}, but {run.backbone.name} takes "
+            f"{limits.image_size}; many models can be given image_size: {side}"
+        )

@@ -1,62 +1,22 @@
 """What a run is made of, as frozen models. They are read at the boundary: command line and worker."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_serializer,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from fpt import defaults
-from fpt.paths import whole_path
-from fpt.registry import HEADS, ORDERS, PRECISIONS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS, timms_name
+from fpt.registry import HEADS, ORDERS, ROWS, SOLVERS, STEERED_HEADS, VARIANTS
+from pipeline.backbones import BackboneName, backbone_named
 from pipeline.bounds import LARGE, MANY, SEEDS, number, whole
 from pipeline.data.sources.catalogue import SOURCES
-from pipeline.storage.masking import masked
-from pipeline.values import check_values
+from pipeline.section import PathText, Section, one_of
 
 Share = Annotated[float, number("share of the classes", 1, 0)]
-PathText = Annotated[str, AfterValidator(whole_path)]  # with `~` and environment variables replaced
-Colour = Annotated[float, number("mean of a colour", 1, 0)]
-Deviation = Annotated[float, number("standard deviation of a colour", 1)]
 HyperParameters = dict[str, float | int | str | bool]
-
-
-def one_of(names: Collection[str]) -> AfterValidator:
-    """Returns a validator that refuses all names but these, which are read when a value is checked."""
-
-    def check(name: str) -> str:
-        if name not in names:
-            raise PydanticCustomError("one_of", "Input should be one of {names}", {"names": ", ".join(names)})
-        return name
-
-    return AfterValidator(check)
-
-
-class Section(BaseModel):
-    """A section is described (mode="json") without secrets, wherever it is recorded: as a parameter, in a file or in a
-    message. Its values, and what mode="python" gives, are the true ones, which reach the libraries.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _values_are_of_their_kinds(cls, values: Any) -> Any:
-        check_values(cls.model_fields, values)
-        return values
-
-    @model_serializer(mode="wrap", when_used="json")
-    def _without_secrets(self, described: Callable[[Any], Any]) -> Any:
-        return masked(described(self))
+BACKBONE = "backbone"  # what a setting calls the backbone that it is on, where a search chooses it
 
 
 class Dataset(Section):
@@ -131,31 +91,6 @@ class Dataset(Section):
             raise ValueError("hold_out must be classes for glyphs, of which there are hundreds, but got 'pictures'")
         if self.hold_out == "pictures" and self.all_novel:
             raise ValueError("all_novel must be false where hold_out is pictures, as all splits get some, but is true")
-        return self
-
-
-class BackboneName(Section):
-    """A backbone is a timm model, by its `name`. `weights` is true for timm's pre-trained weights, a path for those in
-    a local file, false for random weights.
-
-    `image_size` is null for that of the pre-training. `precision` is that of its weights and tokens; auto stands for
-    what the device does fastest, which is found when the session starts. `mean` and `std` of red, green and blue, each
-    between 0 and 1, are those of the pixels in pre-training, null where timm or the file of weights tells them.
-    """
-
-    name: Annotated[str, AfterValidator(timms_name)] = "vit_micro_glyphs"
-    weights: bool | PathText = True
-    image_size: Annotated[int | None, whole("side of the images in pixels", 1, 16_384)] = None
-    precision: Annotated[str, one_of(("auto", *PRECISIONS))] = "auto"
-    # Sweeps and MLflow's parameters were described without them before they were there, and are still.
-    mean: Annotated[tuple[Colour, Colour, Colour] | None, Field(exclude_if=lambda mean: mean is None)] = None
-    std: Annotated[tuple[Deviation, Deviation, Deviation] | None, Field(exclude_if=lambda std: std is None)] = None
-
-    @model_validator(mode="after")
-    def _mean_and_std_go_together(self) -> "BackboneName":
-        if (self.mean is None) != (self.std is None):
-            given, lacking = ("mean", "std") if self.std is None else ("std", "mean")
-            raise ValueError(f"{lacking} must be given where {given} is, but is missing")
         return self
 
 
@@ -253,7 +188,8 @@ class Compute(Section):
 
 class Run(Section):
     """A run is everything that makes one configuration, and how to compute it. With an `ensemble`, settings of `solver`
-    and `prompts`, each as far as it differs, their mean class probabilities classify.
+    and `prompts`, each as far as it differs, their mean class probabilities classify. `backbones` are backbones that a
+    search may choose, by labels of your own, each with the fields of `backbone` in which it differs.
     """
 
     name: str = "run"
@@ -266,6 +202,10 @@ class Run(Section):
     ensemble: Annotated[
         tuple[HyperParameters, ...], Field(max_length=100, exclude_if=lambda ensemble: not ensemble)
     ] = ()
+    # Runs were described without them before they were there, and are still.
+    backbones: Annotated[dict[str, dict[str, Any]], Field(max_length=100, exclude_if=lambda named: not named)] = Field(
+        default_factory=dict
+    )
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -287,6 +227,8 @@ class Run(Section):
 
     @model_validator(mode="after")
     def _members_adapt_the_same(self) -> "Run":
+        if any(BACKBONE in values for values in self.ensemble):
+            raise ValueError(f"ensemble must leave {BACKBONE} out, as its members share one, but a member names one")
         adapted = {member.solver.adapted for member in members_of(self)}
         if len(adapted) > 1:
             raise ValueError(f"ensemble must hold settings that adapt as many blocks each but has {sorted(adapted)}")
@@ -295,12 +237,16 @@ class Run(Section):
 
 def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
     """Returns the run, without what a subclass adds, with some fields of `prompts` (lambda, alpha ...) and `solver` (lr
-    ...) replaced.
+    ...) replaced, and on the backbone that the values name, if they do.
 
     Raises ValueError for a name that is a field of neither, or a value that the field does not take.
     """
+    if BACKBONE in values:
+        run = with_backbone(run, values[BACKBONE])
     described = run.model_dump(by_alias=True, include=set(Run.model_fields))
     for name, value in values.items():
+        if name == BACKBONE:
+            continue
         section = next((section for section in ("prompts", "solver") if name in described[section]), None)
         if section is None:
             known = [name for part in ("prompts", "solver") for name in described[part]]
@@ -308,6 +254,11 @@ def with_hyper_parameters(run: Run, values: Mapping[str, Any]) -> Run:
             raise ValueError(f"{name} is not a field of prompts or solver; did you mean {near}?")
         described[section][name] = value
     return Run.model_validate(described)
+
+
+def with_backbone(run: Run, named: object) -> Run:
+    """Returns the run on a backbone: a label of `backbones`, the run's own by its name, or another timm model."""
+    return run.model_copy(update={"backbone": backbone_named(named, run.backbone, run.backbones), "backbones": {}})
 
 
 def members_of(run: Run) -> list[Run]:

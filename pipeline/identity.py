@@ -1,10 +1,11 @@
 """What identifies a result: one function works it out, and all that hashes, packs, compares or reports reads it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from fpt.registry import SOLVERS, rows_of
+from pipeline.backbones import BackboneName
 from pipeline.config import Dataset, Run, members_of
 from pipeline.storage.descriptions import configuration_hash
 
@@ -37,7 +38,8 @@ class Inputs(NamedTuple):
 class Found:
     """This is what the first worker of a session found, and what every later worker must find too: the inputs;
     `device`, the kind that it computes on; how many `patches` a prompt can hold and the `depth` of the backbone;
-    whether `masks` of key entities are known; and the number of `classes` in each split.
+    whether `masks` of key entities are known; and the number of `classes` in each split. Where a session holds several
+    backbones, this is of the first, and `each` is what was found of all of them.
     """
 
     dataset_fingerprint: str
@@ -48,16 +50,40 @@ class Found:
     depth: int
     masks: bool
     classes: Mapping[str, int]
+    each: Mapping[BackboneName, "Found"] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Inputs:
         return Inputs(self.dataset_fingerprint, self.backbone_fingerprint, self.precision)
 
+    @staticmethod
+    def of_several(each: Mapping[BackboneName, "Found"]) -> "Found":
+        """Returns what was found of each of a session's backbones as one."""
+        return replace(next(iter(each.values())), each=dict(each))
+
+    def of(self, backbone: BackboneName) -> "Found":
+        """Returns what was found of a backbone of the session, by what a run says of it."""
+        return self.each[backbone] if self.each else self
+
+    def only(self, backbones: Iterable[BackboneName]) -> "Found":
+        """Returns what was found of some of several backbones."""
+        return Found.of_several({one: self.each[one] for one in backbones}) if self.each else self
+
+    def described(self) -> dict[str, str]:
+        """Returns the inputs as text; those of several backbones side by side."""
+        inputs = [one.inputs._asdict() for one in self.each.values()] or [self.inputs._asdict()]
+        return {name: ", ".join(str(one[name]) for one in inputs) for name in Inputs._fields}
+
     def differences(self, other: "Found") -> dict[str, tuple[Any, Any]]:
         """Returns the fields, but for the kind of device, in which `other` differs, with both values."""
-        ours, theirs = asdict(self), asdict(other)
-        names = [field.name for field in fields(self) if field.name != "device"]
-        return {name: (ours[name], theirs[name]) for name in names if ours[name] != theirs[name]}
+        names = [one.name for one in fields(self) if one.name not in ("device", "each")]
+        told: dict[str, tuple[Any, Any]] = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        for backbone in self.each.keys() & other.each.keys():
+            own = self.each[backbone].differences(other.each[backbone])
+            told |= {f"{name} of {backbone.name}": values for name, values in own.items()}
+        if self.each.keys() != other.each.keys():
+            told["backbones"] = ([one.name for one in self.each], [one.name for one in other.each])
+        return {name: values for name, values in told.items() if values[0] != values[1]}
 
 
 def identity(run: Run, inputs: Inputs) -> dict[str, Any]:

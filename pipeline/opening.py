@@ -5,15 +5,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import RayError
 
 from fpt.phases import phase
+from pipeline.backbones import BackboneName
 from pipeline.checks import check_packed
 from pipeline.cluster.addresses import CLIENT, address_of, check_ray
 from pipeline.cluster.head_watch import RayGoneError, head_watched
@@ -45,22 +47,25 @@ def open_session(
     worker: type = WorkerProcess,
     parallel: int = 1,
     gate: Callable[[ImageStore], None] = lambda store: None,
+    backbones: Sequence[BackboneName] = (),
 ) -> Iterator[Session]:
     """Connects to the cluster at `address`, or at what RAY_ADDRESS names, or starts Ray on this machine. Yields the
     session.
 
     `worker` is the class that becomes an actor, `parallel` how many orders a question makes at least. `gate` is passed
-    once images are packed and before anything costs; it raises what is in the way. Raises ValueError for what can only
-    be told then, or by a worker, to be wrong, and for a home that a job would take with it when it ends.
+    once images are packed and before anything costs; it raises what is in the way. With `backbones` every worker holds
+    these instead of the run's own, and questions are about runs on any of them. Raises ValueError for what can only be
+    told then, or by a worker, to be wrong, and for a home that a job would take with it when it ends.
     """
     _check_outlives_job(home)
     check_sockets(address)
     check_ray(address)
     check_home(home)
     with phase("images"):
-        packed = packed_images(run, home)
-        store = on_this_node(packed)
-        images = ImageStore(store)
+        packed = {one: packed_images(_on(run, one), home) for one in backbones or (run.backbone,)}
+        stores = {one: on_this_node(images) for one, images in packed.items()}
+        _check_same_pictures(stores)
+        images = ImageStore(next(iter(stores.values())))
         check_packed(run, images)
         gate(images)
     with connected(address) as elsewhere:
@@ -68,18 +73,42 @@ def open_session(
             wanted = wanted_workers(run.compute, grows=elsewhere)
             dispatcher = start_dispatcher(run, packed, home.uri_of("ledger"), wanted, stopping, worker, parallel)
             try:
-                found = _first_worker(dispatcher, wanted, run.backbone.name)
+                found = _first_worker(dispatcher, wanted, ", ".join(one.name for one in packed))
             except BaseException:
                 _close(dispatcher)
                 raise
         try:
-            yield Session(found, store, dispatcher)
+            yield Session(found, next(iter(stores.values())), dispatcher, stores=stores)
         except RayGoneError:
             raise  # nobody is there who could close it
         except BaseException:
             _close(dispatcher)
             raise
         _close(dispatcher)
+
+
+def _on(run: Run, backbone: BackboneName) -> Run:
+    return run.model_copy(update={"backbone": backbone})
+
+
+def _check_same_pictures(stores: Mapping[BackboneName, Path]) -> None:
+    """Raises ValueError where images that were packed for several backbones are not the same pictures in the same
+    order: episodes of one would not be those of another.
+    """
+    first, *others = dict.fromkeys(stores.values())
+    for path in others:
+        ours, theirs = ImageStore(first), ImageStore(path)
+        if ours.splits != theirs.splits or any(not _same(ours, theirs, split) for split in ours.splits):
+            raise ValueError(
+                f"dataset.path must hold the same pictures for all backbones, whose images are packed one after the "
+                f"other, but {first.name} and {path.name} have different ones: some could not be read once, or were "
+                "changed; where one of these and its .json are removed, it is packed again"
+            )
+
+
+def _same(ours: ImageStore, theirs: ImageStore, split: str) -> bool:
+    own, other = ours.classes(split), theirs.classes(split)
+    return list(own) == list(other) and all(np.array_equal(own[name], other[name]) for name in own)
 
 
 def _close(dispatcher: Any) -> None:

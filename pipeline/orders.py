@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.backbones import BackboneName
 from pipeline.config import Run
 from pipeline.identity import Found
 from pipeline.storage.ledger import Row
@@ -27,6 +28,11 @@ class WorkOrder:
     name: str
     configurations: dict[str, Run]  # by configuration hash
     episodes: tuple[int, ...]
+
+    @property
+    def backbone(self) -> BackboneName:
+        """Returns the backbone that all configurations share."""
+        return next(iter(self.configurations.values())).backbone
 
     @property
     def problems(self) -> int:

@@ -3,8 +3,8 @@
 Nothing outside `pipeline/` knows Ray's calls. The file is light: a trial's process reads it and never loads torch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
+from pipeline.backbones import BackboneName
 from pipeline.config import Run
 from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore, SplitClasses
@@ -32,7 +33,8 @@ class DispatcherGoneError(RuntimeError):
 @dataclass(frozen=True)
 class Session:
     """A session asks the dispatcher. `found` is what the workers' backbone and images are; `store` holds the images, on
-    the node of the command; `story` is where events are written, once that is known.
+    the node of the command, and `stores` those for each backbone where there are several, which hold the same pictures
+    in other sizes; `story` is where events are written, once that is known.
 
     Every question raises what a worker raised about it (ValueError for what a setting is wrong in), and
     DispatcherGoneError where there is nobody to ask.
@@ -42,11 +44,21 @@ class Session:
     store: Path
     dispatcher: Any  # a handle of the actor; no other module touches it
     story: tuple[str, str] | None = None
+    stores: Mapping[BackboneName, Path] = field(default_factory=dict)
 
-    @property
-    def inputs(self) -> Inputs:
-        """Returns what results depend on beside their configuration."""
-        return self.found.inputs
+    def inputs_of(self, run: Run) -> Inputs:
+        """Returns what the results of a run depend on beside its configuration."""
+        return self.found.of(run.backbone).inputs
+
+    def store_of(self, run: Run) -> Path:
+        """Returns the images in the size that a run's backbone takes."""
+        return self.stores.get(run.backbone, self.store)
+
+    def only(self, backbones: Sequence[BackboneName]) -> "Session":
+        """Returns the session with some of its several backbones; workers let go of the others."""
+        narrowed = replace(self, found=self.found.only(backbones), store=self.stores.get(backbones[0], self.store))
+        _answered(self.dispatcher.narrow.remote(narrowed._context))
+        return narrowed
 
     def solve(self, runs: Sequence[Run], episodes: Sequence[int]) -> list[list[Row]]:
         """Returns the rows of each run on each episode, computed where the ledger lacks them; lost episodes are left
@@ -71,7 +83,7 @@ class Session:
 
     def hashes(self, runs: Sequence[Run]) -> list[str]:
         """Returns the configuration hash of each run on the images and weights of this session."""
-        return [hash_of(run, self.inputs) for run in runs]
+        return [hash_of(run, self.inputs_of(run)) for run in runs]
 
     def sampler(self, run: Run) -> EpisodeSampler:
         """Returns what draws the episodes of a run from the images of this session."""

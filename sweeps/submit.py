@@ -92,7 +92,7 @@ def _refuse_password(text: str, where: str) -> None:
 def named_by(wanted: Sweep) -> list[str]:
     """Returns the paths that a configuration names: of images and weights, those of a table too."""
     datasets: list[Mapping[str, Any]] = [wanted.dataset.model_dump()]
-    backbones: list[Mapping[str, Any]] = [wanted.backbone.model_dump()]
+    backbones: list[Mapping[str, Any]] = [wanted.backbone.model_dump(), *wanted.backbones.values()]
     if wanted.table is not None:
         datasets += wanted.table.datasets.values()
         backbones += wanted.table.backbones.values()

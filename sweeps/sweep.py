@@ -3,26 +3,30 @@
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpt.phases import phase
 from pipeline.checks import check_run
-from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.config import BACKBONE, HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.dispatch.generations import StoppingRule
 from pipeline.dispatch.status import Status
 from pipeline.limits import check_weights, limits_of
 from pipeline.opening import open_session
+from pipeline.session import Session
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.locking import held_alone
 from pipeline.storage.masking import without_secrets
 from sweeps.gate.ready import say_ready
+from sweeps.report.backbones import in_a_note, tags_of_backbones, told_of
 from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
-from sweeps.schema.space import check_space, corners, in_patches, shared
+from sweeps.schema.space import backbones_of, check_space, corners, in_patches, shared
 from sweeps.schema.sweep import Search, Sweep
+from sweeps.search.backbones import about_backbone, narrowed, race_backbones, runs_of
 from sweeps.search.earlier import with_earlier
 from sweeps.search.pace import in_problems
 from sweeps.search.plan import RUNGS, Plan, orders_at_a_time, plan_of
@@ -31,9 +35,10 @@ from sweeps.statistics.estimates import numbers
 from sweeps.statistics.halving import halving
 from sweeps.statistics.racing import racing
 from sweeps.statistics.t_racing import t_racing
+from sweeps.terminal.messages import say
 from sweeps.terminal.progress import Progress, shown
 from sweeps.terminal.story import story_written
-from sweeps.tracking.fields import compute_tags, data_of, parameters_of_sweep, tags_of
+from sweeps.tracking.fields import Data, compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.tracking.node_metrics import watched
 from sweeps.tracking.provenance import code_tags, environment_tags
 from sweeps.tracking.reading import check_tracking
@@ -63,15 +68,22 @@ def check_sweep(sweep: Sweep) -> Search:
         )
     check_space(search.space, sweep.solver.name)
     plan_of(search)
-    searched = plain_run(sweep, search.split)
-    check_run(searched, "search.split")
-    check_run(plain_run(sweep))
-    for values in corners(search.space, sweep.solver.name):
-        _check_setting(searched, values, {name: f"search.space.{name}" for name in search.space})
-    for name, values in search.first.items():
-        _check_setting(searched, values, dict.fromkeys(values, f"search.first.{name}"))
+    for label, run in runs_of(sweep).items():
+        with about_backbone(label):
+            searched = plain_run(run, search.split)
+            check_run(searched, "search.split")
+            check_run(run)
+            for values in corners(search.space, sweep.solver.name):
+                own = {name: value for name, value in values.items() if name != BACKBONE}
+                _check_setting(searched, own, {name: f"search.space.{name}" for name in search.space})
+            for name, values in search.first.items():
+                if values.get(BACKBONE, label) == label:
+                    own = {of: value for of, value in values.items() if of != BACKBONE}
+                    _check_setting(searched, own, dict.fromkeys(own, f"search.first.{name}"))
     check_tracking(tracking_uri(sweep), sweep.name)
-    check_weights(searched)
+    for label, run in runs_of(sweep).items():
+        with about_backbone(label):
+            check_weights(run)
     return search
 
 
@@ -90,13 +102,17 @@ def _check_setting(run: Run, values: HyperParameters, places: Mapping[str, str])
 
 
 def with_shares_in_patches(sweep: Sweep) -> Sweep:
-    """Returns the sweep with ranges of shares as ranges of its backbone's patches: these are searched and recorded, and
-    tell one sweep from another.
+    """Returns the sweep with ranges of shares as ranges of its backbone's patches, of the fewest that any of several
+    has: these are searched and recorded, and tell one sweep from another.
     """
     search = sweep.search
     if search is None or not shared(search.space):
         return sweep
-    space = in_patches(search.space, limits_of(plain_run(sweep)).patches)
+    patches = []
+    for label, run in runs_of(sweep).items():
+        with about_backbone(label):
+            patches.append(limits_of(run).patches)
+    space = in_patches(search.space, min(patches))
     return sweep.model_copy(update={"search": search.model_copy(update={"space": space})})
 
 
@@ -144,36 +160,53 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
 def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple[Finding, dict[str, str], Status]:
     rule, parallel = stopping_rule(search), orders_at_a_time(search)
     gate = partial(say_ready, sweep, [(plain_run(sweep, search.split), "search.split")], home)
-    with open_session(plain_run(sweep), home, address, rule, parallel=parallel, gate=gate) as session:
-        inputs = session.inputs._asdict()
+    runs = runs_of(sweep)
+    run, backbones = next(iter(runs.values())), [run.backbone for run in runs.values() if backbones_of(search.space)]
+    with open_session(run, home, address, rule, parallel=parallel, gate=gate, backbones=backbones) as session:
+        inputs = session.found.described()
         identity = sweep_identity(sweep, inputs)
         place = f"sweeps/{identity}"
+        raced = None
+        if backbones:
+            raced = race_backbones(search, plain_run(sweep, search.split), session)
+            for line in told_of(search.first, raced):
+                say(f"fpt: {line}")
+            search, session = narrowed(search, raced), session.only([one.backbone for one in raced.left])
+        minutes = search.minutes
         search = in_problems(search, plain_run(sweep, search.split), session, home.local / place)
-        sweep, plan = sweep.model_copy(update={"search": search}), plan_of(search)
+        if minutes is not None:
+            sweep = _with_problems(sweep, search)
+        plan = plan_of(search)
         with phase("MLflow"):
             tracker, code = Tracker(tracking_uri(sweep), sweep.name), code_tags("sweep")
             splits = {"search": search.split, "final": sweep.episodes.split}
-            data = data_of(sweep, splits, session.store, home, session.found.dataset_fingerprint)
+            data = _data(sweep, splits, session, home)
+            tags = {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)}
             tracker.start(
                 f"sweep {identity}",
                 f"{sweep.name} {identity}",
                 parameters_of_sweep(sweep, inputs, NOT_OF_A_SWEEP),
-                {**tags_of(sweep, "sweep"), **code, **environment_tags(session.found), **compute_tags(sweep)},
+                {**tags, **tags_of_backbones(raced)},
                 data,
             )
-        progress = Progress(planned_problems(sweep, search, plan))
+        progress = Progress(planned_problems(sweep, search, plan) + (raced.problems if raced else 0))
         with recorded(tracker), story_written(session, home, place, sweep.name, progress.planned) as session:
             tracker.arrange(arrangement(search.space))
-            tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.")
+            tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.{in_a_note(raced)}")
+            if raced is not None:
+                searched, out = ([one.label for one in them] for them in (raced.left, raced.out))
+                session.note("backbones raced", searched=searched, left_out=out, problems=raced.problems)
             session.note("phase", name="search")
             folder = home.local / place
             show, watch = shown(progress, session), watched(tracker, session)
             with ThreadPoolExecutor(1) as aside, show, watch:
                 record = search_settings(sweep, search, plan, session, tracker, progress, home, identity, code, data)
+                record = replace(record, backbones=raced)
                 tracker.describe(f"**Final evaluation:** the race of {len(record.racers)} settings has ended.")
                 session.note("phase", name="final evaluation")
                 winner = record.winner
-                episode = aside.submit(_first_episode, sweep, winner.values, session.store, folder)
+                store = session.store_of(with_hyper_parameters(plain_run(sweep), winner.values))
+                episode = aside.submit(_first_episode, sweep, winner.values, store, folder)
                 finding = judge(sweep, search, plan, session, record, progress)
             session.note("phase", name="report")
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
@@ -190,6 +223,19 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
         "report": str(next(file for file in files if file.name == "report.html")),
     }
     return finding, where, work
+
+
+def _with_problems(sweep: Sweep, search: Search) -> Sweep:
+    """Returns the sweep with the problems of a search instead of its minutes."""
+    assert sweep.search is not None
+    told = {"problems": search.problems, "minutes": search.minutes}
+    return sweep.model_copy(update={"search": sweep.search.model_copy(update=told)})
+
+
+def _data(sweep: Sweep, splits: Mapping[str, str], session: Session, home: Home) -> list[Data]:
+    """Returns what the sweep reads: the splits, in each size that a backbone takes."""
+    each = {session.stores[one]: found for one, found in session.found.each.items()} or {session.store: session.found}
+    return [one for store, of in each.items() for one in data_of(sweep, splits, store, home, of.dataset_fingerprint)]
 
 
 def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: Path) -> "Picture":

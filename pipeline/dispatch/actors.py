@@ -1,12 +1,13 @@
 """Workers as Ray actors: how many, on which part of a node, and how they end."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
+from pipeline.backbones import BackboneName
 from pipeline.config import Compute, Run
 from pipeline.data.store import PackedImages
 
@@ -96,7 +97,9 @@ def staffing(wanted: Wanted, compute: Compute) -> Staffing:
     return Staffing(most, wanted.now, compute.idle_seconds, compute.order_seconds)
 
 
-def hire(worker: type, wanted: Wanted, run: Run, images: PackedImages, ledger: str, name: str) -> Any:
+def hire(
+    worker: type, wanted: Wanted, run: Run, images: Mapping[BackboneName, PackedImages], ledger: str, name: str
+) -> Any:
     """Returns the handle of a new worker, which begins as soon as a node has room for it that is not barred."""
     placed: dict[str, Any] = {"num_cpus": WORKER_CPUS, "num_gpus": wanted.gpus, "scheduling_strategy": "SPREAD"}
     if wanted.barred:

@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 
+from pipeline.backbones import BackboneName
 from pipeline.config import Run
 from pipeline.data.store import PackedImages
 from pipeline.dispatch.actors import Wanted, dismiss, hire, node_lives, room_beside, staffing
@@ -41,12 +42,13 @@ class Dispatcher:
     """A dispatcher is made into an actor by opening.py, and asked through session.py. `stopping` says which trials of a
     generation go on; a question becomes as many orders as there are shards, and at least `parallel` where it can. A
     dispatcher that was started again learns from the context of the next question what kind of workers to hire.
+    `images` are those of each backbone that workers hold.
     """
 
     def __init__(
         self,
         run: Run,
-        images: PackedImages,
+        images: Mapping[BackboneName, PackedImages],
         ledger: str,
         wanted: Wanted,
         stopping: StoppingRule | None,
@@ -84,6 +86,7 @@ class Dispatcher:
                 else:
                     tell(LOG, OPENED)
                 found = context.found if context else None
+                self._leave_out(found)
                 beside = partial(room_beside, self.wanted)
                 own = staffing(self.wanted, self.run.compute)
                 self.pool = Pool(self._hire, dismiss, own, node_lives, found, beside)
@@ -92,6 +95,19 @@ class Dispatcher:
                 self.found = await asyncio.shield(self.pool.found)
                 self.run = with_precision(self.run, self.found.precision)  # that of all workers, on whatever device
         return self.found
+
+    def _leave_out(self, found: Found | None) -> None:
+        """Leaves out the images of backbones that are not needed any more."""
+        if found is not None and found.each:
+            self.images = {backbone: self.images[backbone] for backbone in found.each}
+
+    async def narrow(self, context: Context) -> None:
+        """Has workers hold no other backbones than those of the context from now on."""
+        await self.start(context)
+        if self.pool is not None and self.images.keys() != context.found.each.keys():
+            self.found = context.found
+            self._leave_out(context.found)
+            self.pool.entrance.narrow(context.found, [self.pool.members[name] for name in self.pool.opened])
 
     async def note(self, context: Context, event: str, facts: Mapping[str, object]) -> None:
         """Adds an event of the command itself to the story."""
@@ -144,9 +160,9 @@ class Dispatcher:
         Episodes that were lost are left out for all runs.
         """
         await self.start(context)
-        hashes = [hash_of(run, context.found.inputs) for run in runs]
+        hashes = [_hash(run, context) for run in runs]
         for config_hash, run in zip(hashes, runs, strict=True):
-            self.ledger.describe(config_hash, identity(run, context.found.inputs))
+            self.ledger.describe(config_hash, identity(run, context.found.of(run.backbone).inputs))
         asked = {(own, episode) for own in hashes for episode in episodes if episode not in self.known.of(own)}
         shared = asked & self.in_flight.keys()
         work = {self.in_flight[problem] for problem in shared}
@@ -177,7 +193,7 @@ class Dispatcher:
         if not await self.generations[spec.number].ask(trial, rung):
             return None
         run = spec.runs[trial]
-        rows = self.known.of(hash_of(run, context.found.inputs))
+        rows = self.known.of(_hash(run, context))
         past = [episode for part in spec.episodes[: rung + 1] for episode in part]
         return [rows[episode] for episode in self._there([run], past)]
 
@@ -189,7 +205,7 @@ class Dispatcher:
         there = self._there([run for run, _ in asked], range(max((count for _, count in asked), default=0)))
         accuracies = []
         for run, count in asked:
-            rows = self.known.of(hash_of(run, context.found.inputs))
+            rows = self.known.of(_hash(run, context))
             accuracies.append([rows[episode]["accuracy"] for episode in there if episode < count])
         return accuracies
 
@@ -210,7 +226,7 @@ class Dispatcher:
             there = self._there(list(spec.runs.values()), past)
 
             def of(run: Run) -> list[float | None]:
-                rows = self.known.of(hash_of(run, context.found.inputs))
+                rows = self.known.of(_hash(run, context))
                 return [rows[episode]["accuracy"] for episode in there]
 
             going = self.stopping(rung, {trial: of(spec.runs[trial]) for trial in left})
@@ -231,15 +247,16 @@ class Dispatcher:
         drawn_by = [_drawn(run) for run in runs]
         pieces, part_of = cut(sorted(set(episodes)), sorted(set(hashes)), self.run.compute.shard, self.parallel)
         for shard, inside in pieces:
-            together: dict[tuple[str, int, tuple[int, ...]], dict[str, Run]] = {}
+            together: dict[tuple[str, BackboneName, int, tuple[int, ...]], dict[str, Run]] = {}
             for config_hash, run, drawn in zip(hashes, runs, drawn_by, strict=True):
                 known = self.known.of(config_hash)
                 lacking = [e for e in inside if e not in known and (drawn, e) not in self.lost]
                 self.reused += len(inside) - len(lacking)
                 missing = tuple(e for e in lacking if (config_hash, e) not in self.in_flight)
                 if missing:
-                    together.setdefault((drawn, run.solver.adapted, missing), {})[config_hash] = run
-            for (drawn, _, missing), members in together.items():
+                    alike = (drawn, run.backbone, run.solver.adapted, missing)
+                    together.setdefault(alike, {})[config_hash] = run
+            for (drawn, _, _, missing), members in together.items():
                 for part in parts(sorted(members), part_of, self.run.compute.settings):
                     digest = hashlib.sha256(repr((part, missing)).encode()).hexdigest()[:16]
                     order = WorkOrder(f"{missing[0]:06d}-{digest}", {name: members[name] for name in part}, missing)
@@ -265,7 +282,7 @@ class Dispatcher:
 
     async def _solve(self, order: WorkOrder, drawn: str, shard: int) -> None:
         assert self.pool is not None, "start() comes first"
-        solved = await self.pool.submit(order, (drawn, shard))
+        solved = await self.pool.submit(order, (drawn, order.backbone, shard))
         self.known.add(solved.rows)
         self.computed += len(solved.rows)
         wanted = next(iter(order.configurations.values())).episodes
@@ -291,6 +308,10 @@ class Dispatcher:
 
     def _restarted(self) -> bool:
         return ray.is_initialized() and bool(ray.get_runtime_context().was_current_actor_reconstructed)
+
+
+def _hash(run: Run, context: Context) -> str:
+    return hash_of(run, context.found.of(run.backbone).inputs)
 
 
 def _drawn(run: Run) -> str:

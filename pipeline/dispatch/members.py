@@ -1,7 +1,7 @@
 """Workers of a pool, one by one: where each is, what it has in hand, and how it opens."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,15 @@ class Entrance:
         if found is not None:
             self.found.set_result(found)
         self.in_turn = asyncio.Lock()
+
+    def narrow(self, found: Found, opened: Iterable[Member]) -> None:
+        """Has workers that have opened let go of all backbones but those that `found` is of, and those to come load no
+        others.
+        """
+        self.found = asyncio.get_running_loop().create_future()
+        self.found.set_result(found)
+        for member in opened:
+            member.handle.keep.remote(found)
 
     async def admit(self, member: Member, patience: float) -> Found:
         """Has a worker load and open, within `patience` seconds for each, once there is room for it. Returns what it

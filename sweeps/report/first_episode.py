@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.config import BACKBONE, HyperParameters, Run, plain_run, with_hyper_parameters
 from sweeps.report.charts.album import Picture
 from sweeps.report.placing import placed_when_done
 from sweeps.schema.naming import setting_name
@@ -31,9 +31,11 @@ def first_episode(sweep: Sweep, winner: HyperParameters, folder: Path) -> Pictur
 
 
 def pictured_run(sweep: Sweep, winner: HyperParameters) -> Run:
-    """Returns the first setting that takes prompts, of the winner and the named settings; the
-    winner where none does.
+    """Returns the first setting that takes prompts, of the winner and the named settings on its backbone; the winner
+    where none does.
     """
     named: Sequence[HyperParameters] = list(sweep.search.first.values()) if sweep.search else []
+    if (own := winner.get(BACKBONE)) is not None:
+        named = [{**values, BACKBONE: own} for values in named if values.get(BACKBONE, own) == own]
     runs = [with_hyper_parameters(plain_run(sweep), values) for values in (winner, *named)]
     return next((run for run in runs if run.prompts.alpha > 0), runs[0])

@@ -6,6 +6,7 @@ from typing import Any
 from sweeps.report.text import judged_episodes
 from sweeps.report.trials import rows_of
 from sweeps.schema.naming import setting_name
+from sweeps.search.record import Backbones
 from sweeps.statistics.estimates import numbers
 from sweeps.verdict.finding import Audit, Compared, Finding
 
@@ -31,6 +32,7 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
             "again": None if finding.again is None else _compared_as_json(finding.again),
             "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
         },
+        "backbones": None if finding.record.backbones is None else _backbones_as_json(finding.record.backbones),
         "trials": rows_of(finding.record),
         "whole": finding.whole,
         "may_be_best": finding.may_be_best,
@@ -44,6 +46,16 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
         "about": None if finding.about is None else asdict(finding.about),
         "report": where.get("report"),
     }
+
+
+def _backbones_as_json(backbones: Backbones) -> dict[str, Any]:
+    """Returns how each backbone of the space did with its best classifier on frozen features, and which stayed."""
+    told = {}
+    for one in backbones.raced:
+        (accuracy, ci95), (behind, behind_ci95) = numbers(one.accuracy), numbers(one.behind)
+        figures = {"accuracy": accuracy, "ci95": ci95, "difference": behind, "difference_ci95": behind_ci95}
+        told[one.label] = {"stays": one.stays, "classifier": one.classifier or None, **figures}
+    return told
 
 
 def _audit_as_json(audit: Audit) -> dict[str, Any]:

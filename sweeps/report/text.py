@@ -6,12 +6,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.config import BACKBONE, Run
 from sweeps.report import markdown, search_space
+from sweeps.report.backbones import in_words
 from sweeps.schema.lines import in_markdown, on_a_line
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
 from sweeps.statistics.estimates import Estimate, p_text
-from sweeps.verdict.finding import BASELINE, FROZEN, About, Audit, Compared, Finding
+from sweeps.verdict.finding import BASELINE, FROZEN, About, Compared, Finding
 
 TOO_FEW = 20  # classes, from which nobody can tell about others
 COLUMNS = ("setting", "accuracy %", "difference", "p", "prompts on key", "[CLS] on key", "hyper-parameters")
@@ -42,7 +44,7 @@ def _prompted(finding: Finding) -> str:
     prompted = finding.prompted
     if prompted is None or prompted.difference is None:
         return ""
-    return f" The best with prompts, {setting_name(prompted.run)}, has {_against(finding, prompted)}."
+    return f" The best with prompts, {_named(finding, prompted.run)}, has {_against(finding, prompted)}."
 
 
 def _against(finding: Finding, compared: Compared) -> str:
@@ -67,7 +69,13 @@ def _points(difference: Estimate | None) -> str:
     return "" if difference is None else f"{100 * difference.mean:+.1f} ± {100 * difference.ci95:.1f}"
 
 
-def cells(compared: Compared) -> tuple[str, ...]:
+def _named(finding: Finding, run: Run) -> str:
+    """Returns the name of a setting, with its backbone where the search had several."""
+    label = finding.record.label_of(run)
+    return setting_name(run) if label is None else setting_name(run, {BACKBONE: label})
+
+
+def cells(finding: Finding, compared: Compared) -> tuple[str, ...]:
     """Returns a setting's row below COLUMNS."""
     located = compared.localisation
     precision, chance = located["prompt_precision"], located["prompt_chance"]
@@ -79,7 +87,7 @@ def cells(compared: Compared) -> tuple[str, ...]:
         "" if compared.p_holm is None else p_text(compared.p_holm).removeprefix("= "),
         "" if precision is None or chance is None else f"{100 * precision:.0f} % (chance {100 * chance:.0f})",
         "" if before is None or after is None else f"{100 * before:.0f} → {100 * after:.0f} %",
-        setting_name(compared.run),
+        _named(finding, compared.run),
     )
 
 
@@ -92,7 +100,7 @@ def as_table(finding: Finding) -> Table:
     for column in COLUMNS[:-1]:
         table.add_column(column, justify="left" if column == "setting" else "right")  # wraps before it loses a figure
     for compared in finding.compared.values():
-        table.add_row(*map(Text, cells(compared)[:-1]))  # brackets of a name are no markup
+        table.add_row(*map(Text, cells(finding, compared)[:-1]))  # brackets of a name are no markup
     return table
 
 
@@ -110,7 +118,9 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         in_markdown(extent(finding, sweep)),
         "",
-        *markdown.table(COLUMNS, [cells(compared) for compared in finding.compared.values()], texts=COLUMNS[-1:]),
+        *markdown.table(
+            COLUMNS, [cells(finding, compared) for compared in finding.compared.values()], texts=COLUMNS[-1:]
+        ),
         "",
         with_differences(finding),
         "",
@@ -198,6 +208,8 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
             f"{finding.may_be_best} (95 %), whatever their differences are like; one of {finding.best_if_symmetric} if "
             "those are symmetric."
         )
+    if (backbones := finding.record.backbones) is not None and backbones.problems:
+        lines.append(f"- {in_words(backbones)}")
     if (more := finding.record.gain) is not None:
         lines.append(
             f"- Another {more.looks} looks are expected to gain {more} (mean and standard deviation, in the opinion of "
@@ -214,7 +226,7 @@ def how_sure(finding: Finding, sweep: Sweep) -> list[str]:
             f"skewed{'; search.stop: racing holds then too' if skewed else ''}."
         )
     if finding.audit is not None:
-        lines.append(_audited(finding.audit))
+        lines.append(_audited(finding))
     return lines
 
 
@@ -239,7 +251,9 @@ def _intervals(asked: Compared, finding: Finding) -> list[str]:
     return lines
 
 
-def _audited(audit: Audit) -> str:
+def _audited(finding: Finding) -> str:
+    audit = finding.audit
+    assert audit is not None
     searched, full = audit.searched, audit.full
     told = f"- Audit: the race took {searched} episodes, {100 * searched / full:.0f} % of the {full} that it takes "
     told += "where nobody is stopped. "
@@ -247,7 +261,7 @@ def _audited(audit: Audit) -> str:
         return told + "Both have the same winner."
     sure = "cannot be told apart" if abs(audit.lead.mean) <= audit.lead.ci95 else "differ"
     return told + (
-        f"Their winner would have been {setting_name(audit.best)}, on unseen episodes {_points(audit.lead)} points "
+        f"Their winner would have been {_named(finding, audit.best)}, on unseen episodes {_points(audit.lead)} points "
         f"against the race's own (paired, 95 %): the two {sure}."
     )
 

@@ -4,16 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fpt.registry import SOLVERS
-from pipeline.config import Run
+from pipeline.config import BACKBONE, Run
 from sweeps.schema.lines import on_a_line
 
 USUAL = frozenset({"name", "lambda", "alpha", "tau", "patches", "contrast", "lr"})
 
 
 def setting_name(run: Run, searched: Iterable[str] = ()) -> str:
-    """Returns the name of a run's setting; `searched` hyper-parameters that are not usually named come last."""
+    """Returns the name of a run's setting; `searched` hyper-parameters that are not usually named come last. The
+    backbone comes first where they are values that name one.
+    """
     described = run.model_dump(by_alias=True)
-    return setting_of({**described, "prompts": described["prompts"] if run.prompts.alpha > 0 else None}, searched)
+    name = setting_of({**described, "prompts": described["prompts"] if run.prompts.alpha > 0 else None}, searched)
+    backbone = searched.get(BACKBONE) if isinstance(searched, Mapping) else None
+    return name if backbone is None else on_a_line(f"{backbone} · {name}")
 
 
 def setting_of(described: Mapping[str, Any], searched: Iterable[str] = ()) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from fpt.registry import OF_SOLVERS, SOLVERS
-from pipeline.config import HyperParameters, Prompts, Run, Section, Solver, with_hyper_parameters
+from pipeline.config import BACKBONE, HyperParameters, Prompts, Run, Solver, with_hyper_parameters
+from pipeline.section import Section
 
 STEERING = ("lambda", "contrast", "tau", "patches")  # matter only where alpha is not 0
 PROMPTING = frozenset(field.alias or name for name, field in Prompts.model_fields.items())
@@ -18,6 +20,7 @@ KINDS = {
     for name, field in section.model_fields.items()
 }
 SOLVER = "name"  # of `solver`, where a search may choose it
+IS_ZERO = " is zero"  # what Optuna's name of a question ends with that asks whether a hyper-parameter is 0
 
 
 class Range(Section):
@@ -115,6 +118,12 @@ def shared(space: Mapping[str, Dimension]) -> list[str]:
     return [name for name, of in ranges.items() if any(isinstance(one, Range) and one.share for one in of)]
 
 
+def backbones_of(space: Mapping[str, Dimension]) -> tuple[str, ...]:
+    """Returns the backbones that are searched over; none where the run's own is the only one."""
+    named = space.get(BACKBONE)
+    return tuple(map(str, named.choices)) if isinstance(named, Choices) else ()
+
+
 def solvers_of(space: Mapping[str, Dimension], solver: str) -> tuple[str, ...]:
     """Returns the solvers that are searched over, or `solver`, the run's, where the search leaves no choice."""
     named = space.get(SOLVER)
@@ -176,6 +185,11 @@ def check_numbers(space: Mapping[str, Dimension], run: Run) -> None:
     for name, entry in space.items():
         if not any(name in dimensions(space, one) for one in tried):
             continue
+        if name == BACKBONE and not (isinstance(entry, Choices) and all(isinstance(one, str) for one in entry.choices)):
+            raise ValueError(
+                f"search.space.{BACKBONE} must hold choices, names of timm models or labels of `backbones`, but holds "
+                "something else"
+            )
         ranges = entry if isinstance(entry, dict) else {"": entry}
         for solver, one in ranges.items():
             if not isinstance(one, Range):
@@ -198,24 +212,54 @@ def check_numbers(space: Mapping[str, Dimension], run: Run) -> None:
                     ) from error
 
 
+def asked(space: Mapping[str, Dimension], solver: str) -> Iterator[tuple[str, str, BaseDistribution]]:
+    """Yields what Optuna is asked for a setting of a solver, in this order: the hyper-parameter, what Optuna calls it,
+    and its distribution. Whether one is 0, where that is a choice by itself, comes before what else it may be.
+    """
+    for name, (label, entry) in dimensions(space, solver).items():
+        if isinstance(entry, Choices):
+            yield name, label, CategoricalDistribution(entry.choices)
+            continue
+        if entry.zero:
+            yield name, f"{label}{IS_ZERO}", CategoricalDistribution((False, True))
+        if entry.integer:
+            yield name, label, IntDistribution(int(entry.low), int(entry.high), log=entry.log)
+        else:
+            yield name, label, FloatDistribution(entry.low, entry.high, log=entry.log)
+
+
 def sample(trial: optuna.Trial, space: Mapping[str, Dimension], solver: str) -> HyperParameters:
     """Returns a setting of a trial. `solver` is the run's own solver."""
     values: HyperParameters = {}
     if SOLVER in space:
         values[SOLVER] = solver = trial.suggest_categorical(SOLVER, list(solvers_of(space, solver)))
-    for name, (label, entry) in dimensions(space, solver).items():
-        if name in STEERING and values.get("alpha") == 0:
+    for name, label, kind in asked(space, solver):
+        if name in values or (name in STEERING and values.get("alpha") == 0):
             continue
-        if isinstance(entry, Choices):
-            choice: Any = trial.suggest_categorical(label, list(entry.choices))
-            values[name] = choice
-        elif entry.zero and trial.suggest_categorical(f"{label} is zero", [False, True]):
+        value = _suggested(trial, label, kind)
+        if not label.endswith(IS_ZERO):
+            values[name] = value
+        elif value:
             values[name] = 0.0
-        elif entry.integer:
-            values[name] = trial.suggest_int(label, int(entry.low), int(entry.high), log=entry.log)
-        else:
-            values[name] = trial.suggest_float(label, entry.low, entry.high, log=entry.log)
     return values
+
+
+def _suggested(trial: optuna.Trial, label: str, kind: BaseDistribution) -> Any:
+    if isinstance(kind, IntDistribution):
+        return trial.suggest_int(label, kind.low, kind.high, log=kind.log)
+    if isinstance(kind, FloatDistribution):
+        return trial.suggest_float(label, kind.low, kind.high, log=kind.log)
+    assert isinstance(kind, CategoricalDistribution)
+    return trial.suggest_categorical(label, kind.choices)
+
+
+def distributions_of(
+    space: Mapping[str, Dimension], solver: str, values: HyperParameters
+) -> dict[str, BaseDistribution]:
+    """Returns the distribution of each parameter that Optuna has of a setting's solver, by its label."""
+    own = str(values.get(SOLVER, solver))
+    named = {SOLVER: CategoricalDistribution(solvers_of(space, solver))} if SOLVER in space else {}
+    return {**named, **{label: kind for _, label, kind in asked(space, own)}}
 
 
 def as_optuna(values: HyperParameters, space: Mapping[str, Dimension], solver: str) -> dict[str, Any]:
@@ -224,7 +268,7 @@ def as_optuna(values: HyperParameters, space: Mapping[str, Dimension], solver: s
     parameters: dict[str, Any] = {SOLVER: own} if SOLVER in space else {}
     for name, (label, entry) in dimensions(space, own).items():
         if isinstance(entry, Range) and entry.zero:
-            parameters[f"{label} is zero"] = values.get(name) == 0
+            parameters[f"{label}{IS_ZERO}"] = values.get(name) == 0
         if name in values and not (isinstance(entry, Range) and entry.zero and values[name] == 0):
             parameters[label] = values[name]
     return parameters

@@ -1,6 +1,7 @@
 """A sweep's configuration holds a run, what to search, how to judge the winner and where to record it."""
 
 import os
+from collections.abc import Sequence
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -8,10 +9,12 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from fpt import defaults
 from fpt.paths import whole_database
+from pipeline.backbones import BackboneName
 from pipeline.bounds import MANY, SEEDS, number, whole
-from pipeline.config import HyperParameters, PathText, Run, Section, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, plain_run, with_backbone, with_hyper_parameters
+from pipeline.section import PathText, Section
 from sweeps.schema.sentences import sentence_of
-from sweeps.schema.space import Choices, Space, check_numbers, corners, shared
+from sweeps.schema.space import Choices, Space, backbones_of, check_numbers, corners, shared
 from sweeps.schema.table import Table
 
 
@@ -33,6 +36,10 @@ class Search(Section):
     `from` names earlier sweeps, by ID, folder or file: the best two dozen settings of each become `warm`, settings that
     are looked at first and do not race for that. With `audit`, all that race do all episodes afterwards, to tell what
     stopping them has cost and saved.
+
+    A space may hold `backbone`: choices of timm models and labels of `backbones`. Their classifiers on frozen features
+    race first, and backbones of which none is left in that race are not searched: the one with the truly best
+    classifier is among these with probability `delta` at most. Without `frozen_race` all are searched.
     """
 
     split: str = "validation"
@@ -56,6 +63,7 @@ class Search(Section):
     earlier: Annotated[tuple[str, ...], Field(alias="from", max_length=100, exclude_if=lambda one: not one)] = ()
     warm: Annotated[tuple[HyperParameters, ...], Field(max_length=10_000, exclude_if=lambda one: not one)] = ()
     audit: bool = False
+    frozen_race: Annotated[bool, Field(exclude_if=lambda races: races)] = True
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> "Search":
@@ -105,10 +113,38 @@ def _without_contrast(values: Any) -> Any:
     return {name: value for name, value in values.items() if name != "contrast"} if isinstance(values, dict) else values
 
 
+def _check_backbones(run: Run, choices: Sequence[str]) -> None:
+    """Raises ValueError for labels of backbones whose fields are none, for choices that are the same, and for fields of
+    `backbone` that none of the choices takes.
+    """
+    for label in run.backbones:
+        try:
+            with_backbone(run, label)
+        except ValidationError as error:
+            raise ValueError(f"backbones.{label}: {sentence_of(error, BackboneName)}") from error
+    meant: dict[BackboneName, str] = {}
+    for choice in choices:
+        if (other := meant.setdefault(with_backbone(run, choice).backbone, choice)) != choice:
+            raise ValueError(
+                f"search.space.backbone must hold different backbones but {other} and {choice} are the same one"
+            )
+    if not choices or run.backbone.name in {backbone.name for backbone in meant}:
+        return
+    usual = BackboneName(name=run.backbone.name, precision=run.backbone.precision)
+    for field in BackboneName.model_fields:
+        if (value := getattr(run.backbone, field)) != getattr(usual, field):
+            raise ValueError(
+                f"backbone.{field} must be left out where search.space.backbone holds other models alone, "
+                f"{', '.join(choices)}, but is {value!r}; backbones: {{LABEL: {{name: ..., {field}: ...}}}} gives it "
+                "to one of them"
+            )
+
+
 class Sweep(Run):
     """A sweep is a run with what is searched, how it is judged and where that is recorded. `home` is for images,
     ledger, reports and MLflow's database, unless `tracking_uri` or MLFLOW_TRACKING_URI says otherwise: it is a folder,
-    on a cluster a folder that all nodes share, or like s3://bucket/path. FPT_HOME is its default.
+    on a cluster a folder that all nodes share, or like s3://bucket/path. FPT_HOME is its default. `backbones` are those
+    that a search may choose, by labels of your own, each with the fields of `backbone` in which it differs.
     """
 
     home: PathText = Field(default_factory=lambda: os.environ.get("FPT_HOME", "runs"))
@@ -139,6 +175,7 @@ class Sweep(Run):
                 raise ValueError("ensemble must be left out beside search, which makes its own, but is given")
             run, space = plain_run(self), self.search.space
             check_numbers(space, run)
+            _check_backbones(run, backbones_of(space))
             for values in corners(space, run.solver.name):
                 with_hyper_parameters(run, values)
             for name, values in self.search.first.items():

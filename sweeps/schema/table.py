@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from pipeline.bounds import MANY, whole
-from pipeline.config import Run, Section, with_hyper_parameters
+from pipeline.config import BACKBONE, Run, with_hyper_parameters
+from pipeline.section import Section
 from sweeps.schema.sentences import sentence_of
 
 MEAN = "mean"  # what a table calls the average over its data sets
@@ -102,6 +103,8 @@ class Table(Section):
         for fields in sections.values():
             values |= fields
         try:
+            if BACKBONE in values:
+                raise ValueError(f"{BACKBONE} is not a field of prompts or solver; table.backbones holds backbones")
             here = {name: self._value_at(name, value, backbone, dataset, shot) for name, value in values.items()}
             own = with_hyper_parameters(run, here)
         except ValueError as error:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from pipeline.config import BackboneName, Dataset
+from pipeline.backbones import BackboneName
+from pipeline.config import Dataset
 
 # Sections of a table that hold fields of a run's section, below a label.
 BELOW_LABELS = {"table.datasets": Dataset, "table.backbones": BackboneName}

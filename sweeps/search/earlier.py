@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config import HyperParameters, Run, with_hyper_parameters
+from pipeline.config import BACKBONE, HyperParameters, Run, with_hyper_parameters
 from pipeline.storage.folder import Home
 from sweeps.schema.space import SOLVER, STEERING, Choices, Dimension, Range, dimensions, solvers_of
 from sweeps.schema.sweep import Search
@@ -36,8 +36,8 @@ def with_earlier(search: Search, run: Run, home: Home) -> Search:
 
 def fitted(values: Mapping[str, Any], space: Mapping[str, Dimension], run: Run) -> HyperParameters | None:
     """Returns the setting of a space that is nearest to one of another: what the space does not hold is left out, what
-    the setting does not say is as the run has it, and numbers are brought into their ranges. None where the space holds
-    other choices alone.
+    the setting does not say is as the run has it, but for a backbone, and numbers are brought into their ranges. None
+    where the space holds other choices alone.
     """
     solver = str(values.get(SOLVER, run.solver.name))
     if solver not in solvers_of(space, run.solver.name):
@@ -48,6 +48,8 @@ def fitted(values: Mapping[str, Any], space: Mapping[str, Dimension], run: Run) 
         value = values.get(name, usual.get(name))
         if name in STEERING and fits.get("alpha") == 0:
             continue
+        if name == BACKBONE and value is None:
+            continue  # it is left open until backbones have raced
         if isinstance(entry, Choices):
             if value not in entry.choices:
                 return None

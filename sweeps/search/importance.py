@@ -10,9 +10,8 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from sweeps.schema.space import Dimension, as_optuna
+from sweeps.schema.space import IS_ZERO, Dimension, as_optuna, distributions_of
 from sweeps.search.record import LEAST_TRIALS, SearchRecord
-from sweeps.search.sampler import distributions_of
 
 
 def importances(record: SearchRecord, space: Mapping[str, Dimension], solver: str) -> SearchRecord:
@@ -43,7 +42,7 @@ def importances(record: SearchRecord, space: Mapping[str, Dimension], solver: st
             if isinstance(kind, CategoricalDistribution):
                 evaluator._prior_weight = 0.0  # any hides most of what choices explain, however many the trials
             found = get_param_importances(study, evaluator=evaluator, params=[label], normalize=False)
-            explained[label.removesuffix(" is zero").split(" of ")[0]] += found[label]
+            explained[label.removesuffix(IS_ZERO).split(" of ")[0]] += found[label]
     total, largest_first = sum(explained.values()), sorted(explained, key=lambda name: (-explained[name], name))
     shares = {name: explained[name] / total for name in largest_first} if total > 0 else None
     return replace(record, importances=shares)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config import HyperParameters
+from pipeline.backbones import BackboneName
+from pipeline.config import HyperParameters, Run
 from sweeps.statistics.estimates import Estimate
 from sweeps.statistics.rows import LOCALISATION
 
@@ -99,16 +100,56 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class RacedBackbone:
+    """A backbone, by its `label` in the space, had this accuracy by its best frozen `classifier`; `behind` is the
+    difference of that to the best classifier of all backbones, on the episodes that both did: None for the best itself.
+    It `stays` in the search, or was left out. There are no figures where there was no race.
+    """
+
+    label: str
+    backbone: BackboneName
+    classifier: str = ""
+    accuracy: Estimate | None = None
+    behind: Estimate | None = None
+    stays: bool = True
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """These are the backbones of a space, in its order, and how many `problems` their race took."""
+
+    raced: tuple[RacedBackbone, ...]
+    problems: int = 0
+
+    @property
+    def left(self) -> list[RacedBackbone]:
+        """Returns those that stay in the search."""
+        return [one for one in self.raced if one.stays]
+
+    @property
+    def out(self) -> list[RacedBackbone]:
+        """Returns those that were left out."""
+        return [one for one in self.raced if not one.stays]
+
+    @property
+    def best(self) -> RacedBackbone:
+        """Returns the best of those that stay; the first where they did not race."""
+        return next((one for one in self.left if one.accuracy is not None and one.behind is None), self.left[0])
+
+
+@dataclass(frozen=True)
 class SearchRecord:
     """A record holds all `trials` of a search in the order of their first looks. A rung is a number of episodes after
     which those that race are judged: `rungs` are all of them. `importances` are the hyper-parameters' shares
-    (importance.py), None where they cannot be told; `gain` is what more looks are expected to gain.
+    (importance.py), None where they cannot be told; `gain` is what more looks are expected to gain; `backbones` are
+    those of the space, None where it holds none.
     """
 
     trials: tuple[Trial, ...]
     rungs: tuple[int, ...]
     importances: Mapping[str, float] | None = None
     gain: Gain | None = None
+    backbones: Backbones | None = None
 
     @property
     def racers(self) -> list[Trial]:
@@ -134,13 +175,18 @@ class SearchRecord:
 
     @property
     def problems(self) -> int:
-        """Returns how many problems the search took."""
-        return sum(trial.episodes for trial in self.trials)
+        """Returns how many problems the search took, the race of backbones among them."""
+        return sum(trial.episodes for trial in self.trials) + (self.backbones.problems if self.backbones else 0)
 
     @property
     def raced(self) -> int:
         """Returns how many problems of those the race took."""
         return sum(trial.raced for trial in self.trials)
+
+    def label_of(self, run: Run) -> str | None:
+        """Returns what the space calls the backbone of a run; None where it holds none."""
+        raced = self.backbones.raced if self.backbones else ()
+        return next((one.label for one in raced if one.backbone == run.backbone), None)
 
     def _did_all(self, trial: Trial) -> bool:
         return len(trial.reports) == len(self.rungs)

@@ -6,7 +6,7 @@ from typing import Any
 from ray import tune
 
 from pipeline.config import HyperParameters, Run, with_hyper_parameters
-from pipeline.identity import Inputs
+from pipeline.session import Session
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Search
 from sweeps.search.plan import Plan
@@ -22,8 +22,8 @@ UNRACED = "looks"  # what stopped a trial that did not race
 
 class Recorder(tune.Callback):  # type: ignore[misc]
     """A recorder tells MLflow and the progress display what Tune says of trials. `searched` is the run as trials change
-    it, `inputs` what workers found, `code` tags of every trial and `data` what all of them read. A trial of MLflow's is
-    a setting, however often Tune looks at it.
+    it, `session` knows what workers found, `code` are tags of every trial and `data` what they read, each the images of
+    its backbone's size. A trial of MLflow's is a setting, however often Tune looks at it.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         searched: Run,
         search: Search,
         plan: Plan,
-        inputs: Inputs,
+        session: Session,
         tracker: Tracker,
         progress: Progress,
         code: Mapping[str, str],
         data: Sequence[Data],
     ) -> None:
-        self.searched, self.search, self.plan, self.inputs = searched, search, plan, inputs
+        self.searched, self.search, self.plan, self.session = searched, search, plan, session
         self.tracker, self.progress = tracker, progress
         self.code, self.data = code, data
         self.looks, self.stopped, self.raced = 0, 0, 0
@@ -59,13 +59,14 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         if name not in self.known:
             self.known.add(name)
             run, generation = with_hyper_parameters(self.searched, values), int(name.split(".")[0])
+            inputs = self.session.inputs_of(run)
             self.tracker.trial(
                 name,
                 setting_name(run, values),
-                parameters_of_trial(run, values, generation, self.search.seed, self.inputs),
+                parameters_of_trial(run, values, generation, self.search.seed, inputs),
                 # `winner` may be said otherwise at the end, `stopped_by` when the search ends.
-                {**tags_of(run, "trial"), **hash_tag(run, self.inputs), **self.code, "winner": "no"},
-                self.data,
+                {**tags_of(run, "trial"), **hash_tag(run, inputs), **self.code, "winner": "no"},
+                [one for one in self.data if one.digest == inputs.dataset_fingerprint],
             )
         self._note()
 

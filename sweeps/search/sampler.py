@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from optuna import Study
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from pipeline.config import HyperParameters
-from sweeps.schema.space import SOLVER, Choices, Dimension, as_optuna, dimensions, solvers_of
+from sweeps.schema.space import Dimension, as_optuna, distributions_of
 from sweeps.search.belief import Belief
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, expected_gain, finalists, key_of, next_settings, spread_evenly
@@ -159,23 +159,3 @@ class LookSampler(BaseSampler):
 
     def _labelled(self, values: HyperParameters) -> dict[str, Any]:
         return as_optuna(values, self.encoding.space, self.encoding.solver)
-
-
-def distributions_of(
-    space: Mapping[str, Dimension], solver: str, values: HyperParameters
-) -> dict[str, BaseDistribution]:
-    """Returns the distribution of each parameter that Optuna has of a setting's solver, by its label."""
-    own, found = str(values.get(SOLVER, solver)), dict[str, BaseDistribution]()
-    if SOLVER in space:
-        found[SOLVER] = CategoricalDistribution(solvers_of(space, solver))
-    for label, entry in dimensions(space, own).values():
-        if isinstance(entry, Choices):
-            found[label] = CategoricalDistribution(entry.choices)
-            continue
-        if entry.zero:
-            found[f"{label} is zero"] = CategoricalDistribution((False, True))
-        if entry.integer:
-            found[label] = IntDistribution(int(entry.low), int(entry.high), log=entry.log)
-        else:
-            found[label] = FloatDistribution(entry.low, entry.high, log=entry.log)
-    return found

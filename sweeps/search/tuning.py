@@ -52,7 +52,7 @@ def search_settings(
     with open_study(sqlite_uri(home.local / "optuna.db"), f"{sweep.name} {identity}") as study:
         trainable = tune.with_parameters(run_trial, session=session, searched=searched, rule=search.stop)
         read = [one for one in data if one.context == "search"]
-        recorder = Recorder(searched, search, plan, session.inputs, tracker, progress, code, read)
+        recorder = Recorder(searched, search, plan, session, tracker, progress, code, read)
         proposals = Proposals(search, plan, searched.solver.name, study, accuracies, begin, recorder.believed)
         failure = _Failure()
         tuner = tune.Tuner(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.config import HyperParameters, Run
+from pipeline.config import BACKBONE, HyperParameters, Run
 from pipeline.data.store import ImageStore
 from pipeline.identity import Inputs, hash_of, identity
 from pipeline.storage.folder import Home
@@ -80,8 +80,20 @@ def parameters_of_trial(
 
 
 def hyper_parameters_of(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Returns those of a trial's recorded parameters that stand by their own names, and its generation."""
-    return {name: value for name, value in parameters.items() if "." not in name and name not in Inputs._fields}
+    """Returns those of a trial's recorded parameters that stand by their own names, and its generation; the backbone is
+    told by its fields.
+    """
+    others = (*Inputs._fields, BACKBONE)
+    return {name: value for name, value in parameters.items() if "." not in name and name not in others}
+
+
+def of_its_own(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Returns those of a trial's recorded parameters that may differ from its sweep's beside hyper-parameters: what the
+    backbone is, and what workers found.
+    """
+    return {
+        name: value for name, value in parameters.items() if name in Inputs._fields or name.startswith(f"{BACKBONE}.")
+    }
 
 
 def cut(text: str, longest: int) -> str:

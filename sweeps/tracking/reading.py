@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.storage.masking import without_secrets
 from pipeline.storage.sqlite import BUSY_SECONDS, database_of
 from sweeps.tracking.connecting import quiet, unreachable
-from sweeps.tracking.fields import hyper_parameters_of
+from sweeps.tracking.fields import hyper_parameters_of, of_its_own
 
 
 def check_tracking(tracking_uri: str, experiment: str) -> None:
@@ -54,7 +54,8 @@ def _deleted_there(tracking_uri: str, experiment: str) -> str | None:
 
 
 def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Returns hyper-parameters of a trial's run and parameters of its sweep's, as text. Writes nothing.
+    """Returns hyper-parameters of a trial's run, as text, and parameters of its sweep's, with the trial's own backbone
+    and inputs. Writes nothing.
 
     Raises ValueError for a store that is not there or cannot be reached, and a run that is not there or no trial's.
     """
@@ -73,4 +74,4 @@ def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict
     if sweep is None or trial.data.tags.get("fpt.kind") != "trial":
         kind = trial.data.tags.get("fpt.kind", "run of something else")
         raise ValueError(f"run {run_id} must be a trial's but is a {kind}, which is no single configuration")
-    return hyper_parameters_of(trial.data.params), dict(sweep.data.params)
+    return hyper_parameters_of(trial.data.params), {**sweep.data.params, **of_its_own(trial.data.params)}

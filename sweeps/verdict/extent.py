@@ -47,15 +47,15 @@ def _drawn(run: Run, part: str, later: int = 1) -> Run:
     return run.model_copy(update={"episodes": episodes})
 
 
-def about(sweep: Sweep, session: Session, parts: Parts, classes: int, date: str) -> About:
-    """Returns what the verdict is about."""
+def about(sweep: Sweep, session: Session, parts: Parts, backbone: str, classes: int, date: str) -> About:
+    """Returns what the verdict is about; `backbone` is the winner's."""
     dataset, rows = sweep.dataset, session.sampler(parts.first).rows
     data = "GlyphScenes" if dataset.source == "glyphs" else f"{dataset.source} {dataset.path}"
     return About(
         data=data,
         classes=classes,
         pictures=sum(map(len, rows)),
-        backbone=sweep.backbone.name,
+        backbone=backbone,
         date=date,
         part=parts.first.episodes.part,
         again=parts.kind if sweep.final.again else "",

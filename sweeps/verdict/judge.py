@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 
 from fpt.registry import rows_of
-from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
+from pipeline.config import BACKBONE, HyperParameters, Run, plain_run, with_backbone, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
 from sweeps.schema.sweep import Search, Sweep
@@ -35,7 +35,7 @@ def problems_to_judge(sweep: Sweep, search: Search, plan: Plan) -> int:
     """Counts the problems that `judge` takes, as far as is known before the search."""
     again = 2 * sweep.final.again * sweep.final.episodes
     audit = plan.rungs[-1] * search.audit * plan.racers
-    return most_problems(plan) + audit + _most_judged(sweep, search) + again
+    return most_problems(search, plan) + audit + _most_judged(sweep, search) + again
 
 
 def _most_judged(sweep: Sweep, search: Search) -> int:
@@ -62,7 +62,7 @@ def judge(
     progress.planned = record.problems + problems_to_judge(sweep, search, plan)
     progress.note = "choosing what prompts have to beat, on validation episodes"
     yardsticks = choose(search, plan, session, searched, record)
-    progress.planned += yardsticks.problems - most_problems(plan)
+    progress.planned += yardsticks.problems - most_problems(search, plan)
     prompted = best_with_prompts(record, tried)
     lost = prompted.values if prompted is not None and not takes_prompts(tried[winner.name]) else None
     parts = parts_of(sweep, session)
@@ -109,7 +109,14 @@ def judge(
         audit=audit,
         yardstick=yardstick,
         other=beside[asked],
-        about=about(sweep, session, parts, len(np.unique(drawn.classes)), datetime.now(UTC).date().isoformat()),
+        about=about(
+            sweep,
+            session,
+            parts,
+            str(winner.values.get(BACKBONE, sweep.backbone.name)),
+            len(np.unique(drawn.classes)),
+            datetime.now(UTC).date().isoformat(),
+        ),
     )
 
 
@@ -198,19 +205,24 @@ def _compared_settings(
         if (other := OTHER_PROMPTS.get(prompted.prompts.variant)) is not None and prompted.prompts.contrast > 0:
             settings[f"{other} prompts"] = with_hyper_parameters(prompted, {"variant": other})
     if len(members := best_together(record, sweep.final.ensemble)) > 1:
-        settings[TOGETHER] = reported.model_copy(update={"ensemble": members})
-    settings[FROZEN] = with_hyper_parameters(best, yardsticks.frozen)
+        together = (
+            reported
+            if BACKBONE not in record.winner.values
+            else with_backbone(reported, record.winner.values[BACKBONE])
+        )
+        settings[TOGETHER] = together.model_copy(update={"ensemble": members})
+    settings[FROZEN] = with_hyper_parameters(reported if BACKBONE in yardsticks.frozen else best, yardsticks.frozen)
     return settings
 
 
 def best_together(record: SearchRecord, count: int) -> tuple[HyperParameters, ...]:
     """Returns so many of the settings that did all episodes of the race, the best of them, that adapt as much as the
-    winner.
+    winner, on its backbone, which they leave out.
     """
     best = sorted(record.whole, key=lambda trial: -(trial.accuracy or 0.0))
-    sizes = ("blocks", "embeddings")
+    sizes = ("blocks", "embeddings", BACKBONE)
     same = [one.values for one in best if all(one.values.get(of) == record.winner.values.get(of) for of in sizes)]
-    return tuple(same[:count])
+    return tuple({of: value for of, value in values.items() if of != BACKBONE} for values in same[:count])
 
 
 def _best_of_all(session: Session, tried: Mapping[str, Run], episodes: int, progress: Progress) -> str:

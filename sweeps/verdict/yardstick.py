@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fpt.registry import SOLVERS
-from pipeline.config import HyperParameters, Run, with_hyper_parameters
+from pipeline.config import BACKBONE, HyperParameters, Run, with_hyper_parameters
 from pipeline.session import Session
-from sweeps.schema.space import Range, dimensions
+from sweeps.schema.space import Range, backbones_of, dimensions
 from sweeps.schema.sweep import Search
+from sweeps.search.backbones import frozen_classifiers
 from sweeps.search.plan import Plan
 from sweeps.search.record import SearchRecord
 from sweeps.statistics.halving import halving
@@ -35,33 +36,33 @@ class Yardsticks:
 def candidates(search: Search, searched: Run, record: SearchRecord) -> list[HyperParameters]:
     """Returns settings without prompts, of which the best is one yardstick: the winner without its prompts; the
     settings without prompts that raced; and the winner at RATES rates, from a tenth of the lowest that it may try to
-    the highest, and at 0, the head that fine-tuning starts from.
+    the highest, and at 0, the head that fine-tuning starts from. All of these are on each backbone of the space, for
+    what prompts have to beat is the best that is known without them.
 
     Without prompts a rate is most of what is left to choose, and it has been looked for as hard as the winner's own.
     """
     twin: HyperParameters = {**record.winner.values, "alpha": 0.0}
+    twins: list[HyperParameters] = [{**twin, BACKBONE: one} for one in backbones_of(search.space)] or [twin]
     tried = [trial.values for trial in record.racers if trial.values.get("alpha") == 0]
     solver = with_hyper_parameters(searched, twin).solver.name
     rates: list[HyperParameters] = []
     known = dimensions(search.space, solver).get("lr")
     if known is not None and isinstance(known[1], Range):
         lowest, highest = known[1].low / BELOW, known[1].high
-        rates = [{**twin, "lr": float(f"{rate:.3g}")} for rate in np.geomspace(lowest, highest, RATES)]
+        steps = np.geomspace(lowest, highest, RATES)
+        rates = [{**one, "lr": float(f"{rate:.3g}")} for one in twins for rate in steps]
     if SOLVERS[solver].trained:
-        rates.append({**twin, "epochs": 0})
-    different = {with_hyper_parameters(searched, values).model_dump_json(): values for values in (*rates, *tried, twin)}
+        rates += [{**one, "epochs": 0} for one in twins]
+    different = {
+        with_hyper_parameters(searched, values).model_dump_json(): values for values in (*rates, *tried, *twins, twin)
+    }
     return list(reversed(different.values()))  # of equals the earlier is taken: what was tried, not what was made up
 
 
-def frozen_classifiers() -> list[HyperParameters]:
-    """Returns the settings of all classifiers on frozen features."""
-    return [{"name": name, "embeddings": False} for name, solver in SOLVERS.items() if not solver.trained]
-
-
-def most_problems(plan: Plan) -> int:
+def most_problems(search: Search, plan: Plan) -> int:
     """Counts the problems that choosing yardsticks takes, as far as is known before a search."""
-    frozen = sum(not solver.trained for solver in SOLVERS.values())
-    left, total, done = RATES + 2, 0, 0
+    frozen, places = len(frozen_classifiers(search.space)), max(1, len(backbones_of(search.space)))
+    left, total, done = (RATES + 2) * places, 0, 0
     for rung in plan.rungs:
         total += left * (rung - done)
         left, done = max(1, -(-left // 2)), rung
@@ -74,7 +75,7 @@ def choose(search: Search, plan: Plan, session: Session, searched: Run, record: 
     """
     settings = candidates(search, searched, record)
     plain, problems = _best(settings, searched, plan.rungs, session)
-    frozen = frozen_classifiers()
+    frozen = frozen_classifiers(search.space)
     rows = session.solve([with_hyper_parameters(searched, one) for one in frozen], range(plan.rungs[-1]))
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
     runs = tuple(with_hyper_parameters(searched, one) for one in (*settings, *frozen))

@@ -24,14 +24,35 @@ def made(**sections):
         {"prompts": {"patches": 64}},
         {"solver": {"blocks": 6}, "prompts": {"layers": 6}},
         {"solver": {"name": "ssf", "blocks": 6, "embeddings": True}},
-        {"backbone": SWIN, "solver": {"name": "full", "blocks": 12, "embeddings": True}},
-        {"backbone": SWIN, "prompts": {"rows": "all", "patches": 49}},
-        {"backbone": SWIN, "prompts": {"rows": "class", "patches": 50, "alpha": 0}},
+        {"backbone": {"name": "vit_tiny_patch16_224", "image_size": 64}},
     ],
     ids=repr,
 )
 def test_what_can_be_served_passes(sections):
     check_run(made(**sections))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"solver": {"name": "full", "blocks": 12, "embeddings": True}},
+        {"prompts": {"rows": "all", "patches": 49}},
+        {"prompts": {"rows": "class", "patches": 50, "alpha": 0}},
+    ],
+    ids=repr,
+)
+def test_photos_are_packed_in_the_size_that_a_backbone_takes(sections, tmp_path):
+    files = {f"novel/novel{i}/{j}.jpg": "" for i in range(3) for j in range(6)}
+    run = of_folder(grow(tmp_path / "photos", files), way=3)
+    check_run(made(**{**run.model_dump(by_alias=True), "backbone": SWIN, **sections}))
+
+
+def test_scenes_are_of_one_size():
+    said = (
+        r"^backbone\.image_size must be 64, the side of scenes, but vit_tiny_patch16_224 takes 224; many models can be"
+    )
+    with pytest.raises(ValueError, match=said):
+        check_run(made(backbone={"name": "vit_tiny_patch16_224"}))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,18 @@ def test_hyper_parameters_go_where_they_belong():
     assert with_hyper_parameters(made(), {}) == made()
 
 
+def test_a_setting_may_name_its_backbone():
+    """A label, or a timm model; the run that comes of it knows no labels any more."""
+    run = made(backbones={"small": {"name": "vit_tiny_patch16_224", "image_size": 64}})
+    there = with_hyper_parameters(run, {"backbone": "small", "lr": 0.5})
+    assert there == made(backbone={"name": "vit_tiny_patch16_224", "image_size": 64}, solver={"lr": 0.5})
+    assert with_hyper_parameters(run, {"backbone": "vit_micro_glyphs"}) == made()
+    assert with_hyper_parameters(made(), {"backbone": "vit_x"}).backbone.name == "vit_x"
+    assert "backbones" not in made().model_dump()
+    with pytest.raises(ValueError, match="ensemble must leave backbone out, as its members share one, but a member"):
+        made(ensemble=[{"lr": 0.1}, {"backbone": "small"}])
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from fpt.registry import SOLVERS
 from pipeline import identity
+from pipeline.backbones import BackboneName
 from pipeline.config import Compute, Dataset, Run
 from pipeline.identity import Found, Inputs
 
@@ -58,7 +61,7 @@ def test_the_table_of_other_values_is_complete():
         model = type(getattr(Run(), section))
         names = {field.alias or name for name, field in model.model_fields.items()}
         assert set(fields) == names - {"count"}
-    assert not set(Run.model_fields) - {*OTHERS, "name", "dataset", "backbone", "ensemble", "compute"}
+    assert not set(Run.model_fields) - {*OTHERS, "name", "dataset", "backbone", "backbones", "ensemble", "compute"}
 
 
 def test_the_hash_is_twelve_digits_and_the_same_again():
@@ -174,6 +177,33 @@ def test_what_a_later_worker_found_otherwise_is_named():
         "precision": ("float32", "bfloat16"),
     }
     assert first.inputs == ("images", "weights", "float32")
+
+
+def test_what_was_found_of_several_backbones():
+    """The first stands for all; each is asked for by what a run says of it."""
+    here, there = BackboneName(), BackboneName(name="vit_tiny_patch16_224", image_size=64)
+    first = Found("images", "weights", "float32", "cpu", 64, 6, True, {"novel": 6})
+    second = Found("larger", "others", "float32", "cpu", 16, 12, True, {"novel": 6})
+    assert first.of(there) is first
+    both = Found.of_several({here: first, there: second})
+    assert (both.of(here), both.of(there), both.inputs) == (first, second, first.inputs)
+    assert both.described() == {
+        "dataset_fingerprint": "images, larger",
+        "backbone_fingerprint": "weights, others",
+        "precision": "float32, float32",
+    }
+    assert first.described() == first.inputs._asdict()
+    left = both.only([there])
+    assert (left.patches, left.of(there), list(left.each)) == (16, second, [there])
+    assert both.differences(left)["backbones"] == (["vit_micro_glyphs", "vit_tiny_patch16_224"], [there.name])
+    other = Found.of_several({here: first, there: replace(second, backbone_fingerprint="more")})
+    assert both.differences(other) == {"backbone_fingerprint of vit_tiny_patch16_224": ("others", "more")}
+    assert both.differences(Found.of_several({here: first, there: second})) == {}
+
+
+def test_labels_of_backbones_are_none_of_what_identifies_a_result():
+    with_labels = made(backbones={"mine": {"weights": "/w/mine.safetensors"}})
+    assert hash_of(with_labels) == hash_of(made())
 
 
 OF_A_FOLDER = {"merge_splits": True, "follow_links": True, "classes": "leaf", "leaks": "leave_out"}

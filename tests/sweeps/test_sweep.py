@@ -28,6 +28,7 @@ from tests.sweeps.whole import FPT, ended, files, queried, rows, runs, started
 SAID = (
     "best",
     "final",
+    "backbones",
     "trials",
     "whole",
     "may_be_best",

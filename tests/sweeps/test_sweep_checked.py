@@ -60,6 +60,18 @@ def test_planned_problems_by_hand():
         ),
         ("search.space.blocks={low: 2, high: 9, integer: true}", r"search\.space\.blocks: .* at most 6, .* but got 9"),
         ("search.first.mine={patches: 70}", r"search\.first\.mine: prompts\.patches must be at most 64, .* but got 70"),
+        (
+            "search.space.backbone={choices: [vit_micro_glyphs, vit_of_nowhere]}",
+            r"search\.space\.backbone, vit_of_nowhere: backbone\.name must be a timm model .* but got 'vit_of_nowhere'",
+        ),
+        (
+            "search.space.backbone={choices: [vit_micro_glyphs, /w/mine.safetensors]}",
+            r"search\.space\.backbone, /w/mine\.safetensors: .*; backbones: \{LABEL: .* gives a file a name",
+        ),
+        (
+            "search.space.backbone={choices: [vit_micro_glyphs, vit_tiny_patch16_224]}",
+            r"search\.space\.backbone, vit_tiny_patch16_224: backbone\.image_size must be 64, the side of sce.*",
+        ),
         ("tracking_uri=ftp://x/y", "tracking_uri must be one that MLflow can reach but 'ftp://x/y' failed: .*"),
     ],
 )
@@ -68,6 +80,60 @@ def test_what_is_wrong_is_found_before_anything_is_written(tmp_path, override, s
     with pytest.raises(ValueError, match=f"{sentence}$"):
         check_sweep(tiny(f"home={home}", override))
     assert list(tmp_path.iterdir()) == []
+
+
+SMALL = "backbones={small: {name: vit_tiny_patch16_224, image_size: 64, weights: false}}"
+BOTH = "search.space.backbone={choices: [vit_micro_glyphs, small]}"
+
+
+def test_backbones_are_checked_one_by_one():
+    """The smaller grid, of 4 x 4 patches, limits what may be proposed, and shares are of it."""
+    sweep = tiny(SMALL, BOTH)
+    assert check_sweep(sweep) == sweep.search
+    said = (
+        r"^search\.space\.backbone, small: search\.space\.patches: prompts\.patches must be at most 16, the patches of"
+    )
+    with pytest.raises(ValueError, match=said):
+        check_sweep(tiny(SMALL, BOTH, "search.space.patches.high=17"))
+    shared = with_shares_in_patches(tiny(SMALL, BOTH, "search.space.patches={low: 0.1, high: 0.5, share: true}"))
+    assert shared.search.space["patches"] == Range(low=2, high=8, integer=True)
+    with pytest.raises(ValueError, match=r"small: search\.first\.mine: prompts\.patches must be at most 16"):
+        check_sweep(tiny(SMALL, BOTH, "search.first.mine={patches: 20}"))
+    assert check_sweep(tiny(SMALL, BOTH, "search.first.mine={patches: 20, backbone: vit_micro_glyphs}"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["backbones={mine: {size: 3}}"],
+            r"backbones\.mine: size is not a field; did you mean image_size\?",
+        ),
+        (
+            ["backbones={mine: {image_size: -3}}"],
+            r"backbones\.mine: image_size must be greater than or equal to 1 but got -3",
+        ),
+        (
+            ["backbones={same: {weights: true}}", "search.space.backbone={choices: [vit_micro_glyphs, same]}"],
+            r"search\.space\.backbone must hold different backbones but vit_micro_glyphs and same are the same one",
+        ),
+        (
+            ["search.space.backbone={low: 1, high: 3}"],
+            r"search\.space\.backbone must hold choices, names of timm models or labels of `backbones`, but holds .*",
+        ),
+        (
+            ["backbone.weights=/w/a.pt", "search.space.backbone={choices: [vit_x, vit_y]}"],
+            r"backbone\.weights must be left out where search\.space\.backbone holds other models alone, vit_x, .*",
+        ),
+        (
+            [BOTH, SMALL, "search.first.mine={backbone: vit_x}"],
+            r"search\.first\.mine\.backbone must be one of vit_micro_glyphs, small, which search\.space .* 'vit_x'",
+        ),
+    ],
+)
+def test_what_is_said_of_backbones_is_read_strictly(overrides, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        tiny(*overrides)
 
 
 def test_what_is_right_passes_and_writes_nothing(tmp_path):

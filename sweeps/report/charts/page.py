@@ -74,7 +74,7 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
         "verdict": verdict(finding),
         "extent": extent(finding, sweep),
         "columns": COLUMNS,
-        "compared": [cells(one) for one in finding.compared.values()],
+        "compared": [cells(finding, one) for one in finding.compared.values()],
         "with_differences": with_differences(finding),
         "sure": [line.removeprefix("- ") for line in how_sure(finding, sweep)],
         "lost": left_out(finding.lost) if finding.lost else "",

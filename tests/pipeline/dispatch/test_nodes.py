@@ -74,7 +74,7 @@ def dispatching(cluster, run, folder, wanted, compute=Compute(shard=4, idle_seco
     """A dispatcher on the cluster, as a session makes it."""
     with connected(cluster.address):
         own = run.model_copy(update={"compute": compute})
-        images = PackedImages("none", "none.arrow", "none")
+        images = {own.backbone: PackedImages("none", "none.arrow", "none")}
         made = start_dispatcher(own, images, str(folder / "ledger"), wanted, None, Sleeper)
         try:
             yield made, own

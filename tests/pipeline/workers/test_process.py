@@ -10,7 +10,7 @@ import ray
 import torch
 
 from fpt.failures import DeviceFailedError
-from pipeline.config import BackboneName
+from pipeline.backbones import BackboneName
 from pipeline.data.store import ImageStore, PackedImages
 from pipeline.orders import WorkOrder
 from pipeline.workers.process import WorkerProcess
@@ -18,13 +18,15 @@ from pipeline.workers.process import WorkerProcess
 
 @pytest.fixture
 def process(run, store_path, tmp_path, monkeypatch):
-    """Makes processes for backbones of a precision."""
+    """Makes processes for backbones of a precision, and others."""
     monkeypatch.setenv("FPT_CACHE", str(tmp_path / "cache"))
     images = PackedImages(str(store_path.parent), store_path.name, ImageStore(store_path).fingerprint)
 
-    def make(precision):
+    def make(precision, *others):
         named = run.model_copy(update={"backbone": BackboneName(precision=precision)})
-        return WorkerProcess("worker-3", named, images, str(tmp_path / "ledger"))
+        return WorkerProcess(
+            "worker-3", named, dict.fromkeys([named.backbone, *others], images), str(tmp_path / "ledger")
+        )
 
     return make
 
@@ -35,8 +37,36 @@ def test_it_takes_the_precision_that_was_found_whatever_it_would_choose(process,
     assert first.precision == "tf32"
     later = process("auto")
     assert later.open(replace(first, precision="float32")).precision == "float32"
-    (row,) = later.solve(WorkOrder("order", {"hash": run}, (0,)), 2, 0)
+    asked = run.model_copy(update={"backbone": BackboneName(precision="auto")})
+    (row,) = later.solve(WorkOrder("order", {"hash": asked}, (0,)), 2, 0)
     assert (row["worker"], row["attempt"], row["device"]) == ("worker-3", 2, first.device)
+
+
+def test_it_holds_several_backbones_until_it_is_told_which_to_keep(process, run):
+    other = BackboneName(weights=False, precision="float32")
+    first = process("float32", other)
+    found = first.open(None)
+    ours = BackboneName(precision="float32")
+    assert list(found.each) == [ours, other]
+    assert found.each[other].backbone_fingerprint != found.backbone_fingerprint == found.each[ours].backbone_fingerprint
+    orders = [WorkOrder("order", {"hash": run.model_copy(update={"backbone": one})}, (0, 1)) for one in (ours, other)]
+    trained, untrained = ([row["class_hits"] for row in first.solve(order, 1, 0)] for order in orders)
+    assert trained != untrained
+
+    # Each as a worker that holds it alone has it.
+    alone = process("float32")
+    alone.open(None)
+    assert [row["class_hits"] for row in alone.solve(orders[0], 1, 0)] == trained
+
+    # What caches may hold is for both together; later, both or one are loaded as the first worker found them.
+    assert {worker.compute.cache_megabytes for worker in first.workers.values()} == {512}
+    assert process("auto", other).workers == {}
+    later = process("float32", other)
+    assert later.open(found).differences(found) == {}
+    late = process("float32", other)
+    assert late.open(found.only([other])).differences(found.only([other])) == {}
+    first.keep(found.only([other]))
+    assert list(first.workers) == list(late.workers) == [other]
 
 
 def test_it_says_where_it_is(process, monkeypatch):

@@ -13,7 +13,8 @@ from fpt.problems.evidence import prompts_of_all
 from fpt.problems.solving import stack_of
 from fpt.prompts.localisation import precision
 from fpt.solvers import solver_named
-from pipeline.config import BackboneName, Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
+from pipeline.backbones import BackboneName
+from pipeline.config import Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore, Sample, pack
 from pipeline.orders import WorkOrder

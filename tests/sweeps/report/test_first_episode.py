@@ -2,7 +2,8 @@ import pytest
 from PIL import Image
 
 from fpt.glyphs.scenes import scene
-from pipeline.config import BackboneName, plain_run
+from pipeline.backbones import BackboneName
+from pipeline.config import plain_run
 from pipeline.data.store import Sample, pack
 from sweeps.report.first_episode import draw_first_episode, first_episode, pictured_run
 from tests.sweeps.findings import SWEEP
@@ -45,3 +46,12 @@ def test_the_episode_is_drawn_whole_and_said_in_words(tmp_path):
     assert list(folder.iterdir()) == [picture.path]
     with Image.open(picture.path) as image:
         assert image.width == 1800
+
+
+def test_the_pictured_episode_is_on_the_winners_backbone():
+    named = naming(
+        there={"alpha": 3, "backbone": "vit_other"}, here={"alpha": 2}, same={"alpha": 4, "backbone": "vit_x"}
+    )
+    run = pictured_run(named, {**WITHOUT, "backbone": "vit_x"})
+    assert (run.backbone.name, run.prompts.alpha) == ("vit_x", 2)
+    assert pictured_run(named, {**STEERED, "backbone": "vit_x"}).prompts.alpha == 0.5

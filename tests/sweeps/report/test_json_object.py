@@ -1,11 +1,13 @@
 """What a sweep has found, for machines."""
 
 import json
+from dataclasses import replace
 
 from sweeps.report.json_object import as_json
 from sweeps.report.trials import rows_of
 from sweeps.statistics.estimates import Estimate
 from tests.sweeps.findings import LOCATED, SWEEP, WON, finding, p_of
+from tests.sweeps.report.test_backbones import FOUND
 
 AGAIN = finding().best.run.model_copy(update={"episodes": SWEEP.episodes.model_copy(update={"seed": 1})})
 FROZEN = {"alpha": 0.0, "lr": 0.01}
@@ -42,6 +44,7 @@ def test_the_object_for_machines():
                 },
             },
         },
+        "backbones": None,
         "trials": rows_of(finding().record),
         "whole": 1,
         "may_be_best": 1,
@@ -73,3 +76,18 @@ def test_what_the_winner_does_not_have_is_null():
 def test_the_object_for_machines_is_json_whatever_the_numbers():
     found = as_json(finding(gain=Estimate(0.5, float("inf"), 1)), {})
     json.dumps(found, allow_nan=False)
+
+
+def test_backbones_are_told_with_their_best_frozen_classifiers():
+    found = finding()
+    raced = as_json(replace(found, record=replace(found.record, backbones=FOUND)), {})["backbones"]
+    assert raced["near"] == {
+        "stays": True,
+        "classifier": "ridge",
+        "accuracy": 0.69,
+        "ci95": 0.02,
+        "difference": -0.01,
+        "difference_ci95": 0.02,
+    }
+    assert [label for label, one in raced.items() if not one["stays"]] == ["far", "broken"]
+    assert raced["broken"]["classifier"] is raced["broken"]["accuracy"] is None

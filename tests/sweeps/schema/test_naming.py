@@ -55,3 +55,9 @@ def test_what_is_searched_beside_the_usual_comes_last():
         setting_name(with_hyper_parameters(run, {"alpha": 0}), ["rows", "rank"])
         == "lora · no prompts · lr 0.01 · rank 4"
     )
+
+
+def test_a_backbone_that_was_chosen_comes_first():
+    run = plain_run(WITH)
+    assert setting_name(run, {"backbone": "mine", "lr": 0.01}) == f"mine · {setting_name(run)}"
+    assert setting_name(run, {"lr": 0.01}) == setting_name(run, ["backbone"]) == setting_name(run)

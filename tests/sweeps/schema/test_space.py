@@ -2,11 +2,22 @@ import math
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import Run, with_hyper_parameters
 from sweeps.schema.loading import load
-from sweeps.schema.space import Range, Space, as_optuna, check_space, corners, dimensions, sample
+from sweeps.schema.space import (
+    Choices,
+    Range,
+    Space,
+    as_optuna,
+    check_space,
+    corners,
+    dimensions,
+    distributions_of,
+    sample,
+)
 from tests.sweeps.tiny import CONFIG, TINY
 
 SPACE = TypeAdapter(Space).validate_python(
@@ -70,6 +81,27 @@ def test_who_names_no_solver_means_that_of_the_run():
     study.enqueue_trial(as_optuna({"lr": 3.5}, SPACE, "vpt"))
     values = sample(study.ask(), SPACE, "vpt")
     assert (values["name"], values["lr"]) == ("vpt", 3.5)
+
+
+def test_distributions_are_those_of_the_solver_s_own_space():
+    lr = Range(low=0.002, high=0.05, log=True)
+    space = {
+        "name": Choices(choices=("ridge", "lora")),
+        "alpha": Range(low=0.03, high=10, log=True, zero=True),
+        "patches": Range(low=2, high=16, log=True, integer=True),
+        "rows": Choices(choices=("class", "all")),
+        "lr": {"lora": lr},
+    }
+    assert distributions_of(space, "full", {"name": "lora"}) == {
+        "name": CategoricalDistribution(("ridge", "lora")),
+        "alpha is zero": CategoricalDistribution((False, True)),
+        "alpha": FloatDistribution(0.03, 10, log=True),
+        "patches": IntDistribution(2, 16, log=True),
+        "rows": CategoricalDistribution(("class", "all")),
+        "lr of lora": FloatDistribution(0.002, 0.05, log=True),
+    }
+    assert list(distributions_of(space, "full", {"name": "ridge"})) == ["name"]
+    assert distributions_of({"lr": lr}, "lora", {}) == {"lr": FloatDistribution(0.002, 0.05, log=True)}
 
 
 def test_corners_hold_every_end_and_every_choice():

@@ -54,6 +54,10 @@ MISTAKES = [
         "table.at_backbone.random: prompts.layers must be at most 1, which is solver.blocks, but got 2",
     ),
     (
+        "table.solvers.lora.backbone=random",
+        "table.solvers.lora: backbone is not a field of prompts or solver; table.backbones holds backbones",
+    ),
+    (
         "table.solvers.lora.lr={crowded: 0.5}",
         "table.solvers.lora: lr must have a value for data set alone but has {'crowded': 0.5}",
     ),

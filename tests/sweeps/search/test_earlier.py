@@ -92,3 +92,12 @@ def test_what_is_no_earlier_sweep_is_refused(tmp_path, monkeypatch, named, sente
     search = Search.model_validate({"space": SPACE, "from": [named]})
     with pytest.raises(ValueError, match=f"^search.from .*{sentence}"):
         with_earlier(search, RUN, Home(str(tmp_path)))
+
+
+def test_a_backbone_that_is_not_said_is_left_open():
+    """It is chosen by a race later; what was found on a backbone that is no choice now is left out."""
+    space = {**SPACE, "backbone": Choices(choices=("vit_a", "vit_b"))}
+    assert fitted(setting(0.01), space, RUN) == setting(0.01)
+    assert completed({"alpha": 0}, space, RUN) == {"alpha": 0, "lr": 0.01}
+    assert fitted({**setting(0.01), "backbone": "vit_b"}, space, RUN) == {**setting(0.01), "backbone": "vit_b"}
+    assert fitted({**setting(0.01), "backbone": "vit_c"}, space, RUN) is None

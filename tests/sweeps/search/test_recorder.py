@@ -20,12 +20,14 @@ INPUTS = Inputs("images", "weights", "float32")
 SWEEP = load(CONFIG, TINY)
 FIRST, SECOND = {"alpha": 0.0, "lr": 0.01}, {"lambda": 1.0, "alpha": 2.0, "tau": 1.0, "patches": 4, "lr": 0.01}
 PLAN = Plan((4, 2), 2, (2, 4))
+SESSION = SimpleNamespace(inputs_of=lambda run: INPUTS)
+DATA = [SimpleNamespace(digest="images"), SimpleNamespace(digest="the same, for another backbone")]
 
 
 def recorder_of(stop="racing"):
     searched = plain_run(SWEEP, SWEEP.search.split)
     search = SWEEP.search.model_copy(update={"stop": stop})
-    return Recorder(searched, search, PLAN, INPUTS, Noted(), Progress(1), {"mlflow.user": "me"}, ["data"])
+    return Recorder(searched, search, PLAN, SESSION, Noted(), Progress(1), {"mlflow.user": "me"}, DATA)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_a_setting_begins_with_what_it_is_and_once(recorder):
     assert (parameters["patches"], parameters["episodes.split"], parameters["generation"]) == (4, "validation", 0)
     assert (tags["fpt.kind"], tags["solver"], tags["winner"], tags["mlflow.user"]) == ("trial", "lora", "no", "me")
     assert tags["config_hash"] == configuration_hash(identity(run, INPUTS))
-    assert data == ["data"]
+    assert data == DATA[:1]
     begin(recorder, trial("1.0", SECOND, 1))
     assert [call[0] for call in recorder.tracker.of("trial")] == ["0.1", "1.0"]
 

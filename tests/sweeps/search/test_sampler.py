@@ -2,14 +2,13 @@ from functools import cache
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from sweeps.schema.space import Choices, Range, sample
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, finalists, key_of, next_settings
 from sweeps.search.plan import Plan
-from sweeps.search.sampler import ACCURACY, BLOCK, LookSampler, distributions_of
+from sweeps.search.sampler import ACCURACY, BLOCK, LookSampler
 from tests.sweeps.search.spaces import FIRST, LR, SPACE, by_lr
 
 PLAN = Plan((8, 4, 4, 3), 3, (2, 4))
@@ -196,26 +195,6 @@ def test_the_best_is_what_is_believed_of_all_that_were_looked_at():
     assert (mean, spread) == pytest.approx((max(belief.mean), belief.spread[place]))
     assert belief.mean[place] == max(belief.mean)
     assert by_lr(values) > sorted(map(by_lr, different))[len(different) // 2]
-
-
-def test_distributions_are_those_of_the_solver_s_own_space():
-    space = {
-        "name": Choices(choices=("ridge", "lora")),
-        "alpha": Range(low=0.03, high=10, log=True, zero=True),
-        "patches": Range(low=2, high=16, log=True, integer=True),
-        "rows": Choices(choices=("class", "all")),
-        "lr": {"lora": LR},
-    }
-    assert distributions_of(space, "full", {"name": "lora"}) == {
-        "name": CategoricalDistribution(("ridge", "lora")),
-        "alpha is zero": CategoricalDistribution((False, True)),
-        "alpha": FloatDistribution(0.03, 10, log=True),
-        "patches": IntDistribution(2, 16, log=True),
-        "rows": CategoricalDistribution(("class", "all")),
-        "lr of lora": FloatDistribution(0.002, 0.05, log=True),
-    }
-    assert list(distributions_of(space, "full", {"name": "ridge"})) == ["name"]
-    assert distributions_of({"lr": LR}, "lora", {}) == {"lr": FloatDistribution(0.002, 0.05, log=True)}
 
 
 def test_solvers_and_choices_are_proposed_too():

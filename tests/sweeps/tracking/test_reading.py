@@ -70,4 +70,14 @@ def test_only_hyper_parameters_of_a_trial_are_read_back(tracker):
     tracker.trial("0.1", "any", own, {"fpt.kind": "trial"})
     assert tracker.flush(60) == 0
     told = recorded_trial(tracker.tracking_uri, tracker.children["0.1"])
-    assert told == ({"alpha": "0.5", "generation": "0"}, {"solver.lr": "0.01"})
+    assert told == ({"alpha": "0.5", "generation": "0"}, {"solver.lr": "0.01", "precision": "float32"})
+
+
+def test_a_trial_s_own_backbone_comes_before_the_sweep_s(tracker):
+    of_sweep = {"backbone.name": "vit_a", "backbone.weights": "True", "backbone_fingerprint": "a, b"}
+    tracker.start("sweep abc", "abc", of_sweep, {"fpt.kind": "sweep"})
+    own = {"lr": 0.1, "backbone": "b", "backbone.name": "vit_b", "backbone_fingerprint": "b"}
+    tracker.trial("0.1", "any", own, {"fpt.kind": "trial"})
+    assert tracker.flush(60) == 0
+    told = recorded_trial(tracker.tracking_uri, tracker.children["0.1"])
+    assert told == ({"lr": "0.1"}, {**of_sweep, "backbone.name": "vit_b", "backbone_fingerprint": "b"})

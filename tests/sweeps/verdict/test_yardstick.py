@@ -5,11 +5,13 @@ import pytest
 from pipeline.config import plain_run
 from sweeps.report.text import verdict
 from sweeps.schema.naming import setting_name
+from sweeps.schema.space import Choices
+from sweeps.search.plan import plan_of
 from sweeps.search.record import SearchRecord
-from sweeps.verdict.finding import BASELINE, FROZEN
-from sweeps.verdict.yardstick import candidates
+from sweeps.verdict.finding import BASELINE, FROZEN, TOGETHER
+from sweeps.verdict.yardstick import candidates, most_problems
 from tests.sweeps.findings import looked_at, searched
-from tests.sweeps.verdict.stand_in import PLAIN, STEERED, SWEEP, StandIn, judged
+from tests.sweeps.verdict.stand_in import FROZEN_NAMES, PLAIN, STEERED, SWEEP, StandIn, judged
 
 
 def test_the_baseline_has_chosen_its_rate_too():
@@ -61,3 +63,40 @@ def test_prompts_that_only_mend_what_fine_tuning_harms_do_not_help():
     found = judged(StandIn(better=0.03, frozen=0.03))
     assert found.other.difference.mean > 0
     assert found.outcome != "prompts help"
+
+
+BACKBONES = ("vit_micro_glyphs", "vit_tiny_patch16_224")
+SEVERAL = {**SWEEP.search.space, "backbone": Choices(choices=BACKBONES)}
+
+
+class Better(StandIn):
+    """Without prompts, and frozen, the second backbone is better by three points; with prompts the first is."""
+
+    def row(self, run, episode):
+        row = super().row(run, episode)
+        steered = run.solver.name == "lora" and run.prompts.alpha > 0
+        gain = 0.03 * (run.backbone.name == BACKBONES[1] and not steered)
+        return {**row, "accuracy": row["accuracy"] + gain, "class_hits": [3 * (row["accuracy"] + gain)] * 3}
+
+
+def test_prompts_have_to_beat_the_best_without_them_on_any_backbone_left():
+    search = SWEEP.search.model_copy(update={"space": SEVERAL, "first": {}})
+    trials = [
+        searched("0.0", {**STEERED, "backbone": BACKBONES[0]}, [0.6, 0.7]),
+        searched("0.1", {**STEERED, "lr": 0.03, "backbone": BACKBONES[0]}, [0.6, 0.69]),
+        searched("0.2", {**STEERED, "lr": 0.04, "backbone": BACKBONES[1]}, [0.6, 0.68]),
+    ]
+    final = SWEEP.final.model_copy(update={"ensemble": 5})
+    found = judged(Better(), SWEEP.model_copy(update={"search": search, "final": final}), trials)
+    assert found.best.run.backbone.name == found.about.backbone == BACKBONES[0]
+    assert {found.compared[name].run.backbone.name for name in (BASELINE, FROZEN)} == {BACKBONES[1]}
+    off = abs(found.baseline.run.solver.lr - 0.01)  # of the sixteen rates, the nearest to the best
+    assert found.best.difference.mean == pytest.approx((0.05 + 0.005 - 0.01) - (0.03 - off))
+    # What is judged together is on the winner's backbone.
+    together = found.compared[TOGETHER].run
+    assert together.backbone.name == BACKBONES[0]
+    assert [values["lr"] for values in together.ensemble] == [0.02, 0.03]
+    asked = candidates(search, plain_run(SWEEP), SearchRecord(tuple(trials), (2, 4)))
+    assert [sum(one["backbone"] == name for one in asked) for name in BACKBONES] == [18, 18]
+    plan = plan_of(search)
+    assert most_problems(search, plan) == (36 * 2 + 18 * 2) + 2 * len(FROZEN_NAMES) * 4
