@@ -84,6 +84,7 @@ class Backbone:
         self.prefix, self.grid, self.target_shapes = scales.prefix, scales.grid, scales.target_shapes
         self.grid_patches = self.grid[0] * self.grid[1]
         self.weights: Matched | None = None  # how a local file's met the model's
+        self.pooling: str | None = None  # how features are pooled, where that is not as timm has it
         self._per_image: set[nn.Module] | None = None
         self._cuts: dict[int, str] = {}
         self._extras: dict[int, dict[str, Any]] = {}

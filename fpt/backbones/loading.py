@@ -20,6 +20,10 @@ from fpt.failures import failure_of
 WAYS_ON = "a local file as backbone.weights, or the embedded backbone, backbone.name vit_micro_glyphs, needs no network"
 
 
+# timm takes the mean of patches where DINOv3's authors take [CLS], and says so in its models.
+POOLED_BY_CLASS = "_dinov3"
+
+
 def load_backbone(
     name: str,
     *,
@@ -37,6 +41,7 @@ def load_backbone(
     `image_size` (pixels) may differ from the pre-training's: position embeddings are resampled by timm.
     `mean` and `std`, of red, green and blue between 0 and 1, are those of the pixels in pre-training; None stands for
     what timm says of the name, or a local file's layout of its weights.
+    DINOv3's features are those of [CLS], as its authors have them.
     Raises ValueError for an unknown name, weights that do not fit or cannot be downloaded, a file that does not tell
     how pixels were normalised, or an architecture that cannot work.
     """
@@ -52,12 +57,15 @@ def load_backbone(
         told = told or found
     backbone = Backbone(model.to(device=device, dtype=dtype), image_size, told)
     backbone.weights = matched
+    backbone.pooling = "token" if POOLED_BY_CLASS in name else None
     return backbone
 
 
 def _made(name: str, image_size: int | None, pretrained: bool, **options: Any) -> Any:
     if image_size is not None:
         options["img_size"] = image_size
+    if POOLED_BY_CLASS in name:
+        options.setdefault("global_pool", "token")
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -1,6 +1,8 @@
 """Weights from a local file into a timm model: no code in the file is run, and what does not fit is told."""
 
+import contextlib
 import inspect
+import io
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from fpt.backbones.checkpoints.beside import NOTHING_BESIDE, Beside
-from fpt.backbones.checkpoints.fitting import architecture, check_finite, check_fits
+from fpt.backbones.checkpoints.fitting import BIASES_APART, architecture, check_finite, check_fits
 from fpt.backbones.checkpoints.layouts import State, in_timms_words, layout_of, without_prefix
 from fpt.backbones.checkpoints.unpacking import unpack, weights_in
 
@@ -91,6 +93,8 @@ def load_weights(
     named, wanted = own_names(model, state, source), model.state_dict()
     check_fits(model, named, layout_of(state, found_in), beside, source)
     offered = _translated(model, named, source)
+    nothing = [name for name in offered.keys() - wanted.keys() if name.endswith(BIASES_APART)]  # as was checked
+    offered = {name: value for name, value in offered.items() if name not in nothing}
     shared = sorted(offered.keys() & wanted.keys())
     result = Matched(
         matched=tuple(name for name in shared if offered[name].shape == wanted[name].shape),
@@ -144,7 +148,8 @@ def _translated(model: nn.Module, state: State, source: str) -> State:
     # DeiT III's own names of its layer scales, which timm otherwise turns on in a closure of its model builder.
     names = {"adapt_layer_scale": True} if "adapt_layer_scale" in inspect.signature(translate).parameters else {}
     try:
-        return translate(dict(state), model, **names)  # a copy: some take entries out
+        with contextlib.redirect_stdout(io.StringIO()):  # on which some print
+            return translate(dict(state), model, **names)  # a copy: some take entries out
     except Exception as error:  # how timm's code fails on a file of another architecture is anyone's guess
         reason = str(error).partition("\n")[0]
         raise ValueError(

@@ -13,7 +13,8 @@ from fpt.backbones.checkpoints.layouts import Layout, State
 
 PATCHES = ("patch_embed.proj.weight", "visual.conv1.weight")
 POSITIONS = ("pos_embed", "visual.positional_embedding")
-REGISTERS = ("reg_token", "register_tokens")
+BIASES_APART = (".attn.q_bias", ".attn.v_bias")
+REGISTERS = ("reg_token", "register_tokens", "storage_tokens")
 
 
 def architecture(model: nn.Module) -> str:
@@ -23,11 +24,12 @@ def architecture(model: nn.Module) -> str:
 
 
 def check_fits(model: nn.Module, state: State, layout: Layout, beside: Beside, source: str) -> None:
-    """Raises ValueError for weights of another size of patches, of more or fewer registers, of positions that are no
-    square, or of another activation than the model has.
+    """Raises ValueError for weights of another size of patches, of more or fewer registers, with biases that the model
+    has not, of positions that are no square, or of another activation than the model has.
     """
     _check_patches(model, state, source)
     _check_registers(model, state, source)
+    _check_biases(model, state, source)
     _check_positions(model, state, source)
     _check_activation(model, layout, beside, source)
 
@@ -91,6 +93,19 @@ def _check_registers(model: Any, state: State, source: str) -> None:
         raise ValueError(
             f"{source} must hold {wanted or 'no'} register tokens, as {name}, but holds {found or 'none'}{hint}"
         )
+
+
+def _check_biases(model: nn.Module, state: State, source: str) -> None:
+    """DINOv3's biases of queries and values are all zero in some of its models, which timm then has without."""
+    own = {name for name, _ in model.named_parameters()}
+    for name, value in state.items():
+        if name.endswith(BIASES_APART) and name not in own and bool(value.any()):
+            known = architecture(model)
+            hint = f"; backbone.name {known}_qkvb is such a model" if timm.is_model(f"{known}_qkvb") else ""
+            raise ValueError(
+                f"{source} must hold no bias of queries and values but zero, as {known} has none, but {name} is "
+                f"another{hint}"
+            )
 
 
 def _check_positions(model: Any, state: State, source: str) -> None:

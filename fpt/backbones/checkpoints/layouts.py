@@ -19,6 +19,7 @@ PREFERRED = ("teacher", "target_encoder", "ema", "base_encoder", "encoder_q", "s
 # Names that no model of timm's has, by which an encoder in a foreign layout is found.
 FOREIGN = (
     "embeddings.patch_embeddings.projection.weight",
+    "embeddings.patch_embeddings.weight",
     "embeddings.patch_embedding.weight",
     "class_embedding",
 )
@@ -42,6 +43,17 @@ HF_VIT = (
     (r"\.mlp\.weights_in\.", ".mlp.fc1."),
     (r"\.mlp\.weights_out\.", ".mlp.fc2."),
     (r"^layernorm\.", "norm."),
+)
+HF_DINOV3 = (
+    (r"^embeddings\.cls_token$", "cls_token"),
+    (r"^embeddings\.register_tokens$", "reg_token"),
+    (r"^embeddings\.patch_embeddings\.", "patch_embed.proj."),
+    (r"^(?:model\.)?layer\.(\d+)\.", r"blocks.\1."),
+    (r"\.attention\.([qkv])_proj\.", r".attn.\1."),
+    (r"\.attention\.o_proj\.", ".attn.proj."),
+    (r"\.layer_scale(\d)\.lambda1$", r".gamma_\1"),
+    (r"\.mlp\.gate_proj\.", ".mlp.fc1_g."),
+    (r"\.mlp\.down_proj\.", ".mlp.fc2."),
 )
 HF_CLIP = (
     (r"^embeddings\.class_embedding$", "cls_token"),
@@ -76,6 +88,8 @@ class Layout:
 def layout_of(names: Collection[str], found_in: Iterable[str] = ()) -> Layout:
     """Returns the layout of a file by the names of its weights, and of the entries that these were found in."""
     words = {word for name in names for word in name.split(".")} | set(found_in)
+    if "storage_tokens" in words or any(name.endswith(FOREIGN[1]) for name in names):
+        return Layout("DINOv3")  # of photographs, or of satellites' pictures, which are others
     hugging = any(name.endswith(FOREIGN[0]) for name in names)
     if "patch_embedding" in words:
         clip = "class_embedding" in words
@@ -85,7 +99,7 @@ def layout_of(names: Collection[str], found_in: Iterable[str] = ()) -> Layout:
     if hugging and "layer_scale1" in words:
         return Layout("Hugging Face's DINOv2", IMAGENET)
     if hugging:
-        mae = "decoder_layers" in words
+        mae = bool(words & {"decoder_layers", "decoder_encoder"})
         return Layout("Hugging Face's MAE", IMAGENET) if mae else Layout("Hugging Face's ViT")
     if words & {"decoder_blocks", "decoder_pos_embed"}:
         return Layout("MAE", IMAGENET)
@@ -137,7 +151,11 @@ def _preferred(prefixes: list[str]) -> str:
 
 
 def in_timms_words(state: State) -> State:
-    """Returns the weights of a Hugging Face encoder by timm's names; all others as they are."""
+    """Returns the weights of Hugging Face's encoders, and DINOv3's biases, by timm's names; all others as they are."""
+    if "embeddings.patch_embeddings.weight" in state:
+        return _dinov3(state)
+    if "storage_tokens" in state:
+        return _with_biases_apart(state)
     if "embeddings.patch_embedding.weight" in state:
         return _clip(_renamed(state, HF_CLIP))
     if "embeddings.patch_embeddings.projection.weight" not in state:
@@ -169,6 +187,30 @@ def _fused(state: State, kinds: tuple[str, str, str]) -> State:
         elif not any(other in name for other in others):
             fused[name] = value
     return fused
+
+
+def _dinov3(state: State) -> State:
+    renamed = _renamed(state, HF_DINOV3)
+    gated = any(".mlp.fc1_g." in name for name in renamed)
+    found: State = {}
+    for name, value in renamed.items():
+        if match := re.fullmatch(r"(.*\.attn\.)([qv])\.bias", name):
+            found[f"{match[1]}{match[2]}_bias"] = value
+        elif name != "embeddings.mask_token":
+            found[name.replace(".mlp.up_proj.", ".mlp.fc1_x." if gated else ".mlp.fc1.")] = value
+    return _fused(found, ("q", "k", "v"))
+
+
+def _with_biases_apart(state: State) -> State:
+    """Returns the weights with biases of queries and values apart, as timm has them; those of keys are nothing."""
+    found: State = {}
+    for name, value in state.items():
+        if name.endswith(".attn.qkv.bias"):
+            query, _, values = value.chunk(3)
+            found |= {name.replace("qkv.bias", "q_bias"): query, name.replace("qkv.bias", "v_bias"): values}
+        else:
+            found[name] = value
+    return found
 
 
 def _clip(renamed: State) -> State:

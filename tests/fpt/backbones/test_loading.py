@@ -64,3 +64,10 @@ def test_a_download_that_fails_names_the_field(monkeypatch):
 def test_a_gpu_is_taken_where_there_is_one(there, device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert best_device() == device
+
+
+def test_dinov3_is_pooled_by_its_class_token_as_its_authors_have_it():
+    backbone = load_backbone("vit_small_patch16_dinov3", image_size=32)
+    pixels = backbone.normalise(torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8))
+    assert torch.equal(backbone.features(pixels), backbone.model.forward_features(pixels)[:, 0])
+    assert (backbone.pooling, load_backbone("vit_micro_glyphs").pooling) == ("token", None)

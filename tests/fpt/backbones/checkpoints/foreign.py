@@ -144,3 +144,49 @@ def dinov2_with_registers(state):
         "pos_embed": torch.cat([position, state["pos_embed"]], 1),
         "mask_token": torch.zeros(1, state["cls_token"].shape[2]),
     }
+
+
+def hugging_dinov3(state):
+    """Keys have no bias there; a gated block's first layer is two."""
+    gated = "blocks.0.mlp.fc1_g.weight" in state
+    words = {"norm1": "norm1", "norm2": "norm2", "mlp.fc2": "mlp.down_proj", "attn.proj": "attention.o_proj"}
+    words |= {"mlp.fc1_g": "mlp.gate_proj", "mlp.fc1_x": "mlp.up_proj"} if gated else {"mlp.fc1": "mlp.up_proj"}
+    found = {
+        "embeddings.cls_token": state["cls_token"],
+        "embeddings.register_tokens": state["reg_token"],
+        "embeddings.mask_token": torch.ones_like(state["cls_token"]),
+    }
+    for kind in ("weight", "bias"):
+        found[f"embeddings.patch_embeddings.{kind}"] = state[f"patch_embed.proj.{kind}"]
+        found[f"norm.{kind}"] = state[f"norm.{kind}"]
+        for block in range(_depth(state)):
+            for own, other in words.items():
+                found[f"layer.{block}.{other}.{kind}"] = state[f"blocks.{block}.{own}.{kind}"]
+    for block in range(_depth(state)):
+        ours, theirs = f"blocks.{block}.", f"layer.{block}."
+        for part, value in zip("qkv", state[f"{ours}attn.qkv.weight"].chunk(3), strict=True):
+            found[f"{theirs}attention.{part}_proj.weight"] = value
+        for part in "qv":
+            if f"{ours}attn.{part}_bias" in state:
+                found[f"{theirs}attention.{part}_proj.bias"] = state[f"{ours}attn.{part}_bias"]
+        for scale in (1, 2):
+            found[f"{theirs}layer_scale{scale}.lambda1"] = state[f"{ours}gamma_{scale}"]
+    return found
+
+
+def dinov3(state):
+    """Meta's own names: biases of queries, keys and values in one, of which a mask takes those of keys away."""
+    found = {}
+    for name, value in state.items():
+        if name.endswith(("q_bias", "v_bias")):
+            continue
+        found[name.replace("gamma_", "ls").replace("reg_token", "storage_tokens")] = value
+    found = {f"{name}.gamma" if name.endswith((".ls1", ".ls2")) else name: value for name, value in found.items()}
+    for block in range(_depth(state)):
+        attention = f"blocks.{block}.attn."
+        width = state["cls_token"].shape[2]
+        parts = [state.get(f"{attention}{part}_bias", torch.zeros(width)) for part in "qv"]
+        found[f"{attention}qkv.bias"] = torch.cat([parts[0], torch.ones(width), parts[1]])
+        found[f"{attention}qkv.bias_mask"] = torch.full((3 * width,), torch.nan)
+    found["rope_embed.periods"], found["mask_token"] = torch.ones(4), torch.ones(1, state["cls_token"].shape[2])
+    return found

@@ -8,8 +8,10 @@ from fpt.backbones.checkpoints.layouts import CLIPS, IMAGENET, SIGLIPS, in_timms
 from fpt.backbones.weights import load_weights, read_file
 from tests.fpt.backbones.checkpoints.foreign import (
     dinov2_with_registers,
+    dinov3,
     hugging_clip,
     hugging_dinov2,
+    hugging_dinov3,
     hugging_vit,
     openai_clip,
     prefixed,
@@ -21,6 +23,8 @@ from tests.fpt.backbones.checkpoints.foreign import (
 NARROW = {"depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 0}
 VIT = ("vit_tiny_patch16_224", 32)
 DINOV2, REGISTERS = ("vit_small_patch14_dinov2", 28), ("vit_small_patch14_reg4_dinov2", 28)
+DINOV3, BIASES = ("vit_small_patch16_dinov3", 32), ("vit_small_patch16_dinov3_qkvb", 32)
+GATED = ("vit_small_plus_patch16_dinov3_qkvb", 32)
 CLIP, SIGLIP = ("vit_base_patch16_clip_quickgelu_224", 32), ("vit_base_patch16_siglip_224", 32)
 HEAD = {"head.mlp.0.weight": torch.ones(8, 48), "head.last_layer.weight_v": torch.ones(5, 8)}
 
@@ -130,6 +134,28 @@ FILES = {
         "DINOv2",
         IMAGENET,
     ),
+    "DINOv3": (DINOV3, dinov3, "DINOv3", None),
+    "DINOv3 with biases, teacher": (BIASES, lambda state: {"teacher": dinov3(state)}, "DINOv3", None),
+    "Hugging Face's DINOv3": (DINOV3, hugging_dinov3, "DINOv3", None),
+    "Hugging Face's DINOv3 with biases": (BIASES, hugging_dinov3, "DINOv3", None),
+    "Hugging Face's DINOv3, gated, in a model": (
+        GATED,
+        lambda state: prefixed(hugging_dinov3(state), "model."),
+        "DINOv3",
+        None,
+    ),
+    "Hugging Face's MAE of today": (
+        VIT,
+        lambda state: {
+            **prefixed(hugging_vit(state), "vit."),
+            **{
+                f"decoder.decoder_encoder.layer.0.{name}": torch.ones(3)
+                for name in ("norm.weight", "output.dense.bias")
+            },
+        },
+        "Hugging Face's MAE",
+        IMAGENET,
+    ),
     "Hugging Face's CLIP": (CLIP, whole_hugging_clip, "Hugging Face's CLIP", CLIPS),
     "Hugging Face's CLIP, image encoder": (CLIP, hugging_clip, "Hugging Face's CLIP", CLIPS),
     "OpenAI's CLIP": (CLIP, whole_openai_clip, "CLIP", CLIPS),
@@ -180,6 +206,19 @@ def test_every_layout_gives_the_same_features(layout, tmp_path):
     torch.testing.assert_close(features(other, kind[1]), expected, rtol=0, atol=1e-5)
     found = layout_of(file.state, file.found_in)
     assert (found.name, found.pixels) == (name, pixels)
+
+
+@pytest.mark.parametrize("named", [dinov3, hugging_dinov3])
+def test_biases_that_the_model_has_not_are_refused_unless_they_are_nothing(named):
+    state = built(BIASES).state_dict()
+    said = r"^a\.pth must hold no bias of queries and values but zero, .*\.name vit_small_patch16_dinov3_qkvb is"
+    with pytest.raises(ValueError, match=said):
+        load_weights(built(DINOV3), named(state), "a.pth")
+    without = {name: value * 0 if name.endswith(("q_bias", "v_bias")) else value for name, value in state.items()}
+    model = built(DINOV3)
+    load_weights(model, named(without), "a.pth")
+    same = {name: value for name, value in without.items() if name in model.state_dict()}
+    assert all(torch.equal(value, same[name]) for name, value in model.state_dict().items())
 
 
 def test_two_encoders_of_which_none_is_known_are_refused():
