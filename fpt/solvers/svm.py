@@ -50,10 +50,10 @@ def _answer(backbone: Backbone, learnt: Learnt, queries: Queries, training: Trai
         features.double(), learnt["features"].double(), compute_mode="donot_use_mm_for_euclid_dist"
     )
     kernel_SQB = torch.exp(-learnt["gamma"].view(-1, 1, 1) * distance_SQB.square())
-    return Solution(votes(_pairs(kernel_SQB, learnt, training.way), training.way), attention)
+    return Solution(votes(pairs_of(kernel_SQB, learnt, training.way), training.way), attention)
 
 
-def _pairs(kernel_SQB: Tensor, learnt: Learnt, way: int) -> Tensor:
+def pairs_of(kernel_SQB: Tensor, learnt: Learnt, way: int) -> Tensor:
     """Returns how far each query lies on the side of the first class of each pair: S x Q x pairs, (0, 1), (0, 2) ..."""
     one_hot_SBW = F.one_hot(learnt["labels"], way).to(kernel_SQB)
     # What the support images of a class say of a query, by their coefficients in each row.
