@@ -77,9 +77,11 @@ def parameters_of(cls: type, told: dict[str, Any], path: Path) -> dict[str, Any]
     """Returns the constructor's arguments, each of a kind that its default has. What they mean is checked by use."""
     parameters: dict[str, Any] = told["parameters"]
     known = {name: own.default for name, own in signature(cls).parameters.items()}
-    if parameters.keys() != known.keys():
-        odd = sorted(parameters.keys() ^ known.keys())
-        raise wrong(path, f"parameters must be those of FewShotClassifier but differ in {odd[:3]}")
+    if odd := sorted(parameters.keys() - known.keys()):
+        raise wrong(
+            path, f"parameters must be those of FewShotClassifier but hold {odd[:3]}, as a newer fpt may have it"
+        )
+    parameters = {**known, **parameters}  # what was added since then is as it was
     for name, value in parameters.items():
         if not _fits(name, value, known[name]):
             raise wrong(path, f"{name} must not be {str(value)[:60]!r}")

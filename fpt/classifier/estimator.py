@@ -58,6 +58,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         resize: str = "crop",
         depth: int = 16,
         variant: str = defaults.VARIANT,
+        contrast: float = defaults.CONTRAST,
         order: str | None = defaults.ORDER,
         lam: float = defaults.LAM,
         alpha: float = defaults.ALPHA,
@@ -92,6 +93,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.resize = resize
         self.depth = depth
         self.variant = variant
+        self.contrast = contrast
         self.order = order
         self.lam = lam
         self.alpha = alpha

@@ -17,7 +17,6 @@ from sweeps.schema.sweep import Sweep
 from sweeps.tracking.store import tracking_uri
 
 BEST = "best.yaml"
-OF_PROMPTS = ("variant", "order", "lam", "alpha", "tau", "patches", "layers", "rows", "heads")
 
 
 def parameters_of(run: Run) -> dict[str, Any]:
@@ -43,8 +42,9 @@ def parameters_of(run: Run) -> dict[str, Any]:
 
 
 def _setting(run: Run) -> dict[str, Any]:
-    solver = run.solver.model_dump(exclude={"name"})
-    setting = {**solver, **{name: getattr(run.prompts, name) for name in OF_PROMPTS}}
+    sections = (run.solver, run.prompts)
+    setting = {name: getattr(section, name) for section in sections for name in type(section).model_fields}
+    del setting["name"]
     if not SOLVERS[run.solver.name].steered:
         setting["alpha"] = 0.0
     return setting

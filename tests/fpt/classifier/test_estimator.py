@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ import fpt
 from fpt.backbones.backbone import Backbone
 from fpt.classifier.estimator import FewShotClassifier
 from fpt.glyphs.scenes import scene
+from fpt.problems.problem import Setting
 from fpt.problems.solving import solve
+from fpt.solvers import Training
 from tests.fpt.classifier import checks
 
 STEER = {"alpha": 0.1, "lam": 0.3, "patches": 3, "lr": 1e-3, "epochs": 2, "blocks": 1, "precision": "float32"}
@@ -182,6 +185,11 @@ def test_a_mistake_is_said_in_one_sentence(options, X, y, message):
     with pytest.raises(ValueError, match=message) as caught:
         FewShotClassifier(**{"solver": "lora", "epochs": 2, **options}).fit(X, y)
     assert "\n" not in str(caught.value)
+
+
+def test_every_hyper_parameter_is_a_parameter():
+    known = {field.name for of in (Setting, Training) for field in fields(of)} - {"way", "training"}
+    assert known <= FewShotClassifier().get_params().keys()
 
 
 def test_an_unfitted_one_says_so():
