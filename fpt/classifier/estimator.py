@@ -181,8 +181,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def from_run(cls, run: str, home: str | None = None) -> "FewShotClassifier":
-        """Returns the classifier, not fitted yet, of a finished sweep's winner: by the sweep's ID or name in a home
-        (FPT_HOME, or runs/), by an MLflow run, or by the path of its best.yaml.
+        """Returns the classifier, not fitted yet, of a finished sweep's winner: by the sweep's ID in a home (FPT_HOME,
+        or runs/), by an MLflow run, or by the path of its best.yaml.
 
         Raises ValueError where there is none.
         """

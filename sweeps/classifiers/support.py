@@ -50,21 +50,21 @@ def support_of(run: Run, transform: Transform, progress: Callable[[int, int], No
         other, path = seen.setdefault(content(pixels), (image.class_name, str(image.path)))
         if other != image.class_name:
             raise ValueError(
-                f"SUPPORT must show each picture in one class but {path} of {other} and {image.path} of "
+                f"--support must show each picture in one class but {path} of {other} and {image.path} of "
                 f"{image.class_name} are the same"
             )
         images.append(pixels)
         classes.append(image.class_name)
     gone = sorted({image.class_name for image in listing.images} - set(classes))
     if gone:
-        raise ValueError(f"SUPPORT must have a picture of each class that can be read but of {gone[0]!r} has none")
+        raise ValueError(f"--support must have a picture of each class that can be read but of {gone[0]!r} has none")
     return Support(np.stack(images), classes, left_out, listing.notes, depth)
 
 
 def _packed(path: Path, size: int) -> Support:
     store = ImageStore(path)
     if store.side != (size, size):
-        raise ValueError(f"SUPPORT must hold images of side {size}, the backbone's, but {path} has {store.side[0]}")
+        raise ValueError(f"--support must hold images of side {size}, the backbone's, but {path} has {store.side[0]}")
     rows, classes = [], []
     for split in store.splits:
         for name, own in store.classes(split).items():

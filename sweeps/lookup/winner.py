@@ -1,4 +1,4 @@
-"""The winner of a sweep as a classifier's parameters: by its file, its sweep's ID or name, or a run in MLflow."""
+"""The winner of a sweep as a classifier's parameters: by its file, its sweep's ID, or a run in MLflow."""
 
 import re
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ def _setting(run: Run) -> dict[str, Any]:
 
 def parameters_of_run(named: str, home: str | None = None) -> dict[str, Any]:
     """Returns the parameters of a classifier that does as the winner of a finished sweep: named by its best.yaml, by
-    the sweep's ID (or how it begins) or name in a home, by its run in MLflow, or by the run of a trial.
+    the sweep's ID (or how it begins) in a home, by its run in MLflow, or by the run of a trial.
 
     Raises ValueError where there is none.
     """

@@ -40,7 +40,7 @@ def test_a_packed_file_is_a_support_set_too(tmp_path):
     path = pack(samples, tmp_path / "birds.arrow")
     found, _ = support(path, source="packed", all_novel=False)
     assert sorted(found.classes) == ["a", "b"]
-    with pytest.raises(ValueError, match="SUPPORT must hold images of side 32"):
+    with pytest.raises(ValueError, match="--support must hold images of side 32"):
         support_of(
             Run.model_validate({"dataset": {"source": "packed", "path": str(path)}}),
             Transform(32, Crop()),
