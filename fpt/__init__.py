@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fpt.backbones.backbone import Backbone
     from fpt.backbones.loading import load_backbone
+    from fpt.classifier.estimator import FewShotClassifier
     from fpt.interface import Episode, Record, position_prompts, solve
     from fpt.prompts.columnar import PositionPrompts
     from fpt.prompts.loss import focus_loss
@@ -15,6 +16,7 @@ __all__ = [
     "SOLVERS",
     "Backbone",
     "Episode",
+    "FewShotClassifier",
     "PositionPrompts",
     "PyramidPrompts",
     "Record",
@@ -29,6 +31,7 @@ _WHERE = {
     "SOLVERS": "fpt.registry",
     "Backbone": "fpt.backbones.backbone",
     "Episode": "fpt.interface",
+    "FewShotClassifier": "fpt.classifier.estimator",
     "PositionPrompts": "fpt.prompts.columnar",
     "PyramidPrompts": "fpt.prompts.pyramids",
     "Record": "fpt.interface",

@@ -100,7 +100,7 @@ def solve(
         for first in range(0, len(members), stack):
             chosen = members[first : first + stack]
             together = [episodes[i] for i in chosen]
-            setting = _setting(solver, _way(together), seed, hyper_parameters)
+            setting = setting_of(solver, _way(together), seed, hyper_parameters)
             check_adapted(setting, backbone)
             held = _stacked(backbone, together, setting)
             for place, outcome in zip(chosen, solve_problems(backbone, held, [setting], stack)[0], strict=True):
@@ -125,7 +125,8 @@ def _way(episodes: Sequence[Episode]) -> int:
     return way
 
 
-def _setting(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, Any]) -> Setting:
+def setting_of(solver: str, way: int, seed: int, hyper_parameters: Mapping[str, Any]) -> Setting:
+    """Returns a setting of named hyper-parameters. Raises ValueError for an unknown one, or an unknown solver."""
     check_name("solver", solver, SOLVERS)
     of_training = {field.name for field in fields(Training)} - {"way"}
     of_setting = {field.name for field in fields(Setting)} - {"solver", "training", "seed"}

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from fpt.backbones.checkpoints.fitting import check_finite
 from fpt.backbones.hub import check_reachable
 from fpt.backbones.loading import load_backbone
+from fpt.pictures.resizing import Resize, resize_of_pretraining
 from pipeline.config import Run
-from pipeline.resizing import Resize, resize_of_pretraining
 
 
 class Limits(NamedTuple):

@@ -10,6 +10,7 @@ import typer
 
 from pipeline.storage.masking import masked, without_secrets
 from pipeline.storage.private import keep_private
+from sweeps.classify import classifiers
 from sweeps.data import data
 from sweeps.doctor import doctor
 from sweeps.redraw import report
@@ -18,7 +19,7 @@ from sweeps.schema.sweep import Sweep
 from sweeps.status import status
 from sweeps.terminal import messages as terminal
 from sweeps.terminal.messages import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of
-from sweeps.terminal.options import HERE_ONLY, Address, AsJson, More, Stacks
+from sweeps.terminal.options import HERE_ONLY, Address, AsJson, Config, More, Results, Set, Stacks
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
@@ -30,10 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data, name="data", rich_help_panel=OWN)
-
-Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
-Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
-Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]
+app.add_typer(classifiers)
 
 
 def _version(asked: bool) -> None:

@@ -173,10 +173,10 @@ def pack(
             raise ValueError(f"DST must be a file that ends in .arrow but got {str(dst)!r}")
         if processes and address:
             raise ValueError(f"--processes are of this machine: it must be left out with --address but is {processes}")
+        from fpt.pictures.resizing import DEFAULT, Resize, resize_of
         from pipeline.data.listed import summary_of
         from pipeline.data.packed import said_now_and_then
         from pipeline.data.packing.packing import pack_listing
-        from pipeline.resizing import DEFAULT, Resize, resize_of
 
         run, listing = _listed(Typed(src, kind, seed, hold_out, all_novel, sets or ()))
         drop_leaks = drop_leaks or run.dataset.leaks == "leave_out"

@@ -189,7 +189,7 @@ def tokens_inserted(
 
     def insert(group: int, entering: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         images = entering[0]
-        own = tokens[:, group].to(images.dtype).repeat_interleave(len(images) // stack, dim=0)
+        own = tokens[:, group].to(images.dtype).repeat_interleave(images.shape[0] // stack, dim=0)
         return torch.cat([images[:, :prefix], own, images[:, prefix:]], 1), *entering[1:]
 
     def drop(_: nn.Module, __: object, output: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""What every solver takes and gives: a stack of problems in, predictions out."""
+"""What every solver takes and gives: a stack of problems in, predictions out; and what it has learnt in between."""
 
 # S problems, B support images, Q queries, T tokens, N patches, D dimensions, W ways
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,11 +12,27 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fpt import defaults
+from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
 from fpt.registry import rows_of
 
 IMAGES_A_PASS = 32  # without gradients: more do not fit a processor's caches
+
+
+Learnt = Mapping[str, Tensor]  # what a solver has made of support images, by name, each leading with S
+Shapes = dict[str, tuple[int, ...]]  # of what is learnt, without the leading S
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Holds the queries of S problems: tokens as they enter the first adapted block, and what the whole frozen backbone
+    makes of them, features and [CLS] attention, None where the solver does not read them.
+    """
+
+    tokens: Float[Tensor, "stack query ..."]
+    features: Float[Tensor, "stack query dim"] | None
+    attention: Float[Tensor, "stack query patches"] | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,10 @@ class Stack:
     @property
     def size(self) -> int:
         return len(self.seeds)
+
+    @property
+    def queries(self) -> Queries:
+        return Queries(self.query_tokens, self.query_features, self.query_attention)
 
 
 @dataclass(frozen=True)
@@ -81,11 +101,36 @@ class Solution:
     query_attention: Float[Tensor, "stack query patches"]
 
 
-def frozen_queries(stack: Stack) -> tuple[Float[Tensor, "stack query dim"], Float[Tensor, "stack query patches"]]:
-    """Returns features and attention of a stack's queries, for a solver that leaves the backbone as it is."""
-    assert stack.query_features is not None
-    assert stack.query_attention is not None
-    return stack.query_features, stack.query_attention
+@dataclass(frozen=True)
+class Learner:
+    """A solver in two parts, so that what it has learnt can be kept: `learn` makes tensors of a stack's support images,
+    `answer` scores queries by them. Called, it does both, `at_once` problems at a time (0 for all).
+
+    `shapes` tells, of a backbone, settings and a number of support images, which tensors are learnt for a problem.
+    """
+
+    learn: Callable[[Backbone, Stack, Training], Learnt]
+    answer: Callable[[Backbone, Learnt, Queries, Training], Solution]
+    shapes: Callable[[Backbone, Training, int], Shapes]
+    at_once: Callable[[Backbone, Training], int] = lambda backbone, training: 0
+
+    def __call__(self, backbone: Backbone, stack: Stack, training: Training) -> Solution:
+        together = self.at_once(backbone, training) or stack.size
+        parts = [part(stack, slice(first, first + together)) for first in range(0, stack.size, together)]
+        solved = [self.answer(backbone, self.learn(backbone, one, training), one.queries, training) for one in parts]
+        if len(solved) == 1:
+            return solved[0]
+        return Solution(
+            torch.cat([solution.scores for solution in solved]),
+            torch.cat([solution.query_attention for solution in solved]),
+        )
+
+
+def frozen_queries(queries: Queries) -> tuple[Float[Tensor, "stack query dim"], Float[Tensor, "stack query patches"]]:
+    """Returns features and attention of queries, for a solver that leaves the backbone as it is."""
+    assert queries.features is not None
+    assert queries.attention is not None
+    return queries.features, queries.attention
 
 
 def part(stack: Stack, problems: slice) -> Stack:
@@ -130,6 +175,21 @@ def take(tensor: Tensor, chosen: Tensor | slice) -> Tensor:
     if isinstance(chosen, slice):
         return tensor[:, chosen]
     return tensor[torch.arange(len(tensor), device=tensor.device)[:, None], chosen]
+
+
+def named_parts(head: Head) -> dict[str, Tensor]:
+    """Returns a head as what is learnt of it, by name."""
+    return {"head.weight": head[0].detach(), "head.bias": head[1].detach()}
+
+
+def head_of(learnt: Learnt) -> Head:
+    """Returns the head among what was learnt."""
+    return learnt["head.weight"], learnt["head.bias"]
+
+
+def shapes_of_head(backbone: Backbone, training: Training) -> Shapes:
+    """Returns the shapes of a head's parts."""
+    return {"head.weight": (training.way, backbone.dim), "head.bias": (training.way,)}
 
 
 def head_scores(features: Tensor, head: Head, multiplier: float) -> Tensor:

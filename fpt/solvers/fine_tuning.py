@@ -3,7 +3,7 @@
 # S problems, B support images, Q queries, W ways
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +18,14 @@ from fpt.prompts.strategy import strategy_of
 from fpt.solvers.adapters import computed_once
 from fpt.solvers.contract import (
     IMAGES_A_PASS,
+    Queries,
     Solution,
     Stack,
     Training,
     head_scores,
     initial_head,
     mini_batches,
+    named_parts,
     take,
     takes_whole_sets,
 )
@@ -32,7 +34,7 @@ from fpt.solvers.optimisers import AdamW, Sgd
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
 
 
-def fine_tune(
+def train(
     backbone: Backbone,
     stack: Stack,
     training: Training,
@@ -41,36 +43,37 @@ def fine_tune(
     optimiser: Optimiser = AdamW,
     added_tokens: int = 0,
     unmoved: Sequence[nn.Module] = (),
-) -> Solution:
-    """Trains an adapter and the head with the mean of cross-entropy - alpha R, and classifies the queries.
+) -> dict[str, Tensor]:
+    """Trains an adapter and the head with the mean of cross-entropy - alpha R. Returns the head by name; the adapter
+    changes where it is.
 
     `adapter` are tensors with a leading S that take effect inside `applied`; `added_tokens` is how many tokens it puts
     before the patches; `unmoved` are modules whose input depends on nothing but the images of a step. Nothing else gets
     a gradient. Problems whose alpha is 0 are trained with cross-entropy alone.
     """
-    start = backbone.depth - training.adapted
     with phase("head"):
         head = starting_head(stack, training)
     leaves = [leaf.requires_grad_() for leaf in (*adapter, *head)]
     stepper = optimiser(leaves, stack.lr)
     steered = is_steered(stack)
-    with applied:
-        with phase("fit"), computed_once(unmoved if takes_whole_sets(stack, training) else ()):
-            for chosen in mini_batches(stack, training):
-                loss_S = losses(
-                    backbone,
-                    training,
-                    head,
-                    take(stack.support_tokens, chosen),
-                    take(stack.labels, chosen),
-                    [take(target, chosen) for target in stack.targets] if steered else [],
-                    stack.alpha,
-                    stack.tau,
-                    backbone.prefix + added_tokens,
-                )
-                stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
-        with phase("queries"):
-            return predict(backbone, stack, start, head, training, backbone.prefix + added_tokens)
+    once = unmoved if takes_whole_sets(stack, training) else ()
+    with applied if training.epochs else nullcontext(), phase("fit"), computed_once(once):
+        for chosen in mini_batches(stack, training):
+            loss_S = losses(
+                backbone,
+                training,
+                head,
+                take(stack.support_tokens, chosen),
+                take(stack.labels, chosen),
+                [take(target, chosen) for target in stack.targets] if steered else [],
+                stack.alpha,
+                stack.tau,
+                backbone.prefix + added_tokens,
+            )
+            stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
+    for leaf in adapter:
+        leaf.requires_grad_(False)
+    return named_parts(head)
 
 
 def starting_head(stack: Stack, training: Training) -> Head:
@@ -121,14 +124,16 @@ def losses(
 
 
 @torch.no_grad()
-def predict(backbone: Backbone, stack: Stack, start: int, head: Head, training: Training, prefix: int) -> Solution:
-    """Scores the queries by the adapted backbone, and returns its [CLS] attention too. Some queries of each problem go
-    at a time.
+def predict(backbone: Backbone, queries: Queries, head: Head, training: Training, prefix: int) -> Solution:
+    """Scores queries by the adapted backbone, and returns its [CLS] attention too. Some queries of each problem go at a
+    time.
     """
     scores, attention = [], []
-    for tokens in stack.query_tokens.split(max(1, IMAGES_A_PASS // stack.size), dim=1):
-        passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
-        shape = tokens.shape[:2]
-        scores.append(head_scores(passed.features.unflatten(0, shape), head, training.head_multiplier))
-        attention.append(backbone.class_attention(passed, prefix).unflatten(0, shape))
+    stack, start = len(queries.tokens), backbone.depth - training.adapted
+    with phase("queries"):
+        for tokens in queries.tokens.split(max(1, IMAGES_A_PASS // stack), dim=1):
+            passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
+            shape = tokens.shape[:2]
+            scores.append(head_scores(passed.features.unflatten(0, shape), head, training.head_multiplier))
+            attention.append(backbone.class_attention(passed, prefix).unflatten(0, shape))
     return Solution(torch.cat(scores, 1), torch.cat(attention, 1))

@@ -14,40 +14,50 @@ from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.embeddings import embedding_parameters
 from fpt.heads.closed_form import Head
-from fpt.solvers.contract import Solution, Stack, Training, mini_batches, part, take
+from fpt.solvers.contract import (
+    Learner,
+    Learnt,
+    Queries,
+    Shapes,
+    Solution,
+    Stack,
+    Training,
+    head_of,
+    mini_batches,
+    named_parts,
+    shapes_of_head,
+    take,
+)
 from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
 from fpt.solvers.optimisers import AdamW
 
 COPIES_OF_WEIGHTS = 6  # themselves, their gradient, two moments, and two while a step is taken
 CPU_BUDGET_BYTES = 4 * 2**30
+PREFIX = "backbone."  # of the backbone's weights among what is learnt
 
 
-def full(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Fine-tunes the last `blocks` blocks and the norm above them by AdamW; with `embeddings`, which takes all blocks,
-    patch embedding, position embedding and [CLS] token too (and what merges the patches of a pyramid), as the paper's
-    released code does.
+def _at_once(backbone: Backbone, training: Training) -> int:
+    """Returns for how many problems there is memory for weights of their own; each problem's result is the same."""
+    weights = _trained(backbone, training).values()
+    each = COPIES_OF_WEIGHTS * sum(weight.numel() * max(4, weight.itemsize) for weight in weights)
+    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET_BYTES
+    return max(1, free // each)
 
-    It solves as many problems at once as there is memory for weights of their own (down to one after the other): each
-    problem's result is the same.
-    """
+
+def _trained(backbone: Backbone, training: Training) -> dict[str, Tensor]:
+    """Returns the weights that are trained, by name, as they are before."""
     trained = backbone.parameters_of_blocks(training.blocks)
     if training.embeddings:
         trained |= embedding_parameters(backbone)
-    weights = {name: weight.detach() for name, weight in trained.items()}
-    each = COPIES_OF_WEIGHTS * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
-    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET_BYTES
-    together = max(1, free // each)
-    solved = [
-        _together(backbone, part(stack, slice(first, first + together)), training, weights)
-        for first in range(0, stack.size, together)
-    ]
-    return Solution(
-        torch.cat([solution.scores for solution in solved]),
-        torch.cat([solution.query_attention for solution in solved]),
-    )
+    return {name: weight.detach() for name, weight in trained.items()}
 
 
-def _together(backbone: Backbone, stack: Stack, training: Training, weights: dict[str, Tensor]) -> Solution:
+def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:
+    """Fine-tunes the last `blocks` blocks and the norm above them by AdamW; with `embeddings`, which takes all blocks,
+    patch embedding, position embedding and [CLS] token too (and what merges the patches of a pyramid), as the paper's
+    released code does.
+    """
+    weights = _trained(backbone, training)
     names, count = list(weights), len(weights)
     leaves = [wide(weight).expand(stack.size, *weight.shape).clone() for weight in weights.values()]
     leaves += starting_head(stack, training)
@@ -68,14 +78,31 @@ def _together(backbone: Backbone, stack: Stack, training: Training, weights: dic
         batch = (take(stack.support_tokens, chosen), take(stack.labels, chosen), targets, stack.alpha, stack.tau)
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule
             optimiser.step(gradients(leaves, *batch))
-    start = backbone.depth - training.adapted
-    solved = []
-    for problem in range(stack.size):
-        own = [leaf[problem] for leaf in leaves]
-        one = part(stack, slice(problem, problem + 1))
-        head = _head(own[count:])
-        solved.append(_with_weights(backbone, names, own[:count], predict, one, start, head, training, backbone.prefix))
+    learnt = {f"{PREFIX}{name}": leaf for name, leaf in zip(names, leaves, strict=False)}
+    return {**learnt, **named_parts((leaves[count], leaves[count + 1]))}
+
+
+def own_weights(learnt: Learnt) -> dict[str, Tensor]:
+    """Returns the backbone's weights among what was learnt, by their names there."""
+    return {name.removeprefix(PREFIX): weight for name, weight in learnt.items() if name.startswith(PREFIX)}
+
+
+def _answer(backbone: Backbone, learnt: Learnt, queries: Queries, training: Training) -> Solution:
+    weights, (weight_SWD, bias_SW), solved = own_weights(learnt), head_of(learnt), []
+    for problem in range(len(queries.tokens)):
+        own = [weight[problem] for weight in weights.values()]
+        head = (weight_SWD[problem][None], bias_SW[problem][None])
+        one = Queries(queries.tokens[problem][None], None, None)
+        solved.append(_with_weights(backbone, list(weights), own, predict, one, head, training, backbone.prefix))
     return Solution(torch.cat([one.scores for one in solved]), torch.cat([one.query_attention for one in solved]))
+
+
+def _shapes(backbone: Backbone, training: Training, support: int) -> Shapes:
+    trained = _trained(backbone, training)
+    return {
+        **{f"{PREFIX}{name}": tuple(weight.shape) for name, weight in trained.items()},
+        **shapes_of_head(backbone, training),
+    }
 
 
 def _head(own: Sequence[Tensor]) -> Head:
@@ -99,3 +126,6 @@ def _with_weights(
     """Runs `function(backbone, *arguments)` with weights of the backbone exchanged."""
     exchanged = {f"model.{name}": weight.to(backbone.dtype) for name, weight in zip(names, weights, strict=True)}
     return functional_call(_Exchanged(backbone, function), exchanged, arguments)
+
+
+full = Learner(_learn, _answer, _shapes, _at_once)

@@ -6,23 +6,28 @@ import torch.nn.functional as F
 from fpt.backbones.backbone import Backbone
 from fpt.phases import phase
 from fpt.solvers.contract import (
+    Learner,
+    Learnt,
+    Queries,
     Solution,
     Stack,
     Training,
     frozen_queries,
+    head_of,
     head_scores,
     initial_head,
     mini_batches,
+    named_parts,
     take,
 )
+from fpt.solvers.frozen_head import shapes
 from fpt.solvers.optimisers import Sgd
 
 
-def linear_probe(backbone: Backbone, stack: Stack, training: Training) -> Solution:
+def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:
     """Lowers cross-entropy by SGD with momentum, as the paper's released code does. Attention is not trained: it takes
     no prompts.
     """
-    queries, attention = frozen_queries(stack)
     with phase("head"):
         leaves = [(part * training.head_multiplier).requires_grad_() for part in initial_head(stack, training)]
     head = (leaves[0], leaves[1])
@@ -33,5 +38,14 @@ def linear_probe(backbone: Backbone, stack: Stack, training: Training) -> Soluti
             labels_SB = take(stack.labels, chosen)
             loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels_SB, reduction="none")
             optimiser.step(torch.autograd.grad(loss_SB.mean(1).sum(), leaves))
-    with phase("queries"), torch.no_grad():
-        return Solution(head_scores(queries, head, training.head_multiplier), attention)
+    return named_parts(head)
+
+
+@torch.no_grad()
+def _answer(backbone: Backbone, learnt: Learnt, queries: Queries, training: Training) -> Solution:
+    features, attention = frozen_queries(queries)
+    with phase("queries"):
+        return Solution(head_scores(features, head_of(learnt), training.head_multiplier), attention)
+
+
+linear_probe = Learner(_learn, _answer, shapes)

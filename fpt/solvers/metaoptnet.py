@@ -4,14 +4,16 @@ import torch
 
 from fpt.backbones.backbone import Backbone
 from fpt.heads import closed_form as heads
-from fpt.solvers.contract import Solution, Stack, Training, frozen_queries
+from fpt.solvers.contract import Learner, Learnt, Stack, Training, named_parts
+from fpt.solvers.frozen_head import answer, shapes
 
 
 @torch.no_grad()
-def metaoptnet(backbone: Backbone, stack: Stack, training: Training) -> Solution:
-    """Scores as MetaOptNet does, Lee et al., CVPR 2019 (arXiv:1904.03758). Scores of a problem that was not solved are
+def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:
+    """Makes the head of MetaOptNet, Lee et al., CVPR 2019 (arXiv:1904.03758). That of a problem that was not solved is
     NaN.
     """
-    head = heads.metaoptnet(stack.support_features, stack.labels, training.way, temperature=1.0)
-    features, attention = frozen_queries(stack)
-    return Solution(heads.scores(features, head), attention)
+    return named_parts(heads.metaoptnet(stack.support_features, stack.labels, training.way, temperature=1.0))
+
+
+metaoptnet = Learner(_learn, answer, shapes)

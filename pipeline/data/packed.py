@@ -18,6 +18,7 @@ import pyarrow.ipc
 
 from fpt.glyphs import scenes
 from fpt.glyphs.characters import characters
+from fpt.pictures.resizing import described, resize_of
 from pipeline.config import Run
 from pipeline.data.header import header_of, manifest_of
 from pipeline.data.listed import digest_of, handed_over, listing_of, summary_of
@@ -26,7 +27,6 @@ from pipeline.data.sources.glyphs import glyph_scenes
 from pipeline.data.store import ImageStore, PackedImages, pack
 from pipeline.identity import packing_identity
 from pipeline.limits import limits_of
-from pipeline.resizing import described, resize_of
 from pipeline.storage.folder import Folder, Home, NoRoomError, cache_folder
 from pipeline.storage.locking import waited_for
 from pipeline.storage.room import check_room, is_full

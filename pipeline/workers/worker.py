@@ -1,6 +1,5 @@
 """A worker holds backbone, images and caches for as long as the session lasts, and solves orders."""
 
-import hashlib
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from fpt.backbones.backbone import Backbone
+from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.memory import tune_allocator
 from fpt.backbones.precision import best_precision, use_precision, use_repeatable_kernels
@@ -209,15 +209,3 @@ def row(config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt
         "attempt": attempt,
         "device": device,
     }
-
-
-def backbone_fingerprint(backbone: Backbone) -> str:
-    """Returns a digest of the weights: names, shapes and values; and of how pixels are normalised and features pooled,
-    where that is not as timm has it.
-    """
-    digest = hashlib.sha256(repr(backbone.pixels).encode() if backbone.pixels else b"")
-    digest.update((backbone.pooling or "").encode())
-    for name, value in sorted(backbone.model.state_dict().items()):
-        digest.update(f"{name} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -32,7 +32,7 @@ def hash_of_trial(side: str, run_id: str, index: LedgerIndex, split: str | None,
             f"{side} must be a trial of a sweep that recorded {missing[0]} but that of {run_id} is older; "
             "its configuration hash names it"
         )
-    run = _run_of_trial(side, run_id, of_trial, of_sweep, split)
+    run = run_of_trial(side, run_id, of_trial, of_sweep, split)
     described = identity(run, Inputs(*(of_sweep[name] for name in Inputs._fields)))
     hashes = [configuration_hash({**described, "method": 1 + version}) for version in range(METHOD_VERSION)]
     there = [config_hash for config_hash in hashes if config_hash in index.hashes]
@@ -46,9 +46,10 @@ def hash_of_trial(side: str, run_id: str, index: LedgerIndex, split: str | None,
     return there[0]
 
 
-def _run_of_trial(
+def run_of_trial(
     side: str, run_id: str, of_trial: Mapping[str, str], of_sweep: Mapping[str, str], split: str | None
 ) -> Run:
+    """Returns the run that a trial tried, from the parameters that MLflow recorded. Raises ValueError for others."""
     sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for field, text in of_sweep.items():
         section, _, name = field.partition(".")

@@ -5,6 +5,7 @@ import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -75,3 +76,28 @@ def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict
         kind = trial.data.tags.get("fpt.kind", "run of something else")
         raise ValueError(f"run {run_id} must be a trial's but is a {kind}, which is no single configuration")
     return hyper_parameters_of(trial.data.params), {**sweep.data.params, **of_its_own(trial.data.params)}
+
+
+def recorded_winner(tracking_uri: str, run_id: str, file: str) -> str | None:
+    """Returns the file in which a finished sweep's run keeps its winner, None for a run that is no sweep's.
+
+    Raises ValueError for a store that is not there or cannot be reached, a run that is not there, and a sweep that has
+    not finished.
+    """
+    quiet()
+    if (database := database_of(tracking_uri)) is not None and not database.is_file():  # MLflow would make one
+        raise ValueError(f"run {run_id} must be in MLflow's store but there is no {database}")
+    try:
+        client = mlflow.MlflowClient(tracking_uri=tracking_uri)
+        if client.get_run(run_id).data.tags.get("fpt.kind") != "sweep":
+            return None
+        if file not in {artifact.path for artifact in client.list_artifacts(run_id)}:
+            raise ValueError(f"run {run_id} must be that of a finished sweep but has no {file} yet")
+        with TemporaryDirectory() as folder:
+            return Path(client.download_artifacts(run_id, file, folder)).read_text(encoding="utf-8")
+    except ValueError:
+        raise
+    except Exception as error:
+        if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise ValueError(f"run {run_id} must be in {without_secrets(tracking_uri)} but is not") from None
+        raise unreachable(tracking_uri, error) from None

@@ -11,7 +11,7 @@ from fpt import defaults, registry
 from fpt.heads.closed_form import named_head
 from fpt.prompts.variants import Variant, variant_named
 from fpt.registry import ESTIMATED, HEADS, OF_SOLVERS, SOLVERS, Registry, SolverEntry, check_name, load, rows_of
-from fpt.solvers import solver_named
+from fpt.solvers import learner_named
 
 OURS = SolverEntry("json:dumps", trained=True, frozen_features=True, steered=False, fields=frozenset({"lr"}))
 
@@ -81,13 +81,13 @@ def test_an_entry_that_does_not_fit_together_is_refused():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_every_solver_is_where_it_should_be_and_reads_what_it_says(name):
     """Fields that not every trained solver reads stand in the file of those that do."""
-    known, function = SOLVERS[name], solver_named(name)
-    assert function.__name__ == name
-    assert len(signature(function).parameters) == 3
+    known, solver = SOLVERS[name], learner_named(name)
+    assert solver.learn.__module__ == f"fpt.solvers.{name}"
+    assert len(signature(solver).parameters) == 3
     assert bool(known.fields) == known.trained
-    code = Path(str(import_module(function.__module__).__file__)).read_text()
+    code = Path(str(import_module(solver.learn.__module__).__file__)).read_text()
     for field in ("rank", "tokens", "deep", "embeddings"):
-        assert (f".{field}" in code) == (field in known.fields), field
+        assert (f"training.{field}" in code) == (field in known.fields), field
 
 
 def test_heads_and_variants_are_where_they_should_be():

@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 
+from fpt.pictures.resizing import Crop
 from pipeline.config import Run
 from pipeline.limits import Limits, backbone_limits, check_weights, limits_of
-from pipeline.resizing import Crop
 
 
 def of(**backbone):

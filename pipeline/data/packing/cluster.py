@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipeline.data.formats import decoders
+from fpt.pictures.formats import decoders
+from fpt.pictures.resizing import Resize
 from pipeline.data.packing.parts import Part, bytes_of, decode_rows, write_part
-from pipeline.resizing import Resize
 
 # Seconds until a file that one node has written is seen by the others: NFS remembers for half a minute what was not
 # there.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from pipeline.data.packing.reading import Unreadable, opened
+from fpt.pictures.reading import Unreadable, opened
 from pipeline.data.sources.listing import Listing, escaped
 
 LEAKS_NAMED = 3

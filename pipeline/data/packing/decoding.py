@@ -6,16 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image
 
-from pipeline.data.packing.reading import Unreadable, opened
+from fpt.pictures.reading import Unreadable, opened
+from fpt.pictures.resizing import DEFAULT, Resize
+from fpt.pictures.squares import first_kept, in_colour, square
 from pipeline.data.sources.listing import Listed
-from pipeline.resizing import DEFAULT, Border, Resize
-
-# Resized whole as others do, an image longer than so many times the size would take memory without end.
-RIBBON = 16
-
-NO_RANGE = "32-bit pixels, which have no agreed range: 8 or 16 bits are read"
 
 
 @dataclass(frozen=True)
@@ -42,8 +37,8 @@ def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
     image = in_colour(opened(listed.path, listed.depth))
     width, height = image.size
     wide, high = how.resized(width, height, size)
-    left, top = _first(wide, size), _first(high, size)
-    kept = _kept(image, (wide, high), (left, top), size, how)
+    left, top = first_kept(wide, size), first_kept(high, size)
+    kept = square(image, size, how)
     mask = None
     if listed.mask is not None or listed.box is not None:
         across, down = _centres(width, wide, left, size), _centres(height, high, top, size)
@@ -62,44 +57,6 @@ def decode(listed: Listed, size: int, how: Resize = DEFAULT) -> Decoded:
 def content(image: UInt8[np.ndarray, "height width 3"]) -> bytes:
     """Returns 16 bytes that two images share only if all their pixels are the same."""
     return hashlib.sha256(np.ascontiguousarray(image).data).digest()[:16]
-
-
-def in_colour(image: Image.Image) -> Image.Image:
-    """Returns an image of any mode as RGB. Raises Unreadable for pixels of 32 bits."""
-    if image.mode == "F":
-        raise Unreadable(NO_RANGE)
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise Unreadable(NO_RANGE)
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        over = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
-        white = Image.new("RGB", over.size, "white")
-        white.paste(over, mask=over)
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _first(resized: int, size: int) -> int:
-    """Returns the place of the first pixel that is kept, along one axis; it is below 0 where there is a border before
-    the image.
-    """
-    return round((resized - size) / 2) if resized >= size else -((size - resized) // 2)
-
-
-def _kept(image: Image.Image, resized: tuple[int, int], corner: tuple[int, int], size: int, how: Resize) -> Image.Image:
-    """Returns the square of `size` pixels a side that begins at `corner` of the resized image."""
-    (left, top), resample = corner, Image.Resampling[how.interpolation.upper()]
-    if isinstance(how, Border):
-        square = Image.new("RGB", (size, size), how.fill)
-        square.paste(image.resize(resized, resample), (-left, -top))
-        return square
-    if max(resized) <= RIBBON * size:
-        return image.resize(resized, resample).crop((left, top, left + size, top + size))
-    across, down = image.width / resized[0], image.height / resized[1]
-    right, bottom = min((left + size) * across, image.width), min((top + size) * down, image.height)
-    return image.resize((size, size), resample, box=(left * across, top * down, right, bottom))
 
 
 def _centres(length: int, resized: int, first: int, size: int) -> Float[np.ndarray, " size"]:

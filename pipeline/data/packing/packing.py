@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt8
 
+from fpt.pictures.resizing import DEFAULT, Resize, described
 from pipeline.data.packing.copies import LeftOut, refuse_leaking_files, what_is_left_out
 from pipeline.data.packing.depth import with_depth
 from pipeline.data.packing.parts import (
@@ -36,7 +37,6 @@ from pipeline.data.packing.processes import in_order, workers
 from pipeline.data.packing.validating import counts
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, schema_of
-from pipeline.resizing import DEFAULT, Resize, described
 from pipeline.storage.folder import Folder
 
 IMAGES_A_TASK = 8

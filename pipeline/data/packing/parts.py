@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.ipc
 from jaxtyping import Bool, UInt8
 
+from fpt.pictures.reading import Unreadable
+from fpt.pictures.resizing import Resize, described
 from pipeline.data.packing.copies import ids
 from pipeline.data.packing.decoding import content, decode
-from pipeline.data.packing.reading import Unreadable
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, fixed_width
-from pipeline.resizing import Resize, described
 
 FORMAT = 1  # of parts: those of another are not taken up
 

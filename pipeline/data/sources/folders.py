@@ -5,7 +5,7 @@ import shlex
 from collections import defaultdict
 from pathlib import Path
 
-from pipeline.data.formats import GET_HEIF, is_image, needs_heif
+from fpt.pictures.formats import GET_HEIF, is_image, needs_heif
 from pipeline.data.sources.listing import SPLITS, Listed, Listing, assemble, some_of, split_called
 
 # What archives, file servers and systems leave behind; the hidden ones are passed over anyway.

@@ -69,10 +69,10 @@ def test_the_head_starts_as_many_times_itself_as_its_scores_are_divided_by(backb
 
 def test_queries_are_predicted_some_at_a_time(backbone, stack_for, monkeypatch):
     stack = stack_for("lora", TRAINING)
-    head, start = starting_head(stack, TRAINING), backbone.depth - TRAINING.blocks
-    whole = predict(backbone, stack, start, head, TRAINING, backbone.prefix)
+    head = starting_head(stack, TRAINING)
+    whole = predict(backbone, stack.queries, head, TRAINING, backbone.prefix)
     monkeypatch.setattr(fine_tuning, "IMAGES_A_PASS", 1)
-    one_by_one = predict(backbone, stack, start, head, TRAINING, backbone.prefix)
+    one_by_one = predict(backbone, stack.queries, head, TRAINING, backbone.prefix)
     torch.testing.assert_close(one_by_one.scores, whole.scores, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one_by_one.query_attention, whole.query_attention, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(whole.query_attention, stack.query_attention, rtol=1e-4, atol=1e-5)

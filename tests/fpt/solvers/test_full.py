@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -30,30 +31,22 @@ def test_each_problem_is_a_copy_of_the_model_under_torchs_adamw(training, backbo
     assert_each_problem_is_a_whole_model(full, "full", training, backbone, episodes, stack, adapt)
 
 
-@pytest.fixture
-def stacks(monkeypatch):
-    """How many problems were solved together, each time."""
-    module, sizes = sys.modules["fpt.solvers.full"], []
-    together = module._together
+def test_little_memory_makes_it_slower_and_no_different(backbone, stack_for, monkeypatch):
+    sizes = []
 
-    def counted(backbone, stack, *others):
+    def learn(backbone, stack, training):
         sizes.append(stack.size)
-        return together(backbone, stack, *others)
+        return full.learn(backbone, stack, training)
 
-    monkeypatch.setattr(module, "_together", counted)
-    return sizes
-
-
-def test_little_memory_makes_it_slower_and_no_different(backbone, stack_for, stacks, monkeypatch):
-    stack = stack_for("full", TRAINING)
-    plenty = full(backbone, stack, TRAINING)
-    assert stacks == [8]
+    counted, stack = replace(full, learn=learn), stack_for("full", TRAINING)
+    plenty = counted(backbone, stack, TRAINING)
+    assert sizes == [8]
     bytes_of_one = 4 * sum(weight.numel() for weight in backbone.parameters_of_blocks(2).values())
-    for budget, sizes in ((0, [1] * 8), (3 * 6 * bytes_of_one, [3, 3, 2])):
-        stacks.clear()
+    for budget, expected in ((0, [1] * 8), (3 * 6 * bytes_of_one, [3, 3, 2])):
+        sizes.clear()
         monkeypatch.setattr(sys.modules["fpt.solvers.full"], "CPU_BUDGET_BYTES", budget)
-        scarce = full(backbone, stack, TRAINING)
-        assert stacks == sizes
+        scarce = counted(backbone, stack, TRAINING)
+        assert sizes == expected
         precision = 4e-6 * float(plenty.scores.abs().max())
         torch.testing.assert_close(scarce.scores, plenty.scores, rtol=0, atol=precision)
         torch.testing.assert_close(scarce.query_attention, plenty.query_attention, rtol=1e-4, atol=0)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.data.formats import HEIF, formats
+from fpt.pictures.formats import HEIF, formats
 from tests.pipeline.data.sources.archives.made import picture
 from tests.pipeline.data.sources.trees import TREES, grow
 from tests.sweeps.layouts.table import BIRDS, LAYOUTS, SET, TWO, birds, in_splits, layout

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from sweeps.tracking.reading import check_tracking, recorded_trial
+from sweeps.tracking.reading import check_tracking, recorded_trial, recorded_winner
 from sweeps.tracking.tracker import Tracker
 
 # MLflow's own models use what SQLAlchemy has deprecated.
@@ -81,3 +81,18 @@ def test_a_trial_s_own_backbone_comes_before_the_sweep_s(tracker):
     assert tracker.flush(60) == 0
     told = recorded_trial(tracker.tracking_uri, tracker.children["0.1"])
     assert told == ({"lr": "0.1"}, {**of_sweep, "backbone.name": "vit_b", "backbone_fingerprint": "b"})
+
+
+def test_the_winner_of_a_sweep_is_read_from_its_run(tracker, tmp_path):
+    tracker.start("sweep abc", "abc", {}, {"fpt.kind": "sweep"})
+    tracker.trial("0.1", "any", {}, {"fpt.kind": "trial"})
+    assert tracker.flush(60) == 0
+    uri = tracker.tracking_uri
+    assert recorded_winner(uri, tracker.children["0.1"], "best.yaml") is None
+    with pytest.raises(ValueError, match=r"must be that of a finished sweep but has no best.yaml yet"):
+        recorded_winner(uri, tracker.run_id, "best.yaml")
+    (tmp_path / "best.yaml").write_text("name: birds\n")
+    tracker.client.log_artifact(tracker.run_id, str(tmp_path / "best.yaml"))
+    assert recorded_winner(uri, tracker.run_id, "best.yaml") == "name: birds\n"
+    with pytest.raises(ValueError, match=f"run {'0' * 32} must be in .* but is not"):
+        recorded_winner(uri, "0" * 32, "best.yaml")

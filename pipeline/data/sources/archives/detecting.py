@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pipeline.data.formats import is_image
+from fpt.pictures.formats import is_image
 from pipeline.data.sources.archives.containers import (
     BRACES,
     HUB,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.data.formats import is_image
+from fpt.pictures.formats import is_image
 from pipeline.data.sources.archives.containers import TAR, Container, containers, splits_of
 from pipeline.data.sources.archives.labels import LABELS, UNKNOWN, class_called, paths_of, within
 from pipeline.data.sources.archives.unpacking import Passed, Sample, unpacked

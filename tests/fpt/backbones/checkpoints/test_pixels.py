@@ -7,8 +7,8 @@ import torch
 from fpt.backbones.checkpoints.beside import NOTHING_BESIDE, Beside
 from fpt.backbones.checkpoints.layouts import CLIPS, IMAGENET, SIGLIPS, Layout
 from fpt.backbones.checkpoints.pixels import pixels_of_file
+from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.backbones.loading import load_backbone
-from pipeline.workers.worker import backbone_fingerprint
 
 PLAIN, OWN = Layout("plain"), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 

@@ -9,10 +9,10 @@ from timm.data import create_transform
 from torchvision.transforms import CenterCrop
 from torchvision.transforms import Resize as ResizeOfTorch
 
+from fpt.pictures.reading import Unreadable
+from fpt.pictures.resizing import Border, Crop, Squash
 from pipeline.data.packing.decoding import decode
-from pipeline.data.packing.reading import Unreadable
 from pipeline.data.sources.listing import Box, Listed
-from pipeline.resizing import Border, Crop, Squash
 
 WHOLE = Crop(1.0)
 
@@ -184,7 +184,7 @@ def test_one_pixel_fills_the_image(tmp_path, how):
 def test_ribbons_are_cropped_like_others(tmp_path, monkeypatch):
     listed = saved(blocks(400, 30), tmp_path / "a.png")
     whole = decode(listed, 64).image
-    monkeypatch.setattr("pipeline.data.packing.decoding.RIBBON", 1)
+    monkeypatch.setattr("fpt.pictures.squares.RIBBON", 1)
     assert np.abs(decode(listed, 64).image.astype(int) - whole).max() <= 1
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fpt.pictures.resizing import Crop, Squash
 from pipeline.data.packing.copies import LeftOut
 from pipeline.data.packing.decoding import decode
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack
-from pipeline.resizing import Crop, Squash
 from tests.pipeline.processes import alive, command_of, descendants
 
 SIZE = 8

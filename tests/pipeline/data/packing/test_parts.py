@@ -10,6 +10,7 @@ import PIL
 import pytest
 from PIL import Image
 
+from fpt.pictures.resizing import Crop, Squash
 from pipeline.data.packing import parts
 from pipeline.data.packing.decoding import decode
 from pipeline.data.packing.parts import (
@@ -23,7 +24,6 @@ from pipeline.data.packing.parts import (
 )
 from pipeline.data.sources.listing import Box, Listed, Listing
 from pipeline.data.store import ImageStore, schema_of
-from pipeline.resizing import Crop, Squash
 
 SIZE, ROWS, IMAGES = 6, 4, 10
 HOW = Crop(1.0)

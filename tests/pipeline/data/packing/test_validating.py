@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fpt.pictures.resizing import Squash
 from pipeline.data.packing.packing import pack_listing
 from pipeline.data.packing.validating import Problem, Summary, validate
 from pipeline.data.pictures import Division
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ImageStore
-from pipeline.resizing import Squash
 
 
 def drawn(folder: Path, classes: dict[tuple[str, str], int]) -> Listing:

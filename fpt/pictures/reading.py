@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.data.formats import GET_HEIF, formats, needs_heif
-from pipeline.data.packing.wide import is_wide, narrowed, wide_values
+from fpt.pictures.formats import GET_HEIF, formats, needs_heif
+from fpt.pictures.wide import is_wide, narrowed, wide_values
 
 # A header that says more is refused before a pixel is decoded. One of so many takes up to 1.2 GB.
 MOST_PIXELS = 100_000_000

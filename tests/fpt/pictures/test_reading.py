@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fpt.pictures.reading import Unreadable
 from pipeline.data.packing.decoding import decode
-from pipeline.data.packing.reading import Unreadable
 from pipeline.data.sources.listing import Listed
 from tests.pipeline.data.packing.test_decoding import blocks, saved
 
@@ -111,7 +111,7 @@ import resource
 from pathlib import Path
 from pipeline.data.packing.decoding import decode
 from pipeline.data.sources.listing import Listed
-from pipeline.data.packing.reading import Unreadable
+from fpt.pictures.reading import Unreadable
 for name in ("first", "ribbon", "bomb", "text", "large"):
     try:
         decode(Listed(Path({str(tmp_path)!r}) / f"{{name}}.png", "class"), 224)

@@ -9,8 +9,7 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import Resize as ResizeOfTorch
 
-from pipeline.data.packing.decoding import decode
-from pipeline.resizing import (
+from fpt.pictures.resizing import (
     DEFAULT,
     NAMES,
     Border,
@@ -21,6 +20,7 @@ from pipeline.resizing import (
     resize_of,
     resize_of_pretraining,
 )
+from pipeline.data.packing.decoding import decode
 from tests.pipeline.data.packing.test_decoding import blocks, saved
 
 SHAPES = [(500, 375), (375, 500), (131, 200), (224, 224), (1201, 300), (1, 1)]

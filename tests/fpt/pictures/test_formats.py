@@ -6,8 +6,8 @@ import PIL
 import pytest
 from PIL import Image
 
-from pipeline.data import formats
-from pipeline.data.packing.reading import Unreadable, opened
+from fpt.pictures import formats
+from fpt.pictures.reading import Unreadable, opened
 from pipeline.data.sources.folders import folder
 
 SAVED = {

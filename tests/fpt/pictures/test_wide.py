@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.packing.reading import opened, peak
-from pipeline.data.packing.wide import is_wide, narrowed, wide_values
+from fpt.pictures.reading import opened, peak
+from fpt.pictures.wide import is_wide, narrowed, wide_values
 from tests.pipeline.data.packing.wide_pictures import png, tiff
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt16
 from PIL import Image
 
-from pipeline.data.formats import formats
+from fpt.pictures.formats import formats
 
 ORIENTATION = 0x0112  # EXIF's tag
 # Two bytes of a colour, read in the other order: what then comes out are the lower 8 bits.
