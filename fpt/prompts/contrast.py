@@ -8,7 +8,7 @@ BATR-FST (2025). No query is looked at here.
 
 # B images, M tokens of an image, K of them that others are matched with, D dimensions
 
-from math import ceil, log
+from math import ceil
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -56,12 +56,12 @@ def _of_an_episode(
     together = max(1, MOST_COSINES // (count * len(matched)))  # images
     ratios = []
     for chosen in own_image.split(together):
-        cosines = unit_BMD[chosen].flatten(0, 1) @ matched.T
-        kernel = (cosines * scale).unflatten(1, (images, -1)).logsumexp(-1) - log(len(matched) / images)
-        of_images = kernel.unflatten(0, (len(chosen), count))
+        kernel = (unit_BMD[chosen].flatten(0, 1) @ matched.T).sub_(1).mul_(scale).exp_()  # over its highest value
+        of_images = kernel.unflatten(1, (images, -1)).mean(-1).unflatten(0, (len(chosen), count))
         alike = labels[chosen, None] == labels
         same = alike & (chosen[:, None] != own_image)
-        ratios.append(_log_mean(of_images, same) - _log_mean(of_images, ~alike))
+        own, others = ((_log_mean(of_images, some) + scale) * some.any(1)[:, None] for some in (same, ~alike))
+        ratios.append(own - others)
     return torch.cat(ratios)
 
 
@@ -78,12 +78,12 @@ def _spread(unit_BKD: Float[Tensor, "images tokens dim"]) -> Float[Tensor, ""]:
 
 
 def _log_mean(
-    logs: Float[Tensor, "chosen tokens images"], among: Bool[Tensor, "chosen images"]
+    density: Float[Tensor, "chosen tokens images"], among: Bool[Tensor, "chosen images"]
 ) -> Float[Tensor, "chosen tokens"]:
-    """Returns the logarithm of the mean over some images of each row, 0 where there are none."""
-    some = among.any(1)
-    kept = logs.masked_fill(~among[:, None], -torch.inf).logsumexp(-1) - among.sum(1).clamp_min(1).log()[:, None]
-    return torch.where(some[:, None], kept, 0)
+    """Returns the logarithm of the mean density over some images."""
+    shares_BI = among / among.sum(1, keepdim=True).clamp_min(1)
+    mean = (density @ shares_BI.to(density.dtype)[..., None])[..., 0]
+    return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
 
 def contrasted(
