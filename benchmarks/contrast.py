@@ -1,7 +1,8 @@
 """Kinds of prompts side by side on GlyphScenes: no prompts, paper, scaled, contrast and the true masks.
 
 `python -m benchmarks.contrast [--solver lora] [--episodes 300] [--home FOLDER] [CELL ...]`. A cell is a context that
-all classes share, or distractors of all base classes, with {5, 20}-way {1, 5}-shot episodes, like shared-20-1. Each
+all classes share, or distractors of all base classes, with {5, 20}-way {1, 5}-shot episodes, like shared-20-1; or
+`other` scenes than those that contrast was designed on: striped, the key glyph in two places, larger glyphs. Each
 kind's learning rate and alpha are chosen on validation classes, on the same episodes from the same choices; what is
 printed is of novel classes, paired, with 95 % intervals over episodes. It goes on where it stopped, as its rows are in
 the home's ledger.
@@ -10,9 +11,14 @@ the home's ledger.
 import argparse
 from pathlib import Path
 
-from benchmarks.search.surfaces import CONFIG, with_weak_context
+import numpy as np
+
+from benchmarks.search.surfaces import CONFIG, with_scenes, with_weak_context
+from fpt.glyphs import scenes
+from fpt.glyphs.characters import characters
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.data.packed import packed_images
+from pipeline.data.store import Sample
 from pipeline.opening import open_session
 from pipeline.session import Session
 from pipeline.storage.folder import Home
@@ -22,6 +28,7 @@ from sweeps.statistics.estimates import Estimate, paired_difference
 from sweeps.statistics.rows import accuracies_of, summary
 
 CELLS = [f"{context}-{way}-{shot}" for shot in (1, 5) for way in (20, 5) for context in ("shared", "all")]
+CELLS += ["other-20-1", "other-5-5"]
 RATES = {"lora": (0.003, 0.01, 0.03), "ssf": (0.003, 0.01, 0.03), "full": (0.0001, 0.0003, 0.001)}
 ALPHAS = (0.03, 0.3)
 PROMPTS: HyperParameters = {"lambda": 0.3, "tau": 1.0, "patches": 3}
@@ -32,6 +39,7 @@ KINDS: dict[str, HyperParameters] = {
     "contrast": {"variant": "contrast"},
     "masks": {"variant": "masks"},
 }
+OTHER_SEED = 20261130
 CHOSEN_ON, BESIDE = 24, ("no prompts", "frozen")
 
 
@@ -66,12 +74,15 @@ def chosen(session: Session, searched: Run, reported: Run, solver: str) -> dict[
 
 def table(cell: str, solver: str, home: Path, episodes: int) -> None:
     """Prints a row for each kind."""
-    own = home if cell.startswith("shared") else home / "weak"
+    context = cell.split("-")[0]
+    own = home / {"shared": "", "all": "weak", "other": "other"}[context]
     sweep = sweep_of(cell, solver, own)
     searched, reported = plain_run(sweep, "validation"), plain_run(sweep)
-    if own != home:
+    if context == "all":
         with_weak_context(own, sweep)
-        packed_images(searched, Home(str(own)))
+    elif context == "other":
+        with_scenes(own, sweep, other_scenes)
+    packed_images(searched, Home(str(own)))
     with open_session(searched, Home(str(own))) as session:
         runs = chosen(session, searched, reported, solver)
         rows = dict(zip(runs, session.solve(list(runs.values()), range(episodes)), strict=True))
@@ -84,6 +95,25 @@ def table(cell: str, solver: str, home: Path, episodes: int) -> None:
         on_key = "" if precision is None else f"{100 * precision:.1f}"
         setting = "" if kind == "frozen" else f"lr {run.solver.lr:g}, alpha {run.prompts.alpha:g}"
         print(cell, solver, len(of_kind), kind, setting, *cells, on_key, sep=" | ", flush=True)
+
+
+def other_scenes(which: tuple[str, int], images: int, distractors: int) -> list[Sample]:
+    """Draws scenes of a class: a striped background, larger glyphs, the key glyph twice, distractors of the context."""
+    split, class_index = which
+    name, context = characters(split)[class_index], characters("context")
+    made = []
+    for index in range(images):
+        random = np.random.default_rng((OTHER_SEED, scenes.SPLIT_CODES[split], class_index, index))
+        others = [context[i] for i in random.choice(len(context), distractors, replace=False)]
+        drawn = [name, name, *others]
+        order = random.permutation(len(drawn))
+        scene = scenes.compose([drawn[i] for i in order], key=int(np.argmin(order)), random=random, style=scenes.MEDIUM)
+        ground, stripe = scene.owner < 0, np.arange(scenes.SIDE) // int(random.integers(3, 9)) % 2 == 0
+        image = scene.image.copy()
+        striped = np.clip(image.astype(int) + random.uniform(-60, 60, 3) * stripe[:, None], 0, 255).astype(np.uint8)
+        image[ground] = striped[ground]
+        made.append(Sample(split, name, image, np.isin(scene.owner, np.flatnonzero(order < 2))))
+    return made
 
 
 def points(difference: Estimate) -> str:

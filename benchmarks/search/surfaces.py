@@ -9,6 +9,7 @@ the home's ledger.
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fpt.glyphs import scenes
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.data.packed import packed_images
 from pipeline.data.sources.glyphs import _draw_class
-from pipeline.data.store import pack
+from pipeline.data.store import Sample, pack
 from pipeline.identity import packing_identity
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
@@ -75,20 +76,24 @@ SURFACES = {
 
 def with_weak_context(home: Path, sweep: Sweep) -> None:
     """Packs scenes whose distractors come from all base classes, where the session looks for its own."""
-    if (home / "images").exists():
-        return
     share, scenes.CONTEXT_SHARE = scenes.CONTEXT_SHARE, 0.0
     try:
-        classes = [(split, i) for split in ("validation", "novel") for i in range(len(scenes.characters(split)))]
-        drawn = (
-            sample
-            for which in classes
-            for sample in _draw_class(which, sweep.dataset.images_per_class, sweep.dataset.distractors)
-        )
-        # The name is that of the usual scenes, but what is asked is answered by content: hashes differ.
-        pack(drawn, home / "images" / _name_of(sweep))
+        with_scenes(home, sweep, _draw_class)
     finally:
         scenes.CONTEXT_SHARE = share
+
+
+def with_scenes(home: Path, sweep: Sweep, draw: Callable[[tuple[str, int], int, int], list[Sample]]) -> None:
+    """Packs other scenes where the session looks for its own, unless that was done: those that `draw` makes of a class,
+    given by split and number, for so many images and distractors.
+    """
+    if (home / "images").exists():
+        return
+    classes = [(split, i) for split in ("validation", "novel") for i in range(len(scenes.characters(split)))]
+    dataset = sweep.dataset
+    drawn = (sample for which in classes for sample in draw(which, dataset.images_per_class, dataset.distractors))
+    # The name is that of the usual scenes, but what is asked is answered by content: hashes differ.
+    pack(drawn, home / "images" / _name_of(sweep))
 
 
 def _name_of(sweep: Sweep) -> str:
