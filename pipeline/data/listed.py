@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -27,7 +28,7 @@ def listing_of(dataset: Dataset) -> Listing:
     its source needs it.
     """
     options = {name: getattr(dataset, name) for name in SOURCES[dataset.source].options}
-    listing, of_pictures = _listed(dataset.source, str(dataset.path), **options), dataset.hold_out == "pictures"
+    listing, of_pictures = _listed(dataset.source, str(dataset.path), os.getcwd(), **options), dataset.hold_out == "pictures"
     if dataset.all_novel:
         return replace(listing, images=tuple(replace(image, split="novel") for image in listing.images))
     if dataset.merge_splits:
@@ -45,7 +46,8 @@ def listing_of(dataset: Dataset) -> Listing:
 
 
 @cache
-def _listed(source: str, path: str, **options: Any) -> Listing:
+def _listed(source: str, path: str, here: str, **options: Any) -> Listing:
+    """Returns what is listed once a process; a relative path is another one `here`, in another working folder."""
     try:
         return list_source(source, path, **options)
     except ValueError as error:

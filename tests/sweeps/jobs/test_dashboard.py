@@ -10,6 +10,13 @@ import pytest
 from sweeps.jobs.dashboard import ADDRESSES, connect, dashboard_address, find_token
 
 
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch):
+    """Whatever else this process has done, Ray has no token here but for what a test says."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_the_address_may_come_from_the_environment(monkeypatch):
     for name in ADDRESSES:
         monkeypatch.delenv(name, raising=False)
@@ -73,8 +80,6 @@ def test_another_ray_is_refused_before_anything_is_sent(serving):
 
 
 def test_the_token_is_found_where_ray_finds_it(tmp_path, monkeypatch):
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert find_token() is None
     (tmp_path / ".ray").mkdir()
