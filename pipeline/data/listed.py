@@ -1,8 +1,8 @@
 """A user's own images, as a configuration names them: listed, split, and packed for its backbone."""
 
 import hashlib
-from collections import Counter
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -28,7 +28,8 @@ def listing_of(dataset: Dataset) -> Listing:
     its source needs it.
     """
     options = {name: getattr(dataset, name) for name in SOURCES[dataset.source].options}
-    listing, of_pictures = _listed(dataset.source, str(dataset.path), os.getcwd(), **options), dataset.hold_out == "pictures"
+    listing = _listed(dataset.source, str(dataset.path), os.getcwd(), **options)
+    of_pictures = dataset.hold_out == "pictures"
     if dataset.all_novel:
         return replace(listing, images=tuple(replace(image, split="novel") for image in listing.images))
     if dataset.merge_splits:
