@@ -22,6 +22,7 @@ from fpt.solvers.contract import (
     Stack,
     Training,
     head_scores,
+    images_a_pass,
     initial_head,
     mini_batches,
     take,
@@ -126,7 +127,7 @@ def predict(backbone: Backbone, stack: Stack, start: int, head: Head, training: 
     at a time.
     """
     scores, attention = [], []
-    for tokens in stack.query_tokens.split(max(1, IMAGES_A_PASS // stack.size), dim=1):
+    for tokens in stack.query_tokens.split(max(1, images_a_pass(backbone.device, IMAGES_A_PASS) // stack.size), dim=1):
         passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
         shape = tokens.shape[:2]
         scores.append(head_scores(passed.features.unflatten(0, shape), head, training.head_multiplier))

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.embeddings import embedding_parameters
+from fpt.backbones.memory import budget
 from fpt.heads.closed_form import Head
 from fpt.solvers.contract import Solution, Stack, Training, mini_batches, part, take
 from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
@@ -35,8 +36,9 @@ def full(backbone: Backbone, stack: Stack, training: Training) -> Solution:
         trained |= embedding_parameters(backbone)
     weights = {name: weight.detach() for name, weight in trained.items()}
     each = COPIES_OF_WEIGHTS * sum(weight.numel() * max(4, weight.itemsize) for weight in weights.values())
-    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET_BYTES
-    together = max(1, free // each)
+    on_gpu = backbone.device.type == "cuda"
+    room = budget(backbone.device, backbone.model) // 2 if on_gpu else CPU_BUDGET_BYTES
+    together = max(1, room // each)
     solved = [
         _together(backbone, part(stack, slice(first, first + together)), training, weights)
         for first in range(0, stack.size, together)
