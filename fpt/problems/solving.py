@@ -15,6 +15,7 @@ from fpt.backbones.memory import held_by
 from fpt.failures import in_parts
 from fpt.phases import phase
 from fpt.problems.evidence import Gathered, Prompted, prompts_of_all
+from fpt.problems.footprint import problems_on_gpu
 from fpt.problems.frozen import reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting, check_adapted
 from fpt.prompts.localisation import attention_on_key, share, share_on_key
@@ -23,7 +24,7 @@ from fpt.solvers import solver_named
 from fpt.solvers.contract import Solution, Stack, Training
 
 INPUTS_KEPT_BY_A_BLOCK = 24  # that an adapted block keeps for the way back, in sizes of one: its inner width is up to 4
-MOST_PROBLEMS_ON_GPU, MOST_PROBLEMS_ON_CPU = 64, 8  # of a stack
+MOST_PROBLEMS_ON_CPU = 8  # of a stack
 
 
 def solve(
@@ -51,7 +52,7 @@ def solve(
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
     for _, group in groupby(numbered, key=lambda i: (settings[i].solver, settings[i].training)):
         problems = [(i, episode) for i in group for episode in range(count)]
-        together = max(1, (stack or fitting_stack(episodes, settings[problems[0][0]].training)) >> halvings)
+        together = max(1, (stack or _fitting(backbone, episodes, settings[problems[0][0]])) >> halvings)
 
         def solved(chosen: slice, problems: list[tuple[int, int]] = problems) -> list[Outcome]:
             return _solve_stack(backbone, episodes, settings, prompts, problems[chosen])
@@ -61,16 +62,20 @@ def solve(
     return [[outcomes[i, episode] for episode in range(count)] for i in range(len(settings))]
 
 
-def fitting_stack(episodes: EpisodeBatch, training: Training) -> int:
-    """Returns how many problems a device's memory holds while they are trained; on a CPU no more than its caches like.
+def _fitting(backbone: Backbone, episodes: EpisodeBatch, setting: Setting) -> int:
+    on_gpu = backbone.device.type == "cuda"
+    return problems_on_gpu(backbone, episodes, setting) if on_gpu else fitting_stack(episodes, setting.training)
 
-    All of the device's memory counts, not what is free, so that a rerun has the same stacks.
+
+def fitting_stack(episodes: EpisodeBatch, training: Training) -> int:
+    """Returns how many problems a processor's memory holds while they are trained, and no more than its caches like.
+
+    All of its memory counts, not what is free, so that a rerun has the same stacks.
     """
     tokens = episodes.support.tokens[0]
     images = min(training.batch or len(tokens), len(tokens))
     each = images * tokens[0].nbytes * training.blocks * INPUTS_KEPT_BY_A_BLOCK
-    on_gpu = tokens.device.type == "cuda"
-    return max(1, min(MOST_PROBLEMS_ON_GPU if on_gpu else MOST_PROBLEMS_ON_CPU, held_by(tokens.device) // 4 // each))
+    return max(1, min(MOST_PROBLEMS_ON_CPU, held_by(tokens.device) // 4 // each))
 
 
 def _check(backbone: Backbone, setting: Setting, episodes: EpisodeBatch) -> None:
