@@ -5,6 +5,9 @@ The floor is the time that the matrix products of an episode take at the machine
 for frozen weights), queries (one forward). They are counted while one problem is solved; what the frozen lower blocks
 make of an image is counted too, as if no image had been seen before. Episodes are made of random pixels: speed does
 not depend on what is seen.
+
+Two more things may bind: memory, whose traffic is counted (what each operation reads and writes, as if there were no
+cache), and launching operations, which are counted for a stack. It is told which of the three would take longest.
 """
 
 import argparse
@@ -20,30 +23,39 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.memory import tune_allocator
-from fpt.backbones.precision import best_precision, use_precision
-from fpt.backbones.product_rate import matrix_product_rate
+from fpt.backbones.precision import best_precision, use_precision, use_repeatable_kernels
+from fpt.backbones.product_rate import launch_seconds, matrix_product_rate, memory_rate
 from fpt.phases import measured, phase
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Setting
 from fpt.problems.solving import solve
 from fpt.registry import PRECISIONS, SOLVERS
 from fpt.solvers import Training
+from fpt.switches import SWITCHES, without
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up the operations of matrix products and convolutions, by torch's own formulas."""
+    """Adds up the operations of matrix products and convolutions, by torch's own formulas; bytes that are read and
+    written; and launches, all that is no view.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.operations = 0.0
+        self.operations, self.bytes, self.launches = 0.0, 0.0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        returned = func._schema.returns
+        if not returned or any(one.alias_info is None or one.alias_info.is_write for one in returned):
+            touched = tree_leaves((args, kwargs, result))
+            self.launches += 1
+            self.bytes += sum(one.nbytes for one in touched if isinstance(one, Tensor))
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.operations += formula(*args, **(kwargs or {}), out_val=result)
@@ -90,15 +102,22 @@ def operations(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = 
     """Counts the operations of the matrix products and convolutions of one episode, without the frozen pass where
     images were `seen`.
     """
+    with sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
+        return counted(backbone, shape, setting, seen).operations
+
+
+def counted(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = False) -> _Counter:
+    """Counts what one episode takes."""
     support, query = random_pixels(backbone, shape, 1)
     # What a backbone finds out about itself when it is first used is not counted.
     first = replace(setting, training=replace(setting.training, epochs=0))
     known = frozen_episodes(backbone, shape, support, query, setting)
     solve(backbone, known, [first], 1)
-    with _Counter() as counter, sdpa_kernel(SDPBackend.MATH):  # which is made of products that can be counted
+    counter = _Counter()
+    with counter:
         episodes = known if seen else frozen_episodes(backbone, shape, support, query, setting)
         solve(backbone, episodes, [setting], 1)
-    return float(counter.operations)
+    return counter
 
 
 def measure(
@@ -107,7 +126,8 @@ def measure(
     """Returns the best of `stacks` (each the median of `repeats`), the floor and the time of each phase."""
     tune_allocator()
     support, query = random_pixels(backbone, shape, episodes)
-    needed = operations(backbone, shape, setting)
+    needed, traffic = operations(backbone, shape, setting), counted(backbone, shape, setting)
+    bandwidth, launching = memory_rate(backbone.device), launch_seconds(backbone.device)
     results = []
     for stack in stacks:
         rounds = [_round(backbone, shape, setting, support, query, stack, needed) for _ in range(repeats)]
@@ -117,6 +137,15 @@ def measure(
     return {
         **best,
         "operations_per_episode": needed,
+        "bytes_per_episode": traffic.bytes,
+        "launches_per_stack": traffic.launches,
+        "bytes_per_second": bandwidth,
+        "seconds_per_launch": launching,
+        "least_seconds": {
+            "arithmetic": 1 / best["floor_episodes_per_second"],
+            "bandwidth": traffic.bytes / bandwidth,
+            "launches": traffic.launches * launching / best["stack"],
+        },
         "peak_memory_bytes": _peak_memory(backbone.device),
         "precision": _precision(backbone.dtype),
         "device": _device_name(backbone.device),
@@ -173,6 +202,11 @@ def as_text(result: dict[str, Any]) -> str:
         + " · ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in result["phases"].items())
     )
     lines.append(
+        "at least, of an episode: "
+        + " · ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in result["least_seconds"].items())
+        + f" · {max(result['least_seconds'], key=result['least_seconds'].__getitem__)} binds"
+    )
+    lines.append(
         f"{result['operations_per_episode'] / 1e9:.2f} GFLOP an episode · {result['precision']}, {result['device']} · "
         f"peak memory {result['peak_memory_bytes'] / 2**20:.0f} MiB"
     )
@@ -188,24 +222,35 @@ def main() -> None:
     parser.add_argument("--query", type=int, default=5)
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--episodes", type=int, default=8)
-    parser.add_argument("--stacks", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--episodes", type=int, help="as many as the largest stack holds, unless told otherwise")
+    parser.add_argument("--stacks", type=int, nargs="+", help="1 to 8 on a processor, 1 to 64 on a GPU")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default=best_device())
     parser.add_argument("--precision", default="auto", choices=["auto", *PRECISIONS])
+    parser.add_argument("--switches", action="store_true", help="what each switch of fpt/switches.py is worth")
+    parser.add_argument("--no-repeatable", action="store_true", help="kernels that may not give the same bits again")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    use_repeatable_kernels(not arguments.no_repeatable, arguments.device)
     precision = best_precision(arguments.device) if arguments.precision == "auto" else arguments.precision
     backbone = load_backbone(
         arguments.backbone, device=arguments.device, dtype=use_precision(precision, arguments.device)
     )
+    on_gpu = backbone.device.type == "cuda"
+    stacks = arguments.stacks or ([1, 4, 8, 16, 32, 64] if on_gpu else [1, 2, 4, 8])
+    episodes = arguments.episodes or max(stacks)
     training = Training(way=arguments.way, blocks=arguments.blocks, epochs=arguments.epochs)
     setting = Setting(arguments.solver, training, patches=max(1, backbone.most_patches // 14))
     shape = Shape(arguments.way, arguments.shot, arguments.query)
-    result = measure(backbone, shape, setting, arguments.episodes, arguments.stacks, arguments.repeats)
+    result = measure(backbone, shape, setting, episodes, stacks, arguments.repeats)
     print(as_text(result))
+    for name in SWITCHES if arguments.switches else ():
+        with without([name]):
+            other = measure(backbone, shape, setting, episodes, [result["stack"]], arguments.repeats)
+        result.setdefault("without", {})[name] = other["episodes_per_second"]
+        print(f"without {name}: {other['episodes_per_second']:.2f} episodes/s, not {result['episodes_per_second']:.2f}")
     if arguments.json:
         print(json.dumps(result))
 

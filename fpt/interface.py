@@ -39,7 +39,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Record:
-    """Holds one episode's result. `accuracy` is None where the logits are not finite."""
+    """Holds one episode's result, on the processor. `accuracy` is None where the logits are not finite."""
 
     index: int
     accuracy: float | None
@@ -104,8 +104,8 @@ def solve(
             check_adapted(setting, backbone)
             held = _stacked(backbone, together, setting)
             for place, outcome in zip(chosen, solve_problems(backbone, held, [setting], stack)[0], strict=True):
-                predictions = outcome.logits.argmax(-1)
-                records[place] = Record(outcome.episode, outcome.accuracy, predictions, outcome.logits)
+                logits = outcome.logits.cpu()
+                records[place] = Record(outcome.episode, outcome.accuracy, logits.argmax(-1), logits)
     return [records[place] for place in range(len(episodes))]
 
 

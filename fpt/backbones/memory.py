@@ -7,6 +7,7 @@ import torch
 
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's mallopt parameters
+USABLE = 0.85  # of a GPU's memory: the rest is CUDA's own, its libraries' workspaces, and lost between blocks
 SIZES = (2**30, 2**25)  # bytes; 2**25 is the most that older versions of glibc take
 
 
@@ -23,6 +24,29 @@ def tune_allocator() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return any(mallopt(MMAP_THRESHOLD, size) and mallopt(TRIM_THRESHOLD, size) for size in SIZES)
+
+
+_share = [1.0]  # of a GPU, that this process may use
+_kept = [0]  # bytes of it that this process's caches may hold
+
+
+def own_share(share: float) -> None:
+    """Notes how much of a GPU this process may use."""
+    _share[0] = min(1.0, share)
+
+
+def keep_for_caches(kept: int) -> None:
+    """Notes how many bytes of a GPU this process's caches may hold."""
+    _kept[0] = kept
+
+
+def budget(device: torch.device, model: torch.nn.Module) -> int:
+    """Returns the bytes of a GPU that this process may use for work, beside a model's weights and its caches.
+
+    What is free just now does not count: a neighbour would decide how large stacks are, and a rerun would have others.
+    """
+    weights = sum(weight.nbytes for weight in model.parameters())
+    return max(0, int(USABLE * _share[0] * held_by(device)) - weights - _kept[0])
 
 
 def held_by(device: torch.device) -> int:

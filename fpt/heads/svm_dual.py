@@ -51,7 +51,7 @@ def dual_variables(
         if steps == STEPS or bool(solved_S11.all()):
             break
         curvature_SWBB = hessian_SBB[:, None] + torch.diag_embed(price_SWB / slack_SWB)
-        inverse_SWBB = torch.cholesky_inverse(torch.linalg.cholesky_ex(curvature_SWBB)[0])
+        inverse_SWBB = _inverse(torch.linalg.cholesky_ex(curvature_SWBB)[0], curvature_SWBB.device.type == "cuda")
         predicted = _step(inverse_SWBB, state, residual_SWB, sums_S1B, -slack_SWB * price_SWB)
         _, slack_ahead_SWB, price_ahead_SWB, _ = _moved(state, predicted, 1.0)
         left_S11 = _total(slack_ahead_SWB * price_ahead_SWB)
@@ -61,6 +61,17 @@ def dual_variables(
         dual, slack, price, shift = (torch.where(solved_S11, *pair) for pair in zip(state, moved, strict=True))
         state = (dual, slack, price, shift)
     return torch.where(solved_S11, dual_SWB, torch.nan).transpose(1, 2)
+
+
+def _inverse(factor: Float[Tensor, "*stack rows rows"], by_triangles: bool) -> Float[Tensor, "*stack rows rows"]:
+    """Returns the inverse of a matrix by its Cholesky factor. `by_triangles` does so for all of a stack in two
+    operations; cholesky_inverse takes the matrices of a stack one by one on a GPU.
+    """
+    if not by_triangles:
+        return torch.cholesky_inverse(factor)
+    half = torch.linalg.solve_triangular(factor, torch.eye(factor.shape[-1]).to(factor).expand_as(factor), upper=False)
+    inverse: Tensor = half.mT @ half
+    return inverse
 
 
 def _start(

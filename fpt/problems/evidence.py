@@ -15,7 +15,7 @@ from fpt.prompts.parts import filled
 from fpt.prompts.strategy import ScaleEvidence, strategy_of
 from fpt.prompts.variants import uniform_target
 from fpt.registry import MASKS
-from fpt.solvers.contract import IMAGES_A_PASS
+from fpt.solvers.contract import IMAGES_A_PASS, images_a_pass
 
 # Evidence of a batch of episodes, a list with that of every scale of the backbone, by what it depends on beside them:
 # another lambda or number of patches reuses it.
@@ -85,7 +85,7 @@ def episode_evidence(backbone: Backbone, episodes: EpisodeBatch, setting: Settin
     )
     multiplier = _score_multiplier(setting)
     count, support = episodes.labels.shape
-    together = max(1, IMAGES_A_PASS // support)
+    together = max(1, images_a_pass(backbone.device, IMAGES_A_PASS) // support)
 
     def gathered(first: int) -> Sequence[Any]:
         chosen = slice(first, first + together)

@@ -10,7 +10,7 @@ from torch import Tensor
 from fpt.backbones.backbone import Backbone, Images
 from fpt.failures import in_parts
 from fpt.registry import SOLVERS
-from fpt.solvers.contract import IMAGES_A_PASS
+from fpt.solvers.contract import IMAGES_A_PASS, images_a_pass
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,7 @@ def freeze_episodes(
     blocks: int,
     whole: bool = True,
 ) -> Frozen:
-    """Runs the images of episodes through the frozen backbone, IMAGES_A_PASS of them at a time."""
-    flat, lead = images.flatten(0, 1), images.shape[:2]
-    parts = [
-        freeze(backbone, flat[first : first + IMAGES_A_PASS], blocks, whole)
-        for first in range(0, len(flat), IMAGES_A_PASS)
-    ]
+    """Runs the images of episodes through the frozen backbone, some of them at a time."""
+    flat, lead, together = images.flatten(0, 1), images.shape[:2], images_a_pass(backbone.device, IMAGES_A_PASS)
+    parts = [freeze(backbone, flat[first : first + together], blocks, whole) for first in range(0, len(flat), together)]
     return joined(parts, torch.cat).change(lambda part: part.unflatten(0, lead))

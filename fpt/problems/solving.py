@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
@@ -14,15 +15,16 @@ from fpt.backbones.memory import held_by
 from fpt.failures import in_parts
 from fpt.phases import phase
 from fpt.problems.evidence import Gathered, Prompted, prompts_of_all
+from fpt.problems.footprint import problems_on_gpu
 from fpt.problems.frozen import reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting, check_adapted
-from fpt.prompts.localisation import attention_on_key, chance, precision
+from fpt.prompts.localisation import attention_on_key, share, share_on_key
 from fpt.registry import HEADS, MASKS, SOLVERS, VARIANTS, check_name
 from fpt.solvers import solver_named
-from fpt.solvers.contract import Stack, Training
+from fpt.solvers.contract import Solution, Stack, Training
 
 INPUTS_KEPT_BY_A_BLOCK = 24  # that an adapted block keeps for the way back, in sizes of one: its inner width is up to 4
-MOST_PROBLEMS_ON_GPU, MOST_PROBLEMS_ON_CPU = 64, 8  # of a stack
+MOST_PROBLEMS_ON_CPU = 8  # of a stack
 
 
 def solve(
@@ -50,7 +52,7 @@ def solve(
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))
     for _, group in groupby(numbered, key=lambda i: (settings[i].solver, settings[i].training)):
         problems = [(i, episode) for i in group for episode in range(count)]
-        together = max(1, (stack or fitting_stack(episodes, settings[problems[0][0]].training)) >> halvings)
+        together = max(1, (stack or _fitting(backbone, episodes, settings[problems[0][0]])) >> halvings)
 
         def solved(chosen: slice, problems: list[tuple[int, int]] = problems) -> list[Outcome]:
             return _solve_stack(backbone, episodes, settings, prompts, problems[chosen])
@@ -60,16 +62,20 @@ def solve(
     return [[outcomes[i, episode] for episode in range(count)] for i in range(len(settings))]
 
 
-def fitting_stack(episodes: EpisodeBatch, training: Training) -> int:
-    """Returns how many problems a device's memory holds while they are trained; on a CPU no more than its caches like.
+def _fitting(backbone: Backbone, episodes: EpisodeBatch, setting: Setting) -> int:
+    on_gpu = backbone.device.type == "cuda"
+    return problems_on_gpu(backbone, episodes, setting) if on_gpu else fitting_stack(episodes, setting.training)
 
-    All of the device's memory counts, not what is free, so that a rerun has the same stacks.
+
+def fitting_stack(episodes: EpisodeBatch, training: Training) -> int:
+    """Returns how many problems a processor's memory holds while they are trained, and no more than its caches like.
+
+    All of its memory counts, not what is free, so that a rerun has the same stacks.
     """
     tokens = episodes.support.tokens[0]
     images = min(training.batch or len(tokens), len(tokens))
     each = images * tokens[0].nbytes * training.blocks * INPUTS_KEPT_BY_A_BLOCK
-    on_gpu = tokens.device.type == "cuda"
-    return max(1, min(MOST_PROBLEMS_ON_GPU if on_gpu else MOST_PROBLEMS_ON_CPU, held_by(tokens.device) // 4 // each))
+    return max(1, min(MOST_PROBLEMS_ON_CPU, held_by(tokens.device) // 4 // each))
 
 
 def _check(backbone: Backbone, setting: Setting, episodes: EpisodeBatch) -> None:
@@ -124,33 +130,54 @@ def _solve_stack(
     stack = stack_of(episodes, settings, prompts, members)
     solution = solver_named(first.solver)(backbone, stack, first.training)
     labels = episodes.query_labels[[episode for _, episode in members]]
-    right_SQ = (solution.scores.argmax(-1) == labels).cpu().numpy()
-    finite_S = solution.scores.isfinite().all(-1).all(-1).tolist()
-    labels_SQ = labels.cpu().numpy()
-    outcomes, before = [], episodes.query.seen
-    for problem, (i, episode) in enumerate(members):
-        hits = np.bincount(labels_SQ[problem][right_SQ[problem]], minlength=first.training.way)
-        prompted, key = prompts[i].mask[episode], episodes.support_key
-        located = key is not None and bool(prompted.any())
+    located = [_located(episodes, prompts, solution, place, member) for place, member in enumerate(members)]
+    right_SQ, finite_S, labels_SQ, located_SF = _read(
+        solution.scores.argmax(-1) == labels, solution.scores.isfinite().all(-1).all(-1), labels, torch.stack(located)
+    )
+    outcomes = []
+    has_key, has_before = episodes.support_key is not None, episodes.query.seen is not None
+    for problem, (_, episode) in enumerate(members):
+        hits = np.bincount(labels_SQ[problem][right_SQ[problem].astype(bool)], minlength=first.training.way)
+        prompted, of_prompts, of_chance, before, after = located_SF[problem].tolist()
         outcomes.append(
             Outcome(
                 episode=episodes.indices[episode],
                 hits=tuple(int(hit) for hit in hits),
                 queries=right_SQ.shape[1],
-                failed=not finite_S[problem],
-                prompt_precision=precision(prompted, key[episode]) if key is not None and located else None,
-                prompt_chance=chance(key[episode]) if key is not None and located else None,
-                attention_on_key_before=_on_key(
-                    episodes, episode, None if before is None else before.attention[episode]
-                ),
-                attention_on_key_after=_on_key(episodes, episode, solution.query_attention[problem]),
+                failed=not bool(finite_S[problem]),
+                prompt_precision=of_prompts if has_key and prompted else None,
+                prompt_chance=of_chance if has_key and prompted else None,
+                attention_on_key_before=before if episodes.query_key is not None and has_before else None,
+                attention_on_key_after=after if episodes.query_key is not None else None,
                 logits=solution.scores[problem],
             )
         )
     return outcomes
 
 
-def _on_key(episodes: EpisodeBatch, episode: int, attention_QN: Tensor | None) -> float | None:
-    if episodes.query_key is None or attention_QN is None:
-        return None
-    return float(attention_on_key(attention_QN, episodes.query_key[episode]))
+def _located(
+    episodes: EpisodeBatch, prompts: Sequence[Prompted], solution: Solution, place: int, member: tuple[int, int]
+) -> Float[Tensor, "5"]:
+    """Returns whether a problem has prompts, their precision and chance, and attention on the key before and after; 0
+    for what cannot be measured.
+    """
+    (i, episode), seen, key = member, episodes.query.seen, episodes.query_key
+    prompted, after = prompts[i].mask[episode], solution.query_attention[place]
+    figures = [prompted.any()] + [after.new_zeros(())] * 4
+    if episodes.support_key is not None:
+        own = episodes.support_key[episode]
+        figures[1:3] = share_on_key(prompted, own), share(own)
+    if key is not None and seen is not None:
+        figures[3] = attention_on_key(seen.attention[episode], key[episode])
+    if key is not None:
+        figures[4] = attention_on_key(after, key[episode])
+    return torch.stack([one.to(after.dtype) for one in figures])
+
+
+def _read(*parts: Tensor) -> list[np.ndarray]:
+    """Returns the numbers of several tensors, for which a device is waited for once. Whole ones stay whole."""
+    kind = torch.promote_types(parts[-1].dtype, torch.float32)
+    flat = torch.cat([part.flatten().to(kind) for part in parts]).cpu().numpy()
+    ends = np.cumsum([part.numel() for part in parts])[:-1]
+    shaped = [own.reshape(part.shape) for own, part in zip(np.split(flat, ends), parts, strict=True)]
+    return [own if part.is_floating_point() else own.astype(np.int64) for own, part in zip(shaped, parts, strict=True)]

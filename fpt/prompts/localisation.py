@@ -28,12 +28,22 @@ def key_patches(masks: Bool[Tensor, "*images height width"], grid: tuple[int, in
 
 def precision(prompts: Bool[Tensor, "images patches"], key: Bool[Tensor, "images patches"]) -> float:
     """Returns the share of the prompt patches that show the key entity, the mean over images."""
-    return float(((prompts & key).sum(1) / prompts.sum(1).clamp_min(1)).mean())
+    return float(share_on_key(prompts, key))
+
+
+def share_on_key(prompts: Bool[Tensor, "images patches"], key: Bool[Tensor, "images patches"]) -> Float[Tensor, ""]:
+    """Returns the precision as a device has it, which nobody waits for."""
+    return ((prompts & key).sum(1) / prompts.sum(1).clamp_min(1)).mean()
 
 
 def chance(key: Bool[Tensor, "images patches"]) -> float:
     """Returns the precision that random patches would have."""
-    return float(key.float().mean())
+    return float(share(key))
+
+
+def share(key: Bool[Tensor, "images patches"]) -> Float[Tensor, ""]:
+    """Returns the chance as a device has it."""
+    return key.float().mean()
 
 
 def attention_on_key(

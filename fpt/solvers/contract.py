@@ -16,8 +16,10 @@ from fpt.backbones.backbone import Backbone
 from fpt.heads.closed_form import Head, named_head, scores
 from fpt.randomness import generator
 from fpt.registry import rows_of
+from fpt.switches import is_on
 
 IMAGES_A_PASS = 32  # without gradients: more do not fit a processor's caches
+IMAGES_A_PASS_ON_GPU = 512  # fewer do not fill it
 
 
 Learnt = Mapping[str, Tensor]  # what a solver has made of support images, by name, each leading with S
@@ -131,6 +133,11 @@ def frozen_queries(queries: Queries) -> tuple[Float[Tensor, "stack query dim"], 
     assert queries.features is not None
     assert queries.attention is not None
     return queries.features, queries.attention
+
+
+def images_a_pass(device: torch.device, elsewhere: int) -> int:
+    """Returns how many images go through the backbone at once where nothing is kept for a way back: many on a GPU."""
+    return IMAGES_A_PASS_ON_GPU if device.type == "cuda" and is_on("large passes") else elsewhere
 
 
 def part(stack: Stack, problems: slice) -> Stack:

@@ -23,6 +23,7 @@ from fpt.solvers.contract import (
     Stack,
     Training,
     head_scores,
+    images_a_pass,
     initial_head,
     mini_batches,
     named_parts,
@@ -131,7 +132,7 @@ def predict(backbone: Backbone, queries: Queries, head: Head, training: Training
     scores, attention = [], []
     stack, start = len(queries.tokens), backbone.depth - training.adapted
     with phase("queries"):
-        for tokens in queries.tokens.split(max(1, IMAGES_A_PASS // stack), dim=1):
+        for tokens in queries.tokens.split(max(1, images_a_pass(backbone.device, IMAGES_A_PASS) // stack), dim=1):
             passed = backbone.upper(tokens.flatten(0, 1), start, watched=1, class_row_only=True)
             shape = tokens.shape[:2]
             scores.append(head_scores(passed.features.unflatten(0, shape), head, training.head_multiplier))

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.embeddings import embedding_parameters
+from fpt.backbones.memory import budget
 from fpt.heads.closed_form import Head
 from fpt.solvers.contract import (
     Learner,
@@ -40,8 +41,9 @@ def _at_once(backbone: Backbone, training: Training) -> int:
     """Returns for how many problems there is memory for weights of their own; each problem's result is the same."""
     weights = _trained(backbone, training).values()
     each = COPIES_OF_WEIGHTS * sum(weight.numel() * max(4, weight.itemsize) for weight in weights)
-    free = torch.cuda.mem_get_info(backbone.device)[0] // 2 if backbone.device.type == "cuda" else CPU_BUDGET_BYTES
-    return max(1, free // each)
+    on_gpu = backbone.device.type == "cuda"
+    room = budget(backbone.device, backbone.model) // 2 if on_gpu else CPU_BUDGET_BYTES
+    return max(1, room // each)
 
 
 def _trained(backbone: Backbone, training: Training) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fpt.switches import is_on
+
 
 class AdamW:
     """Steps with decoupled weight decay, Loshchilov and Hutter, ICLR 2019 (arXiv:1711.05101); torch's defaults."""
@@ -20,18 +22,24 @@ class AdamW:
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
+        at_once: bool | None = None,
     ) -> None:
         self.parameters, self.betas, self.epsilon, self.weight_decay = parameters, betas, epsilon, weight_decay
-        self.lrs = [_per_problem(lr, parameter) for parameter in parameters]
+        self.at_once = _all_at_once(parameters) if at_once is None else at_once
+        self.lrs = [_per_problem(lr, parameter, self.at_once) for parameter in parameters]
         self.first = [torch.zeros_like(parameter) for parameter in parameters]
         self.second = [torch.zeros_like(parameter) for parameter in parameters]
         self.steps = 0
+        self.decays: list[Tensor] | None = None
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         self.steps += 1
         fast, slow = self.betas
         first_correction, second_correction = 1 - fast**self.steps, 1 - slow**self.steps
+        if self.at_once:
+            self._step_at_once([gradient.contiguous() for gradient in gradients], first_correction, second_correction)
+            return
         for parameter, lr, first, second, gradient in zip(
             self.parameters, self.lrs, self.first, self.second, gradients, strict=True
         ):
@@ -40,6 +48,24 @@ class AdamW:
             second.mul_(slow).addcmul_(gradient, gradient, value=1 - slow)
             denominator = (second / second_correction).sqrt_().add_(self.epsilon)
             parameter.sub_(lr / first_correction * first / denominator)
+
+    def _step_at_once(self, gradients: list[Tensor], first_correction: float, second_correction: float) -> None:
+        """Does the same to all tensors in eleven operations, whatever their number."""
+        fast, slow = self.betas
+        parameters = list(self.parameters)
+        if self.decays is None:  # made once, of the shape of the parameters: others would be taken one by one
+            self.decays = [1 - lr * self.weight_decay for lr in self.lrs]
+        torch._foreach_mul_(parameters, self.decays)
+        torch._foreach_lerp_(self.first, gradients, 1 - fast)
+        torch._foreach_mul_(self.second, slow)
+        torch._foreach_addcmul_(self.second, gradients, gradients, value=1 - slow)
+        denominators = torch._foreach_div(self.second, second_correction)
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, self.epsilon)
+        steps = torch._foreach_div(self.lrs, first_correction)
+        torch._foreach_mul_(steps, self.first)
+        torch._foreach_div_(steps, denominators)
+        torch._foreach_sub_(parameters, steps)
 
 
 class Sgd:
@@ -52,14 +78,19 @@ class Sgd:
         momentum: float = 0.9,
         dampening: float = 0.9,
         weight_decay: float = 1e-3,
+        at_once: bool | None = None,
     ) -> None:
         self.parameters, self.momentum, self.weight_decay = parameters, momentum, weight_decay
         self.dampening = dampening
-        self.lrs = [_per_problem(lr, parameter) for parameter in parameters]
+        self.at_once = _all_at_once(parameters) if at_once is None else at_once
+        self.lrs = [_per_problem(lr, parameter, self.at_once) for parameter in parameters]
         self.velocity: list[Tensor] = []
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
+        if self.at_once:
+            self._step_at_once([gradient.contiguous() for gradient in gradients])
+            return
         decayed = [
             gradient + self.weight_decay * parameter
             for gradient, parameter in zip(gradients, self.parameters, strict=True)
@@ -72,6 +103,27 @@ class Sgd:
         for parameter, lr, velocity in zip(self.parameters, self.lrs, self.velocity, strict=True):
             parameter.sub_(lr * velocity)
 
+    def _step_at_once(self, gradients: list[Tensor]) -> None:
+        """Does the same to all tensors in six operations, whatever their number."""
+        parameters = list(self.parameters)
+        decayed = torch._foreach_mul(parameters, self.weight_decay)
+        torch._foreach_add_(decayed, gradients)
+        if self.velocity:
+            torch._foreach_mul_(self.velocity, self.momentum)
+            torch._foreach_add_(self.velocity, decayed, alpha=1 - self.dampening)
+        else:
+            self.velocity = list(decayed)
+        torch._foreach_sub_(parameters, torch._foreach_mul(self.lrs, self.velocity))
 
-def _per_problem(lr: Tensor, parameter: Tensor) -> Tensor:
-    return lr.to(parameter).view(-1, *[1] * (parameter.ndim - 1))
+
+def _all_at_once(parameters: Sequence[Tensor]) -> bool:
+    """Tells whether launching operations is what a step waits for: on a GPU it is."""
+    return is_on("foreach") and parameters[0].device.type == "cuda"
+
+
+def _per_problem(lr: Tensor, parameter: Tensor, whole: bool) -> Tensor:
+    """Returns the learning rate of each of a parameter's problems, as it multiplies the parameter; of its whole shape,
+    where that is asked for.
+    """
+    rates = lr.to(parameter).view(-1, *[1] * (parameter.ndim - 1))
+    return rates.expand_as(parameter).contiguous() if whole else rates

@@ -30,6 +30,12 @@ def cards_held() -> list[str] | None:
     return list(ray.get_runtime_context().get_accelerator_ids().get("GPU", []))
 
 
+def gpus_held() -> float:
+    """Returns how many GPUs, or which share of one, Ray has given to this process; 1 where it has given none."""
+    assigned = ray.get_runtime_context().get_assigned_resources() if ray.is_initialized() else {}
+    return float(assigned.get("GPU", 1.0))
+
+
 class WorkerProcess:
     """A worker's process is made into an actor by the dispatcher. It can be asked for its place at once, then to load
     what it computes with, then to open, and from then on to solve orders. `images` are those of each backbone that it
@@ -56,6 +62,7 @@ class WorkerProcess:
         its precision is taken as it is, and no other backbones are loaded; None has this worker choose.
         """
         from fpt.backbones.loading import best_device, device_held
+        from fpt.backbones.memory import own_share
         from pipeline.data.packed import on_this_node
         from pipeline.workers.worker import Worker
 
@@ -67,6 +74,7 @@ class WorkerProcess:
         cards = cards_held()
 
         def opened() -> Found:
+            own_share(gpus_held())
             device = best_device() if cards is None else device_held(bool(cards))
             for backbone in wanted:
                 run = self.run.model_copy(update={"backbone": backbone, "compute": compute})

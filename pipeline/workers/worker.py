@@ -10,7 +10,7 @@ import torch
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.backbones.loading import best_device, load_backbone
-from fpt.backbones.memory import tune_allocator
+from fpt.backbones.memory import keep_for_caches, tune_allocator
 from fpt.backbones.precision import best_precision, use_precision, use_repeatable_kernels
 from fpt.problems.ensemble import mean_softmax
 from fpt.problems.frozen import Frozen, reads_frozen_queries
@@ -27,6 +27,8 @@ from pipeline.orders import WorkOrder
 from pipeline.storage.ledger import Ledger, Row
 from pipeline.workers.features import FrozenImages, KeptEvidence
 
+CACHES = 2  # of images and of evidence, each of compute.cache_megabytes
+
 
 class Worker:
     """A worker lives in a process by itself (process.py). `home` is the ledger's URI, `store` the packed images on its
@@ -39,6 +41,7 @@ class Worker:
         self.name, self.compute, self.small_classes = name, run.compute, run.dataset.small_classes
         device = device or best_device()
         use_repeatable_kernels(run.compute.repeatable, device)
+        keep_for_caches(CACHES * run.compute.cache_megabytes * 2**20)
         self.precision, self.backbone = backbone_of(run, device)
         self.store = ImageStore(store)
         if self.store.side != (self.backbone.image_size, self.backbone.image_size):

@@ -4,7 +4,7 @@ import torch
 from scipy.optimize import LinearConstraint, lsq_linear, minimize, nnls
 
 from fpt.heads import svm_dual as metaoptnet
-from fpt.heads.svm_dual import COST, dual_variables
+from fpt.heads.svm_dual import COST, _inverse, dual_variables
 
 
 def by_sequential_programming(gram, labels, way, cost=COST):
@@ -149,3 +149,13 @@ def test_a_problem_that_fails_is_nan_and_its_neighbours_are_not():
 def test_a_problem_that_needs_more_steps_is_nan(monkeypatch):
     monkeypatch.setattr(metaoptnet, "STEPS", 3)
     assert np.isnan(solved(*drawn(5, 1, "classes", 12.0), 5)).all()
+
+
+def test_an_inverse_by_triangles_is_the_inverse():
+    random = torch.Generator().manual_seed(0)
+    root = torch.randn(2, 3, 6, 6, generator=random, dtype=torch.float64)
+    matrix = root @ root.mT + torch.eye(6, dtype=torch.float64)
+    factor = torch.linalg.cholesky(matrix)
+    for by_triangles in (False, True):
+        found = _inverse(factor, by_triangles)
+        torch.testing.assert_close(found, torch.linalg.inv(matrix), rtol=1e-10, atol=1e-12)

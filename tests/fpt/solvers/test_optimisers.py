@@ -34,6 +34,20 @@ def test_a_stack_is_as_many_optimisers_of_torch(ours, theirs):
 
 
 @pytest.mark.parametrize("ours", [AdamW, Sgd])
+def test_all_tensors_at_once_get_the_same_bits(ours):
+    random = torch.Generator().manual_seed(0)
+    first, second = ([torch.randn(shape, generator=random) for shape in SHAPES] for _ in range(2))
+    for one, two in zip(first, second, strict=True):
+        two.copy_(one)
+    one_by_one, at_once = ours(first, RATES, at_once=False), ours(second, RATES, at_once=True)
+    for _ in range(5):
+        gradients = [torch.randn(shape, generator=random).mT.contiguous().mT for shape in SHAPES]
+        one_by_one.step(gradients)
+        at_once.step(gradients)
+    assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("ours", [AdamW, Sgd])
 def test_a_gradient_moves_its_own_problem_only(ours):
     parameter = torch.ones(3, 4)
     gradient = torch.zeros(3, 4)
