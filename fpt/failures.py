@@ -154,6 +154,19 @@ def in_parts(count: int, together: int, work: Callable[[slice], Done]) -> Iterat
         first = last
 
 
+def with_memory_given_back(work: Callable[[], Done]) -> Done:
+    """Returns what work gives, which is tried once more where memory runs out: for what is small, and cannot be halved,
+    it is enough that an allocator gives back what nothing holds.
+    """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if failure_of(error) != "smaller":
+            raise
+    give_back_memory()
+    return work()
+
+
 def give_back_memory() -> None:
     """Has the allocator of a GPU, if one is used, give back what nothing holds."""
     gc.collect()  # frames of a failure may hold each other

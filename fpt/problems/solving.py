@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.memory import held_by
-from fpt.failures import in_parts
+from fpt.failures import in_parts, with_memory_given_back
 from fpt.phases import phase
 from fpt.problems.evidence import Gathered, Prompted, prompts_of_all
 from fpt.problems.footprint import problems_on_gpu
@@ -46,7 +46,7 @@ def solve(
     for setting in settings:
         _check(backbone, setting, episodes)
     with phase("prompts"):
-        prompts = prompts_of_all(backbone, episodes, settings, gathered)
+        prompts = with_memory_given_back(lambda: prompts_of_all(backbone, episodes, settings, gathered))
     count = len(episodes.indices)
     outcomes: dict[tuple[int, int], Outcome] = {}
     numbered = sorted(range(len(settings)), key=lambda i: (settings[i].solver, repr(settings[i].training)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpt.failures import DeviceFailedError, failure_of, in_parts
+from fpt.failures import DeviceFailedError, failure_of, in_parts, with_memory_given_back
 from fpt.heads.closed_form import class_means
 
 SAID = {
@@ -126,3 +126,17 @@ def test_memory_is_given_back_once_nothing_holds_it(monkeypatch):
     finally:
         gc.enable()
     assert alive == [0]
+
+
+def test_what_is_small_is_tried_once_more():
+    left = [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("shapes differ")]
+
+    def work():
+        if left:
+            raise left.pop(0)
+        return 3
+
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"):
+        with_memory_given_back(work)
+    left.append(torch.OutOfMemoryError("CUDA out of memory."))
+    assert with_memory_given_back(work) == 3

@@ -12,6 +12,7 @@ from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import load_backbone
 from fpt.bench import Shape, frozen_episodes, random_pixels
 from fpt.problems import solving
+from fpt.problems.frozen import freeze_episodes
 from fpt.problems.problem import Setting
 from fpt.problems.solving import solve
 from fpt.registry import HEADS, SOLVERS, VARIANTS
@@ -151,7 +152,7 @@ def test_records_are_on_the_processor():
     assert not isinstance(record.logits, OnDevice)
 
 
-def survives(setting, where, error, within=lambda backbone, episodes, settings: None):
+def survives(setting, where, error):
     """Memory runs out at the launches `where`, once each; the result must be that of smaller stacks."""
     backbone = backbone_of("glyphs", "cuda", torch.float32)
     left = set(where)
@@ -162,10 +163,11 @@ def survives(setting, where, error, within=lambda backbone, episodes, settings: 
             return error()
         return None
 
+    episodes = episodes_of(backbone, setting)
     DEVICE.forget()
     DEVICE.fails = fails
     try:
-        episodes = episodes_of(backbone, setting)
+        freeze_episodes(backbone, episodes.support_images, 2)
         found = solve(backbone, episodes, [setting, replace(setting, lr=1e-3)], 0)
     finally:
         DEVICE.fails = lambda name, number: None
