@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from fpt.backbones.backbone import Backbone
 from fpt.prompts import contrast
 from fpt.prompts.columnar import Evidence, gather_evidence, prompts_from
 from fpt.prompts.contrast import confidence, contrasted, expected_precision, gap, log_ratios, trusted
+from tests.conftest import SMALL
 
 
 def log_ratios_one_by_one(tokens, labels, matched=10**9):
@@ -154,6 +156,20 @@ def test_weight_0_is_scaled_to_the_bit_and_another_takes_the_same_evidence():
     assert (found.mask & key).sum() > (scaled.mask & key).sum()
     torch.testing.assert_close(found.target.sum(1), found.confidence)
     assert scaled.confidence.eq(1).all()
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_every_kind_of_column_has_ratios_of_its_patches(kind, small_model):
+    """A model that has one block alone to be compared in, or puts its class token in late, too."""
+    own = Backbone(small_model(kind))
+    side = own.image_size
+    images = torch.randint(0, 256, (4, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels, problems = torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.long)
+    head = torch.randn(1, 2, own.dim), torch.zeros(1, 2)
+    known = gather_evidence(own, images, labels, head, problems, "contrast")
+    tokens = own.patch_tokens(own.lower(images, max(own.depth - 2, 0))).detach()
+    np.testing.assert_allclose(known.ratios, log_ratios_one_by_one(tokens, labels), rtol=1e-2, atol=1e-2)
+    assert known.tokens is None
 
 
 def test_a_columns_evidence_is_of_what_enters_its_second_last_block(backbone):
