@@ -190,6 +190,7 @@ def test_memory_may_run_out_at_some_operations():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # seventy times an order
 @pytest.mark.parametrize("solver", ["lora", "ssf", "vpt", "full"])
 def test_memory_may_run_out_at_each_of_the_first_operations_and_at_others(solver):
     setting = setting_of(solver, epochs=1)
