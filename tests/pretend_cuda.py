@@ -221,5 +221,12 @@ def pretend_cuda() -> Iterator[Device]:
         yield DEVICE
 
 
+class _Backend(torch.utils.backend_registration._DummyBackendModule):
+    """Has no generators of its own, which tests that know nothing of this device would fork with the processor's."""
+
+    def device_count(self) -> int:
+        return 0
+
+
 # Before the first gradient of a process: that is when autograd looks which kinds of devices there are.
-torch.utils.backend_registration._setup_privateuseone_for_python_backend("pretend")
+torch.utils.backend_registration._setup_privateuseone_for_python_backend("pretend", _Backend())
