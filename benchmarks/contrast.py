@@ -17,7 +17,6 @@ from benchmarks.search.surfaces import CONFIG, with_scenes, with_weak_context
 from fpt.glyphs import scenes
 from fpt.glyphs.characters import characters
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
-from pipeline.data.packed import packed_images
 from pipeline.data.store import Sample
 from pipeline.opening import open_session
 from pipeline.session import Session
@@ -82,7 +81,6 @@ def table(cell: str, solver: str, home: Path, episodes: int) -> None:
         with_weak_context(own, sweep)
     elif context == "other":
         with_scenes(own, sweep, other_scenes)
-    packed_images(searched, Home(str(own)))
     with open_session(searched, Home(str(own))) as session:
         runs = chosen(session, searched, reported, solver)
         rows = dict(zip(runs, session.solve(list(runs.values()), range(episodes)), strict=True))

@@ -43,9 +43,6 @@ class Evidence:
     ratios: Float[Tensor, "images patches"] | None = None
     tokens: Float[Tensor, "images patches dim"] | None = None
 
-    def __getitem__(self, images: slice) -> "Evidence":
-        return Evidence(self.maps[images], self.gradient[images], None if self.ratios is None else self.ratios[images])
-
 
 @dataclass(frozen=True)
 class PositionPrompts:

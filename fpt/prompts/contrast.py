@@ -125,7 +125,7 @@ def gap(
         ratios.gather(-1, by.topk(ceil(share * count)).indices).mean(-1)
         for by, share in ((contrasted, CHOSEN_SHARE), (importance, ATTENDED_SHARE))
     )
-    return (chosen - attended).flatten(1).mean(1) if importance.ndim > 2 else chosen - attended
+    return (chosen - attended).view(len(importance), -1).mean(1)
 
 
 def confidence(gaps: Float[Tensor, "episodes support"]) -> Float[Tensor, "episodes support"]:

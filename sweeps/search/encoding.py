@@ -73,10 +73,12 @@ class Encoding:
         for share, (name, entry) in zip(shares, known.items(), strict=True):
             if without and name == "alpha":
                 values[name] = 0.0
-            elif not (without and name in STEERING):
-                apart = ZERO_SHARE if name != "alpha" and isinstance(entry, Range) and entry.zero else 0.0
-                nothing = 0 if isinstance(entry, Range) and entry.integer else 0.0
-                values[name] = nothing if share < apart else value_at((float(share) - apart) / (1 - apart), entry)
+            elif without and name in STEERING:
+                continue
+            elif name != "alpha" and isinstance(entry, Range) and entry.zero:
+                values[name] = value_or_zero_at(float(share), entry)
+            else:
+                values[name] = value_at(float(share), entry)
         return values
 
     def names(self, solver: str) -> list[str]:
@@ -107,6 +109,13 @@ def value_at(share: float, entry: Range | Choices) -> float | int | str | bool:
     if entry.integer:
         return int(min(max(round(value), entry.low), entry.high))
     return min(max(float(f"{value:.4g}"), entry.low), entry.high)
+
+
+def value_or_zero_at(share: float, entry: Range) -> float | int | str | bool:
+    """Returns 0 for the lowest ZERO_SHARE of shares, and what lies in the range for the others."""
+    if share < ZERO_SHARE:
+        return 0 if entry.integer else 0.0
+    return value_at((share - ZERO_SHARE) / (1 - ZERO_SHARE), entry)
 
 
 def ends(entry: Range) -> tuple[float, float]:
