@@ -18,8 +18,8 @@ class BackboneName(Section):
     a local file, false for random weights.
 
     `image_size` is null for that of the pre-training. `precision` is that of its weights and tokens; auto stands for
-    what the device does fastest, which is found when the session starts. `mean` and `std` of red, green and blue, each
-    between 0 and 1, are those of the pixels in pre-training, null where timm or the file of weights tells them.
+    bfloat16 on a GPU that has it, and float32 elsewhere. `mean` and `std` of red, green and blue, each between 0 and 1,
+    are those of the pixels in pre-training, null where timm or the file of weights tells them.
     """
 
     name: Annotated[str, AfterValidator(timms_name)] = "vit_micro_glyphs"

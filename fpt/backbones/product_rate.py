@@ -1,11 +1,7 @@
-"""How fast a device multiplies matrices. As a script it tells how many times float32's rate a CPU reaches in bfloat16.
+"""How fast a device multiplies matrices, copies, and launches."""
 
-It imports nothing but torch, so that it runs by its path alone, in a process that may die of it (precision.py).
-"""
-
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
@@ -19,31 +15,23 @@ COPIED_BYTES, LAUNCHES = 2**28, 1000  # a copy that no cache holds; operations o
 
 
 def matrix_product_rate(device: torch.device, dtype: torch.dtype, size: int | None = None) -> float:
-    """Returns the operations a second of a product of square matrices: the best of many, for the machine is shared."""
-    return matrix_product_rates(device, [dtype], size)[0]
-
-
-def matrix_product_rates(device: torch.device, dtypes: Sequence[torch.dtype], size: int | None = None) -> list[float]:
-    """Returns the rates of several types, which are tried in turns: what else a machine does slows all of them, and a
-    choice between them must not hang on it. A GPU gets more products before it is waited for, until that is no more
-    than a thousandth of the time.
+    """Returns the operations a second of a product of square matrices: the best of many, for the machine is shared. A
+    GPU gets more products before it is waited for, until that is no more than a thousandth of the time.
     """
     on_gpu = device.type == "cuda"
     size = size or (SIDE_ON_GPU if on_gpu else SIDE)
-    pairs = [[torch.randn(size, size, device=device, dtype=dtype) for _ in range(2)] for dtype in dtypes]
-    best = [0.0] * len(pairs)
-    many = [1] * len(pairs)
-    ended = time.perf_counter() + SECONDS_OF_RATE * len(pairs)
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best, many = 0.0, 1
+    ended = time.perf_counter() + SECONDS_OF_RATE
     while time.perf_counter() < ended:
-        for number, (left, right) in enumerate(pairs):
-            started = time.perf_counter()
-            for _ in range(many[number]):
-                left @ right
-            if on_gpu:
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - started
-            best[number] = max(best[number], 2.0 * size**3 * many[number] / seconds)
-            many[number] *= 2 if on_gpu and seconds < SECONDS_BETWEEN_WAITS else 1
+        started = time.perf_counter()
+        for _ in range(many):
+            left @ right
+        if on_gpu:
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        best = max(best, 2.0 * size**3 * many / seconds)
+        many *= 2 if on_gpu and seconds < SECONDS_BETWEEN_WAITS else 1
     return best
 
 
@@ -71,9 +59,3 @@ def _seconds(device: torch.device, work: Callable[[], object]) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - started
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(int(sys.argv[1]))
-    bfloat16, float32 = matrix_product_rates(torch.device("cpu"), [torch.bfloat16, torch.float32])
-    print(bfloat16 / float32)

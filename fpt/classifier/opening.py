@@ -15,7 +15,7 @@ from torch import Tensor
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.backbones.loading import best_device, load_backbone
-from fpt.backbones.precision import bfloat16_on_cpu, use_precision
+from fpt.backbones.precision import bfloat16_works_on_cpu, use_precision
 from fpt.classifier.claims import (
     classes_of,
     file_of,
@@ -152,7 +152,7 @@ def _placed(backbone: Backbone, precision: str, device: str) -> tuple[str, Backb
     kind = torch.device(device).type
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device must be one that is here but got {device!r}")
-    if precision == "bfloat16" and kind == "cpu" and not bfloat16_on_cpu():
+    if precision == "bfloat16" and kind == "cpu" and not bfloat16_works_on_cpu():
         precision = "float32"
     dtype = use_precision(precision, device)
     if kind == "cpu" and dtype == backbone.dtype:

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from fpt.backbones import precision, product_rate
-from fpt.backbones.precision import best_precision, bfloat16_on_cpu, use_precision, use_repeatable_kernels
+from fpt.backbones import precision
+from fpt.backbones.precision import best_precision, bfloat16_works_on_cpu, use_precision, use_repeatable_kernels
 
 ENOUGH = 0.9  # of the predictions on five scenes a class; bfloat16 keeps three digits
 
@@ -17,39 +17,31 @@ ENOUGH = 0.9  # of the predictions on five scenes a class; bfloat16 keeps three 
 @pytest.fixture(autouse=True)
 def as_before():
     setting = torch.get_float32_matmul_precision()
-    bfloat16_on_cpu.cache_clear()
+    bfloat16_works_on_cpu.cache_clear()
     yield
-    bfloat16_on_cpu.cache_clear()
+    bfloat16_works_on_cpu.cache_clear()
     torch.set_float32_matmul_precision(setting)
 
 
-def promised(monkeypatch, **instructions):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
-
-
-@pytest.mark.parametrize(("ratio", "chosen"), [(3.0, "bfloat16"), (1.1, "float32"), (0.0, "float32")])
-def test_a_cpu_gets_bfloat16_where_it_is_faster(monkeypatch, ratio, chosen):
-    promised(monkeypatch, avx512_bf16=True)
-    monkeypatch.setattr(precision, "bfloat16_on_cpu", lambda: ratio)
-    assert best_precision("cpu") == chosen
-
-
-def test_a_cpu_that_promises_nothing_is_not_tried(monkeypatch):
-    promised(monkeypatch, avx512_bf16=False, amx_bf16=False, avx2=True)
-    monkeypatch.setattr(precision, "bfloat16_on_cpu", lambda: pytest.fail("tried"))
+def test_every_cpu_computes_in_float32_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": True})
     assert best_precision("cpu") == "float32"
 
 
+@pytest.mark.parametrize(("has", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_computes_in_bfloat16_where_it_has_it(monkeypatch, has, chosen):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    assert best_precision("cuda:0") == chosen
+
+
 @pytest.mark.parametrize(
-    ("script", "found"),
-    [("print(2.5)", 2.5), ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", 0.0), ("raise ValueError", 0.0)],
+    ("script", "works"),
+    [("pass", True), ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", False), ("raise ValueError", False)],
 )
-def test_a_processor_that_kills_the_attempt_has_no_bfloat16(monkeypatch, tmp_path, script, found):
-    stand_in = tmp_path / "attempt.py"
-    stand_in.write_text(script)
-    monkeypatch.setattr(product_rate, "__file__", str(stand_in))
-    assert bfloat16_on_cpu() == found
-    if found:
+def test_a_processor_that_kills_the_attempt_has_no_bfloat16(monkeypatch, script, works):
+    monkeypatch.setattr(precision, "ATTEMPT", script)
+    assert bfloat16_works_on_cpu() == works
+    if works:
         assert use_precision("bfloat16", "cpu") == torch.bfloat16
     else:
         with pytest.raises(ValueError, match="precision must be float32 here, where bfloat16 products fail"):
