@@ -14,7 +14,7 @@ from pipeline.config import Compute
 from pipeline.dispatch.cutting import cut, parts
 from sweeps.schema.space import Range
 from sweeps.schema.sweep import Search
-from sweeps.search.plan import Plan, follows_from, orders_at_a_time, plan_of
+from sweeps.search.plan import Plan, orders_at_a_time, plan_of
 
 SPREAD, PROPOSING = 0.3, 0.2
 NAMED = {"no prompts": {"alpha": 0.0}, "paper defaults": {"alpha": 7.0}}
@@ -30,7 +30,7 @@ def orders(episodes: range, settings: int, parallel: int) -> list[int]:
 def questions(plan: Plan, at_a_time: int) -> list[tuple[list[int], int]]:
     """Returns the orders of each generation and rung in turn, and how many of those before must have ended."""
     looks = [orders(plan.episodes(i), size, at_a_time) for i, size in enumerate(plan.generations)]
-    asked = [(own, follows_from(i)) for i, own in enumerate(looks)]
+    asked = [(own, plan.follows_from(i)) for i, own in enumerate(looks)]
     for start, stop in zip((0, *plan.rungs), plan.rungs, strict=False):
         asked.append((orders(range(start, stop), plan.racers, at_a_time), len(asked)))
     return asked

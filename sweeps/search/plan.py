@@ -5,10 +5,10 @@ from math import ceil
 
 from sweeps.schema.sweep import Search
 
-DEFAULT_PROBLEMS = 1500
+DEFAULT_PROBLEMS, A_WORKER = 1500, 40  # or so many for each worker, where that is more
 SHORT = 1000  # problems, or looks, below which a look is one episode: with two, there is half as much to write down
 FEW_WORKERS = 4
-ROUNDS = 4  # of problems that all workers solve in a rung at least
+ROUNDS, MANY_ROUNDS = 4, 8  # of problems that all workers solve in a rung at least: few; as many as BATCH and more
 BATCH = 16  # looks of a generation: fewer are proposed on hardly more evidence, more on less
 START = 1 / 3  # share of the looks that fill the space before a model proposes any
 RACE = 1 / 3  # share of the problems that the race takes at most
@@ -19,13 +19,14 @@ RUNGS = (0.16, 0.24, 0.32, 0.48, 0.64, 1.0)  # of the episodes of the race
 class Plan:
     """A plan has as many looks as `generations` hold, each a setting on so many episodes (`look`) that all of its
     generation share, and then a race of at most so many settings (`racers`), which are judged after each of `rungs`,
-    episodes done in all.
+    episodes done in all. The first generations (`filling`) fill the space.
     """
 
     generations: tuple[int, ...]
     racers: int
     rungs: tuple[int, ...]
     look: int = 1
+    filling: int = 1
 
     @property
     def looks(self) -> int:
@@ -42,12 +43,12 @@ class Plan:
         first = self.rungs[-1] + self.look * generation
         return range(first, first + self.look)
 
-
-def follows_from(generation: int) -> int:
-    """Returns how many generations must have ended before a generation of looks is proposed: all but the one before,
-    which is looked at in the meantime, so that no worker waits for proposals; the second follows from the first.
-    """
-    return 0 if generation == 0 else max(1, generation - 1)
+    def follows_from(self, generation: int) -> int:
+        """Returns how many generations must have ended before a generation of looks is proposed: all but the one
+        before, which is looked at in the meantime, so that no worker waits for proposals. Those that fill the space
+        follow from none, and where one does, the second follows from it.
+        """
+        return 0 if generation < self.filling else max(1, generation - 1)
 
 
 def orders_at_a_time(search: Search) -> int:
@@ -70,13 +71,14 @@ def plan_of(search: Search) -> Plan:
     Raises ValueError for problems that are fewer than what its race takes.
     """
     racers = search.finalists + len(search.first)
-    problems = search.problems or DEFAULT_PROBLEMS
+    problems = search.problems or max(DEFAULT_PROBLEMS, A_WORKER * search.parallel)
     look = 1 if (search.trials or problems) < SHORT else 2
     if search.rungs is not None:
         rungs = search.rungs
     else:
         race = RACE * (problems if search.trials is None else look * search.trials / (1 - RACE))
-        rungs = _rungs(max(2, round(race) // racers), -(-ROUNDS * search.parallel // racers))
+        rounds = ROUNDS if search.parallel < BATCH else MANY_ROUNDS
+        rungs = _rungs(max(2, round(race) // racers), -(-rounds * search.parallel // racers))
     looks = search.trials or (problems - racers * rungs[-1]) // look
     if looks < racers:
         what, least = ("trials", racers) if search.trials else ("problems", racers * (rungs[-1] + look))
@@ -86,7 +88,10 @@ def plan_of(search: Search) -> Plan:
         )
     batch = search.parallel * ceil(BATCH / search.parallel) if search.parallel < BATCH else search.parallel
     start = min(looks, batch * ceil(START * looks / batch))
-    return Plan((start, *_batches(looks - start, batch), *_batches(search.more, batch)), racers, rungs, look)
+    # Of many workers some would wait for the last of one large generation.
+    filling = [start] if search.parallel < BATCH else _batches(start, batch)
+    others = (*_batches(looks - start, batch), *_batches(search.more, batch))
+    return Plan((*filling, *others), racers, rungs, look, len(filling))
 
 
 def _rungs(last: int, apart: int) -> tuple[int, ...]:

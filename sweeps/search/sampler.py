@@ -14,7 +14,7 @@ from sweeps.schema.space import Dimension, as_optuna, distributions_of
 from sweeps.search.belief import Belief
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, expected_gain, finalists, key_of, next_settings, spread_evenly
-from sweeps.search.plan import Plan, follows_from
+from sweeps.search.plan import Plan
 from sweeps.search.record import Gain
 
 BLOCK, ACCURACY = "generation", "accuracy"  # attributes of a trial: whose episode it saw, and what it had there
@@ -22,8 +22,8 @@ GAIN_OF = 64  # looks more, of which it is told what they are expected to gain
 
 
 class LookSampler(BaseSampler):
-    """A sampler of looks: trial k of a study is place k of the plan's generations. The first generation holds the
-    settings that are named (`first`), those of earlier sweeps (`warm`), and fills the space; each other one is drawn by
+    """A sampler of looks: trial k of a study is place k of the plan's generations. The first of these hold the
+    settings that are named (`first`), those of earlier sweeps (`warm`), and fill the space; each other one is drawn by
     `next_settings` from what the generations up to the one before the last gave, so that workers need not wait for
     proposals. After the looks come those that race: the named, and the most promising.
 
@@ -63,7 +63,7 @@ class LookSampler(BaseSampler):
 
     def needed(self, generation: int) -> int:
         """Returns how many generations a generation follows from: all, for the race."""
-        return generation if generation == self.race else follows_from(generation)
+        return generation if generation == self.race else self.plan.follows_from(generation)
 
     def propose(self, study: Study, generation: int) -> list[HyperParameters]:
         """Returns the settings of a generation, the race's at the end. Those that it follows from must have ended."""
@@ -72,9 +72,10 @@ class LookSampler(BaseSampler):
         return self.proposed[generation]
 
     def _proposed(self, study: Study, generation: int) -> list[HyperParameters]:
-        if generation == 0:
-            spread = spread_evenly(self.encoding, self.sizes[0], self.seed)
-            return [*self.first, *self.warm, *spread][: self.sizes[0]]
+        if generation < self.plan.filling:
+            first, count = sum(self.sizes[:generation]), sum(self.sizes[: self.plan.filling])
+            spread = spread_evenly(self.encoding, count, self.seed)
+            return [*self.first, *self.warm, *spread][first : first + self.sizes[generation]]
         if not self.ends_before(study, generation):
             return next_settings(self.encoding, self.looks, self.sizes[generation], (self.seed, generation))
         self.hear(study, self.race)
@@ -87,7 +88,7 @@ class LookSampler(BaseSampler):
         """Returns whether the race comes instead of a generation of looks: there are no more, or what was heard says
         that it is enough.
         """
-        if 0 < generation < self.race:
+        if self.plan.filling <= generation < self.race:
             self.hear(study, self.needed(generation))
             if self.enough is not None and 100 * self.gain().mean < self.enough:
                 self.sizes = self.sizes[:generation]

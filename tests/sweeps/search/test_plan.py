@@ -3,7 +3,7 @@ import re
 import pytest
 
 from sweeps.schema.sweep import Search
-from sweeps.search.plan import Plan, follows_from, least_problems, orders_at_a_time, plan_of
+from sweeps.search.plan import Plan, least_problems, orders_at_a_time, plan_of
 from tests.sweeps.search.spaces import FIRST, SPACE
 
 
@@ -71,7 +71,8 @@ def test_more_looks_leave_those_before_as_they_are(more):
     ("parallel", "batch"), [(1, 16), (2, 16), (3, 18), (5, 20), (7, 21), (15, 30), (16, 16), (17, 17), (64, 64)]
 )
 def test_a_generation_occupies_all_workers(parallel, batch):
-    start, *others, last = plan(trials=1000, parallel=parallel).generations
+    found = plan(trials=1000, parallel=parallel)
+    start, (*others, last) = sum(found.generations[: found.filling]), found.generations[found.filling :]
     assert set(others) == {batch}
     assert 0 < last <= batch
     assert start % batch == 0
@@ -120,10 +121,16 @@ def test_as_few_looks_as_race_are_enough():
 
 
 def test_rungs_are_as_far_apart_as_many_workers_need():
-    """64 workers solve 8 settings on 32 episodes in 4 rounds."""
-    assert plan(parallel=64).rungs == (62,)
-    assert plan(parallel=64, problems=5000).rungs == (33, 67, 100, 133, 208)
+    """64 workers solve 8 settings on 64 episodes in 8 rounds."""
+    assert plan(parallel=64, problems=1500).rungs == (62,)
+    assert plan(parallel=64, problems=5000).rungs == (67, 133, 208)
     assert plan(parallel=64, rungs=(1, 2, 62)).rungs == (1, 2, 62)
+
+
+@pytest.mark.parametrize(("parallel", "problems"), [(1, 1500), (37, 1500), (64, 2560), (100, 4000)])
+def test_many_workers_have_more_problems_unless_told_how_many(parallel, problems):
+    assert problems - 1 <= plan(parallel=parallel).problems <= problems
+    assert 299 <= plan(parallel=parallel, problems=300, finalists=2).problems <= 300
 
 
 @pytest.mark.parametrize(("parallel", "orders"), [(1, 1), (2, 2), (4, 4), (5, 20), (64, 256)])
@@ -132,4 +139,13 @@ def test_many_workers_have_smaller_orders(parallel, orders):
 
 
 def test_a_generation_follows_from_all_but_the_one_before():
-    assert [follows_from(generation) for generation in range(6)] == [0, 1, 1, 2, 3, 4]
+    found = plan()
+    assert found.filling == 1
+    assert [found.follows_from(generation) for generation in range(6)] == [0, 1, 1, 2, 3, 4]
+
+
+def test_of_many_workers_none_waits_while_the_space_is_filled():
+    """A third of 500 looks is three generations of 64."""
+    found = plan(parallel=64, trials=500)
+    assert (found.generations[:3], found.filling) == ((64, 64, 64), 3)
+    assert [found.follows_from(generation) for generation in range(6)] == [0, 0, 0, 2, 3, 4]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 
 import optuna
@@ -45,6 +46,14 @@ def driven(sampler, accuracy=by_lr, generations=None):
 def usual():
     """What is proposed where nothing is said."""
     return driven(sampler_of())[1]
+
+
+def test_generations_that_fill_the_space_are_one_that_was_cut():
+    several = replace(PLAN, generations=(4, 4, *PLAN.generations[1:]), filling=2)
+    _, whole = driven(sampler_of(first=NAMED))
+    _, cut = driven(sampler_of(several, first=NAMED), generations=2)
+    assert PLAN.generations[0] == 8
+    assert cut[0] + cut[1] == whole[0]
 
 
 def test_a_study_asks_for_exactly_what_is_proposed():
