@@ -77,7 +77,9 @@ def judge(
         settings[AUDITED] = with_hyper_parameters(reported, values_of[best_of_all])
         progress.planned += count
     progress.note = f"final evaluation: {different} settings on {count} unseen episodes"
-    rows = dict(zip(settings, session.solve(list(settings.values()), range(count)), strict=True))
+    twice = {_asked(settings): _elsewhere(settings[_asked(settings)], parts)} if sweep.final.again else {}
+    final, ahead = session.solve_all([(list(them.values()), range(count)) for them in (settings, twice)])
+    rows = dict(zip(settings, final, strict=True))
     hashes = session.hashes([*settings.values(), *tried.values(), *yardsticks.runs])
     yardstick, asked = harder(rows), _asked(settings)
     drawn = _drawn(session, reported, rows["best"])
@@ -85,7 +87,7 @@ def judge(
     other = BASELINE if yardstick == FROZEN else FROZEN
     pair = {name: settings[name] for name in (asked, other)}
     beside = compare_all(pair, session.hashes(list(pair.values())), [rows[name] for name in pair], drawn, other)
-    again = _again(session, settings, parts, count, yardstick) if sweep.final.again else {}
+    again = _again(session, settings, parts, count, dict(zip(twice, ahead, strict=True)), yardstick) if twice else {}
     judged = dict(zip(hashes, map(len, rows.values()), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
@@ -246,14 +248,21 @@ def _asked(settings: Mapping[str, Run]) -> str:
     return PROMPTED if PROMPTED in settings else "best"
 
 
+def _elsewhere(run: Run, parts: Parts) -> Run:
+    """Returns the same configuration on episodes of the other part."""
+    return run.model_copy(update={"episodes": parts.other.episodes})
+
+
 def _again(
-    session: Session, settings: Mapping[str, Run], parts: Parts, count: int, yardstick: str
+    session: Session, settings: Mapping[str, Run], parts: Parts, count: int, solved: Mapping[str, Rows], yardstick: str
 ) -> dict[str, Compared]:
-    """Compares the best setting with prompts and the yardstick once more, on episodes of the other part: chance does
-    not repeat itself.
+    """Compares the best setting with prompts, which was `solved` on episodes of the other part, and the yardstick there
+    once more: chance does not repeat itself.
     """
-    named = dict.fromkeys((_asked(settings), yardstick))
-    pair = {name: settings[name].model_copy(update={"episodes": parts.other.episodes}) for name in named}
-    rows = session.solve(list(pair.values()), range(count))
-    drawn = _drawn(session, parts.other, rows[0])
-    return compare_all(pair, session.hashes(list(pair.values())), rows, drawn, yardstick)
+    pair = {name: _elsewhere(settings[name], parts) for name in dict.fromkeys((*solved, yardstick))}
+    more = session.solve([run for name, run in pair.items() if name not in solved], range(count))
+    there = {row["episode"] for own in more for row in own}  # one may have been lost since
+    rows = [[row for row in own if row["episode"] in there or not more] for own in (*solved.values(), *more)]
+    return compare_all(
+        pair, session.hashes(list(pair.values())), rows, _drawn(session, parts.other, rows[0]), yardstick
+    )

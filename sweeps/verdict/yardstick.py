@@ -1,6 +1,6 @@
 """What prompts have to beat: the best that is known without them, chosen on the search's own episodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from fpt.registry import SOLVERS
 from pipeline.config import BACKBONE, HyperParameters, Run, with_hyper_parameters
 from pipeline.session import Session
+from pipeline.storage.ledger import Row
 from sweeps.schema.space import Range, backbones_of, dimensions
 from sweeps.schema.sweep import Search
 from sweeps.search.backbones import frozen_classifiers
@@ -71,30 +72,32 @@ def most_problems(search: Search, plan: Plan) -> int:
 
 def choose(search: Search, plan: Plan, session: Session, searched: Run, record: SearchRecord) -> Yardsticks:
     """Returns the yardsticks: of all candidates the better half goes on after each rung of the race; every classifier
-    on frozen features does all its episodes.
+    on frozen features does all its episodes, while the candidates do those of the first rung.
     """
     settings = candidates(search, searched, record)
-    plain, problems = _best(settings, searched, plan.rungs, session)
     frozen = frozen_classifiers(search.space)
-    rows = session.solve([with_hyper_parameters(searched, one) for one in frozen], range(plan.rungs[-1]))
+    tried, beside = ([with_hyper_parameters(searched, one) for one in them] for them in (settings, frozen))
+    first, rows = session.solve_all([(tried, range(plan.rungs[0])), (beside, range(plan.rungs[-1]))])
+    best, problems = _best(tried, first, plan.rungs, session)
     means = [summary(own)["accuracy"] or 0.0 for own in rows]
-    runs = tuple(with_hyper_parameters(searched, one) for one in (*settings, *frozen))
-    return Yardsticks(plain, frozen[means.index(max(means))], problems + sum(map(len, rows)), runs)
+    chosen = frozen[means.index(max(means))]
+    return Yardsticks(settings[best], chosen, problems + sum(map(len, rows)), (*tried, *beside))
 
 
 def _best(
-    settings: Sequence[HyperParameters], searched: Run, rungs: Sequence[int], session: Session
-) -> tuple[HyperParameters, int]:
-    left: Mapping[str, HyperParameters] = {f"0.{place}": values for place, values in enumerate(settings)}
+    tried: Sequence[Run], rows: Sequence[Sequence[Row]], rungs: Sequence[int], session: Session
+) -> tuple[int, int]:
+    """Returns the place of the best, and how many problems that took; `rows` are those of the first rung."""
+    left = {f"0.{place}": place for place in range(len(tried))}
     accuracies: dict[str, list[float | None]] = {name: [] for name in left}
-    problems, done = 0, 0
-    for place, rung in enumerate(rungs):
-        runs = [with_hyper_parameters(searched, values) for values in left.values()]
-        rows = session.solve(runs, range(done, rung))
+    problems = 0
+    for rung, done in enumerate(rungs):
+        if rung > 0:
+            rows = session.solve([tried[place] for place in left.values()], range(rungs[rung - 1], done))
         problems += sum(map(len, rows))
         accuracies = {
             name: [*accuracies[name], *(row["accuracy"] for row in own)] for name, own in zip(left, rows, strict=True)
         }
-        goes_on = halving(0.5 if place < len(rungs) - 1 else SINGLE)(place, accuracies)
-        left, done = {name: left[name] for name in left if name in goes_on} or left, rung
+        goes_on = halving(0.5 if rung < len(rungs) - 1 else SINGLE)(rung, accuracies)
+        left = {name: left[name] for name in left if name in goes_on} or left
     return next(iter(left.values())), problems

@@ -33,3 +33,20 @@ def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
         assert EPISODES < gain.episodes <= most
     else:
         assert gain.episodes == episodes
+
+
+class Losing(StandIn):
+    """Loses an episode of the second part between the winner's answer and that of what it has to beat."""
+
+    def solve(self, runs, episodes):
+        known, first = super().solve(runs, episodes), runs[0]
+        if "other" not in first.episodes.part or first.prompts.alpha > 0:
+            return known
+        return [[row for row in own if row["episode"] != 2] for own in known]
+
+
+def test_an_episode_that_is_lost_meanwhile_is_left_out_for_both():
+    assert judged(StandIn()).again.estimate.episodes == SWEEP.final.episodes
+    found = judged(Losing())
+    assert found.again.estimate.episodes == SWEEP.final.episodes - 1
+    assert found.best.estimate.episodes == SWEEP.final.episodes
