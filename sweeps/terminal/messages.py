@@ -23,6 +23,7 @@ from sweeps.terminal.proxies import ask_this_machine_directly
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
+BEFORE_OVERRIDE = re.compile(r" (?=[\w.]+=)")
 USUALLY_CALLED = {"--override": "--set", "--param": "--set", "--cluster": "--address", "--browser": "--open"}
 
 
@@ -101,7 +102,7 @@ def sentence_of(error: typer.TyperException) -> str:
         said = getattr(error, "message", message).removesuffix(".")
         return f"{name} {said.replace('Input should be', 'must be')}" if "Input" in said else f"{name}: {said}"
     said, forgotten = message[0].lower() + message[1:].removesuffix("."), re.search(r"\(([\w.]+=[^)]*)\)", message)
-    hint = _set(forgotten[1]) if forgotten else f"see {context.command_path} --help"
+    hint = _set(BEFORE_OVERRIDE.sub(" --set ", forgotten[1])) if forgotten else f"see {context.command_path} --help"
     return f"{context.command_path}: {said}; {hint}"
 
 

@@ -57,6 +57,8 @@ MISTYPED = {
     "ui --port x": "--port must be a valid integer",
     "show c.yaml --episode -1": "--episode must be greater than or equal to 0",
     "run a.yaml b.c=3": "fpt run: got unexpected extra argument(s) (b.c=3); did you mean --set b.c=3?",
+    "run a.yaml --set x.y=1 b.c=3 d=e f": "fpt run: got unexpected extra argument(s) (b.c=3 d=e f); did you mean "
+    "--set b.c=3 --set d=e f?",
     "run c.yaml d.yaml": "fpt run: got unexpected extra argument(s) (d.yaml); see fpt run --help",
     "ui --set a=b": "CONFIG must be given for --set but is missing",
 }
