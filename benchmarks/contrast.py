@@ -39,7 +39,7 @@ KINDS: dict[str, HyperParameters] = {
     "masks": {"variant": "masks"},
 }
 OTHER_SEED = 20261130
-CHOSEN_ON, BESIDE = 24, ("no prompts", "frozen")
+QUERIES, BESIDE = 2400, ("no prompts", "frozen")  # of validation episodes, on which settings are chosen
 
 
 def sweep_of(cell: str, solver: str, home: Path) -> Sweep:
@@ -63,10 +63,11 @@ def settings_of(run: Run, kind: str, solver: str) -> list[Run]:
 
 def chosen(session: Session, searched: Run, reported: Run, solver: str) -> dict[str, Run]:
     """Returns the setting of each kind that is the best on validation classes, for the novel ones."""
-    found = {}
+    found, of = {}, searched.episodes
     for kind in (*BESIDE, *KINDS):
         tried = settings_of(searched, kind, solver)
-        means = [summary(rows)["accuracy"] or 0.0 for rows in session.solve(tried, range(CHOSEN_ON))]
+        rows = session.solve(tried, range(QUERIES // (of.way * of.query)))
+        means = [summary(own)["accuracy"] or 0.0 for own in rows]
         found[kind] = settings_of(reported, kind, solver)[means.index(max(means))]
     return found
 
