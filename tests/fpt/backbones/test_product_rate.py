@@ -2,25 +2,21 @@ import pytest
 import torch
 
 from fpt.backbones import product_rate
-from fpt.backbones.product_rate import matrix_product_rates
+from fpt.backbones.product_rate import matrix_product_rate
 
 
-def test_types_are_tried_in_turns(monkeypatch):
-    """A machine that is busy for a while slows both types, not the one whose turn it happens to be."""
-    clock, seconds = [0.0], iter([1.0, 2.0] * 2 + [8.0, 16.0] * 10)
+def test_the_rate_is_the_best_of_many(monkeypatch):
+    """A machine that is busy for a while does not have a lower rate."""
+    clock, seconds = [0.0], iter([2.0, 1.0, 8.0, 16.0])
     monkeypatch.setattr(product_rate, "SECONDS_OF_RATE", 20.0)
-
-    def now():
-        return clock[0]
 
     class Matrix:
         def __matmul__(self, other):
             clock[0] += next(seconds)
 
-    monkeypatch.setattr(product_rate.time, "perf_counter", now)
+    monkeypatch.setattr(product_rate.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(product_rate.torch, "randn", lambda *size, **how: Matrix())
-    rates = matrix_product_rates(torch.device("cpu"), [torch.float32, torch.bfloat16], size=2)
-    assert rates == [16.0, 8.0]
+    assert matrix_product_rate(torch.device("cpu"), torch.float32, size=2) == 16.0
 
 
 def test_a_gpu_gets_more_products_before_it_is_waited_for(monkeypatch):
@@ -41,7 +37,7 @@ def test_a_gpu_gets_more_products_before_it_is_waited_for(monkeypatch):
     monkeypatch.setattr(product_rate.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(product_rate.torch, "randn", lambda *size, **how: Matrix())
     monkeypatch.setattr(product_rate.torch.cuda, "synchronize", wait)
-    (rate,) = matrix_product_rates(torch.device("cuda:0"), [torch.bfloat16], size=10)
+    rate = matrix_product_rate(torch.device("cuda:0"), torch.bfloat16, size=10)
     assert waits == [1, 3, 5, 7]
     assert rate == pytest.approx(2 * 10**3 * 2 / 0.006)
 
