@@ -85,6 +85,15 @@ class EpisodeSampler:
             query_labels=ways.repeat(self.query),
         )
 
+    def outsiders(self, index: int) -> Int[np.ndarray, " outsiders"]:
+        """Returns rows of pictures of other classes than an episode's: one each of as many classes as it has, or of
+        all others where these are fewer.
+        """
+        random = generator(self.seed, index, "outsiders")
+        others = np.setdiff1d(np.arange(len(self.rows)), self.classes_of(index))
+        drawn = random.choice(others, min(self.way, len(others)), replace=False)
+        return np.array([random.choice(self.rows[i]) for i in drawn], int)
+
 
 def sampler_of(
     classes: Mapping[str, Int[np.ndarray, " images"]], wanted: Episodes, small_classes: str
