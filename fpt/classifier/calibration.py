@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil, floor, log10
 from typing import Any
 
 CALIBRATED = "a sweep leaves it as calibration.json beside its best.yaml, where fpt fit finds it"
@@ -53,12 +54,11 @@ class Calibration:
         kept = [promise.least for promise in self.promises if promise.risk <= risk]
         if not kept:
             lowest = min((promise.risk for promise in self.promises), default=1.0)
-            ways_on = "more pictures of each class make it lower"
+            known = lowest < 1
+            allowed = f"at least {_rounded_up(lowest):g}, the lowest that" if known else "left out, as none"
             raise ValueError(
-                f"--risk must be at least {lowest:.2g}, the lowest that was shown to be kept in {self.told}, but got "
-                f"{risk:g}; {ways_on}"
-                if lowest < 1
-                else f"--risk must be left out, as none was shown to be kept in {self.told}, but got {risk:g}; {ways_on}"
+                f"--risk must be {allowed} was shown to be kept in {self.told}, but got {risk:g}; more pictures of "
+                "each class, and a search with as many, make it lower"
             )
         return kept[-1]
 
@@ -70,6 +70,12 @@ class Calibration:
     def holds_for(self, images: Sequence[int]) -> bool:
         """Tells whether a classifier of so many pictures of each class is like those of the episodes."""
         return len(images) == self.way and all(count == self.shot for count in images)
+
+
+def _rounded_up(risk: float) -> float:
+    """Returns the next number of two digits, so that what is named is taken."""
+    unit = 10.0 ** (floor(log10(risk)) - 1)
+    return float(f"{ceil(risk / unit - 1e-9) * unit:.2g}")
 
 
 def as_described(calibration: Calibration, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +91,9 @@ def calibration_of(described: Any) -> Calibration:
     told = {name: value for name, value in described.items() if name != "of"}
     known = set(Calibration.__dataclass_fields__)
     if odd := sorted(told.keys() ^ known, key=str):
-        raise ValueError(f"calibration must hold {', '.join(sorted(known))}, and nothing else, but differs in {odd[:3]}")
+        raise ValueError(
+            f"calibration must hold {', '.join(sorted(known))}, and nothing else, but differs in {odd[:3]}"
+        )
     _check(told, "temperature", 1e-6, 1e6)
     for name in ("way", "shot", "episodes"):
         if not isinstance(told[name], int):
@@ -102,7 +110,9 @@ def calibration_of(described: Any) -> Calibration:
 
 def _text(value: Any) -> str:
     """Returns a value as JSON has it, in which a tuple is a list."""
-    return json.dumps(value, sort_keys=True, default=lambda other: other.item() if hasattr(other, "item") else str(other))
+    return json.dumps(
+        value, sort_keys=True, default=lambda other: other.item() if hasattr(other, "item") else str(other)
+    )
 
 
 def _promises(told: Any) -> tuple[Promise, ...]:

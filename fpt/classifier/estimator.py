@@ -39,8 +39,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     and `std` are as in `load_backbone`; `precision` is auto, float32, tf32 or bfloat16; `device` is auto, cpu or cuda.
     `resize` is crop or squash; pictures use `depth` of the 16 bits that a pixel may have. The others are those of
     `fpt.solve`; `ensemble` are settings, each as far as it differs, whose mean probabilities classify. What is random
-    comes from (`seed`, `index`). `calibration` is what a sweep leaves in its calibration.json: how far probabilities may
-    be relied on.
+    comes from (`seed`, `index`). `calibration` is what a sweep leaves in its calibration.json: how far probabilities
+    may be relied on.
 
     Pictures are paths, bytes of files, PIL images or uint8 arrays; an array of the backbone's own size is taken as it
     is, everything else is decoded, turned upright and resized as a sweep does it.

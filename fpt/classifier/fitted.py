@@ -20,8 +20,8 @@ from fpt.solvers.contract import Learnt
 @dataclass(frozen=True)
 class Fitted:
     """Holds what was learnt of `images` pictures of each class under each setting, whose mean probability is the
-    classifier's. `support` is a digest of the pictures and their labels; `calibration` says how far probabilities may be
-    relied on, None where that is not known.
+    classifier's. `support` is a digest of the pictures and their labels; `calibration` says how far probabilities may
+    be relied on, None where that is not known.
     """
 
     backbone: Backbone

@@ -21,8 +21,8 @@ SCHEMA = pa.schema(
         "worker": pa.string(),
         "attempt": pa.int16(),
         "device": pa.string(),  # the kind that it was computed on; null in rows that are older than this column
-        # By how much each class of each query is below the highest, in half precision (fpt/problems/keeping.py); queries
-        # are in the order of their labels, outsiders last. Null unless episodes.scores asks for it.
+        # By how much each class of each query is below the highest, in half precision (fpt/problems/keeping.py);
+        # queries are in the order of their labels, outsiders last. Null unless episodes.scores asks for it.
         "scores": pa.large_binary(),  # large, as a ledger may hold more than 2 GB of them
     }
 )

@@ -205,7 +205,7 @@ def setting(run: Run) -> Setting:
 def row(
     config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt: int, device: str, scores: bool = False
 ) -> Row:
-    """Returns an outcome as the ledger keeps it, with the scores of a problem that has not failed if they are wanted."""
+    """Returns an outcome as the ledger keeps it, with the scores, unless it has failed, if they are wanted."""
     return {
         "config_hash": config_hash,
         "episode": outcome.episode,

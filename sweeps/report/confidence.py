@@ -87,7 +87,9 @@ def as_json(confidence: Confidence) -> dict[str, Any]:
         "set_size": numbers(confidence.size),
         "risks": risks,
         "told_apart": None if unknown is None else numbers(unknown.apart),
-        "none_of_these": None if unknown is None else {"outsiders": numbers(unknown.caught), "queries": numbers(unknown.mistaken)},
+        "none_of_these": None
+        if unknown is None
+        else {"outsiders": numbers(unknown.caught), "queries": numbers(unknown.mistaken)},
     }
 
 

@@ -27,8 +27,9 @@ def write_report(finding: Finding, sweep: Sweep, episode: Picture, rows: pa.Tabl
     """Writes the files of a sweep that has finished into a folder, each of them whole, and returns them.
 
     report.md and report.html tell the finding, pictures show it, best.yaml is the winner (`fpt run` takes it),
-    sweep.yaml the configuration (`fpt sweep` takes it), calibration.json how sure the winner may be, trials.csv the trials and ledger.parquet the `rows` of all that
-    was compared. finding.json, written last, is what `draw_again` reads. `episode` is a picture that is there already.
+    calibration.json how sure it may be, sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and
+    ledger.parquet the `rows` of all that was compared. finding.json, written last, is what `draw_again` reads.
+    `episode` is a picture that is there already.
     """
     with placed_when_done(folder, last=saved.NAME) as drawn:
         (drawn / saved.NAME).write_text(saved.as_text(finding), encoding="utf-8")

@@ -107,7 +107,7 @@ def test_every_problem_is_counted():
     searched = (1 + 1 + 1 + 1 + 2) + (4 + 2 + 4 + 4)  # looks and the race
     # 16 rates, none and PLAIN's own, whose twin at the winner's rate is the last: halved after the first rung.
     assert len(candidates(SWEEP.search, plain_run(SWEEP), found.record)) == 19
-    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (6 + 2) * EPISODES
+    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (6 + 2 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
@@ -116,7 +116,7 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
     found = judged(StandIn(), trials=trials, progress=progress)
     assert found.best.config_hash == found.compared["paper defaults"].config_hash
     yardsticks = 19 * 2 + 10 * 2 + len(FROZEN_NAMES) * 4
-    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (5 + 2) * EPISODES
+    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (5 + 2 + 2) * EPISODES
 
 
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
