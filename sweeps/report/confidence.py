@@ -32,7 +32,8 @@ def _lines(confidence: Confidence) -> Iterator[str]:
     )
     yield (
         f"The classes with a probability of {_percent(fitted.in_set)} or more hold the true one in {confidence.covered}"
-        f" % of all cases ({100 * fitted.coverage:.0f} % were asked for), and are {_plain(confidence.size)} of {way}."
+        f" % of all cases (for other classes of their kind ± {100 * confidence.covered_elsewhere.ci95:.1f}; "
+        f"{100 * fitted.coverage:.0f} % were asked for), and are {_plain(confidence.size)} of {way}."
     )
     if confidence.unknown is not None and fitted.recognised is not None:
         yield _of_unknown(confidence.unknown, fitted.recognised)
@@ -84,6 +85,7 @@ def as_json(confidence: Confidence) -> dict[str, Any]:
         "calibration_error": [numbers(one) for one in confidence.error],
         "log_loss": [numbers(one) for one in confidence.loss],
         "covered": numbers(confidence.covered),
+        "covered_elsewhere": numbers(confidence.covered_elsewhere),
         "set_size": numbers(confidence.size),
         "risks": risks,
         "told_apart": None if unknown is None else numbers(unknown.apart),

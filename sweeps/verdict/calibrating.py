@@ -13,6 +13,7 @@ from pipeline.config import Run
 from pipeline.data.sampler import EpisodeSampler
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
+from sweeps.statistics.classes import over_classes
 from sweeps.statistics.estimates import estimate
 from sweeps.statistics.promises import highest_risk, log_loss, lowest_kept, share_of, temperature_of
 from sweeps.statistics.reliability import bins_of, calibration_error, told_apart
@@ -20,7 +21,7 @@ from sweeps.verdict.confidence import Confidence, Kept, Unknown
 
 COVERAGE = 0.9  # of the sets of classes
 RECOGNISED = 0.95  # of pictures of the episodes' classes, which are not held to be of none of them
-STEPS = 40  # limits that are tried, by how many queries they answer
+TRIED = np.arange(4, 41) / 40  # shares of queries that limits answer; of fewer answers too little can be promised
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def calibrated(asked: Asked, shot: int) -> Calibration:
     first, other = asked.every_other(0), asked.every_other(1)
     temperature = temperature_of(first.scores, first.labels)
     first, other = first.divided(temperature), other.divided(temperature)
-    limits = np.quantile(first.highest, 1 - np.arange(1, STEPS + 1) / STEPS)
+    limits = np.quantile(first.highest, 1 - TRIED)
     limits[-1] = 0.0
     outsiders = asked.outsiders.shape[1] > 0
     return Calibration(
@@ -138,6 +139,9 @@ def judged_by(calibration: Calibration, asked: Asked) -> Confidence:
     both, right = (asked, after), asked.right
     probabilities = softmax(after.scores, -1)
     sizes = (probabilities >= calibration.in_set).sum(-1)
+    in_set = after.of_truth >= calibration.in_set
+    covered = estimate(in_set.mean(1), step)
+    of_classes = in_set.reshape(*asked.drawn.shape, -1).mean(-1)
     before_error, after_error = (calibration_error(one.highest, right) for one in both)
     before_loss, after_loss = (estimate(log_loss(one.scores, one.labels).mean(1)) for one in both)
     before_bins, after_bins = (bins_of(one.highest, right) for one in both)
@@ -145,7 +149,8 @@ def judged_by(calibration: Calibration, asked: Asked) -> Confidence:
         calibration=calibration,
         error=(before_error, after_error),
         loss=(before_loss, after_loss),
-        covered=estimate((after.of_truth >= calibration.in_set).mean(1), step),
+        covered=covered,
+        covered_elsewhere=over_classes(of_classes, asked.drawn, covered),
         size=estimate(sizes.mean(1), step),
         sizes=tuple((np.bincount(sizes.ravel(), minlength=asked.drawn.shape[1] + 1) / sizes.size).tolist()),
         kept=tuple(_kept(promise, after, step) for promise in calibration.promises),

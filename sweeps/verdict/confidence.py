@@ -33,8 +33,8 @@ class Unknown:
 @dataclass(frozen=True)
 class Confidence:
     """A calibration, and how it did on novel episodes, with intervals over these: calibration `error` and log `loss`
-    before and after; the share of queries whose set `covered` the true class, how many classes a set has (`size`), and
-    the shares of sets with 0, 1, 2 ... classes; each promise as it was `kept`; and what became of pictures of other
+    before and after; the share of queries whose set `covered` the true class (`covered_elsewhere` has the interval for other
+    classes of their kind), how many classes a set has (`size`), and the shares of sets with 0, 1, 2 ... classes; each promise as it was `kept`; and what became of pictures of other
     classes, None where there are none.
     """
 
@@ -42,6 +42,7 @@ class Confidence:
     error: tuple[Estimate, Estimate]
     loss: tuple[Estimate, Estimate]
     covered: Estimate
+    covered_elsewhere: Estimate
     size: Estimate
     sizes: tuple[float, ...]
     kept: tuple[Kept, ...]

@@ -39,6 +39,7 @@ CONFIDENCE = Confidence(
     error=(Estimate(0.125, 0.0125, 60), Estimate(0.025, 0.0125, 60)),
     loss=(Estimate(1.0, 0.0625, 60), Estimate(0.75, 0.0625, 60)),
     covered=Estimate(0.9, 0.0125, 60),
+    covered_elsewhere=Estimate(0.9, 0.025, 60),
     size=Estimate(1.5, 0.125, 60),
     sizes=(0.0, 0.625, 0.25, 0.125),
     kept=(

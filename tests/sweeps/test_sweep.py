@@ -34,6 +34,7 @@ SAID = (
     "may_be_best",
     "best_if_symmetric",
     "about",
+    "confidence",
     "importances",
     "more_looks",
     "audit",

@@ -14,8 +14,8 @@ def test_lines_say_what_was_fitted_and_how_it_did():
         "classes asked for."
     )
     assert sets == (
-        "The classes with a probability of 12.5 % or more hold the true one in 90.0 ± 1.2 % of all cases (90 % were "
-        "asked for), and are 1.50 ± 0.12 of 3."
+        "The classes with a probability of 12.5 % or more hold the true one in 90.0 ± 1.2 % of all cases (for other "
+        "classes of their kind ± 2.5; 90 % were asked for), and are 1.50 ± 0.12 of 3."
     )
     assert "75.0 ± 2.5 % of pairs" in unknown
     assert "that 95 % of queries pass calls 25.0 ± 1.2 % of such pictures none of these, and 5.0 ± 1.2 % of" in unknown

@@ -87,6 +87,8 @@ def test_a_temperature_mends_probabilities_and_promises_are_kept_on_other_episod
     assert after.mean < 0.5 * before.mean
     assert found.loss[1].mean < found.loss[0].mean
     assert abs(found.covered.mean - 0.9) < found.covered.ci95 + 0.015
+    assert found.covered_elsewhere.mean == found.covered.mean
+    assert found.covered_elsewhere.ci95 >= found.covered.ci95
     assert sum(found.sizes) == pytest.approx(1)
     assert found.size.mean == pytest.approx(sum(size * share for size, share in enumerate(found.sizes)))
     for kept in found.kept:
