@@ -63,7 +63,7 @@ class EpisodeSampler:
                     f"episodes.shot + episodes.query must be at most {len(rows)}, the images of class {name!r}, "
                     f"but got {shot} + {query}; {LEAVE_OUT}"
                 )
-        self.rows = list(classes.values())
+        self.names, self.rows = list(classes), list(classes.values())
         self.way, self.shot, self.query, self.seed, self.purpose = way, shot, query, seed, purpose
 
     def classes_of(self, index: int) -> Int[np.ndarray, " way"]:

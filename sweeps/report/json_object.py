@@ -46,6 +46,7 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
         "mlflow": {name: place for name, place in where.items() if name != "report"} or None,
         "about": None if finding.about is None else asdict(finding.about),
         "confidence": None if finding.confidence is None else confidence.as_json(finding.confidence),
+        "mistakes": None if finding.mistakes is None else asdict(finding.mistakes),
         "report": where.get("report"),
     }
 

@@ -18,6 +18,7 @@ from sweeps.statistics.estimates import estimate
 from sweeps.statistics.promises import highest_risk, log_loss, lowest_kept, share_of, temperature_of
 from sweeps.statistics.reliability import bins_of, calibration_error, told_apart
 from sweeps.verdict.confidence import Confidence, Kept, Unknown
+from sweeps.verdict.mistakes import Mistakes, mistakes_of
 
 COVERAGE = 0.9  # of the sets of classes
 RECOGNISED = 0.95  # of pictures of the episodes' classes, which are not held to be of none of them
@@ -73,15 +74,30 @@ def runs_with_scores(searched: Run, judged: Run) -> tuple[Run, Run]:
     return searched.model_copy(update={"episodes": fresh}), judged.model_copy(update={"episodes": same})
 
 
-def confidence_of(session: Session, runs: tuple[Run, Run], count: int) -> tuple[Confidence | None, int]:
-    """Returns what so many episodes of both runs tell, and how many problems that took; None where an episode failed,
-    and where they are too few to be halved.
+@dataclass(frozen=True)
+class Told:
+    """This is what episodes with scores tell, and how many `problems` that took; None where an episode failed, or they
+    are too few to be halved.
     """
+
+    problems: int
+    confidence: Confidence | None = None
+    mistakes: Mistakes | None = None
+
+
+def told_by_scores(session: Session, runs: tuple[Run, Run], count: int) -> Told:
+    """Returns what so many episodes of both runs tell, the first of which is fitted, the other judged."""
     rows = [session.solve([run], range(count))[0] for run in runs]
-    fitted, judged = (_asked(own, session.sampler(run), run) for run, own in zip(runs, rows, strict=True))
+    samplers = [session.sampler(run) for run in runs]
+    fitted, judged = (_asked(*one) for one in zip(rows, samplers, runs, strict=True))
+    problems = sum(map(len, rows))
     if fitted is None or judged is None or len(fitted.scores) < 2:
-        return None, sum(map(len, rows))
-    return judged_by(calibrated(fitted, runs[0].episodes.shot), judged), sum(map(len, rows))
+        return Told(problems)
+    calibration = calibrated(fitted, runs[0].episodes.shot)
+    probabilities = softmax(judged.divided(calibration.temperature).scores, -1)
+    episodes = [row["episode"] for row in rows[1]]
+    mistakes = mistakes_of(samplers[1].names, episodes, judged.drawn, probabilities)
+    return Told(problems, judged_by(calibration, judged), mistakes)
 
 
 def _asked(rows: Sequence[Row], sampler: EpisodeSampler, run: Run) -> Asked | None:

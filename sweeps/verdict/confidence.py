@@ -33,9 +33,10 @@ class Unknown:
 @dataclass(frozen=True)
 class Confidence:
     """A calibration, and how it did on novel episodes, with intervals over these: calibration `error` and log `loss`
-    before and after; the share of queries whose set `covered` the true class (`covered_elsewhere` has the interval for other
-    classes of their kind), how many classes a set has (`size`), and the shares of sets with 0, 1, 2 ... classes; each promise as it was `kept`; and what became of pictures of other
-    classes, None where there are none.
+    before and after; the share of queries whose set `covered` the true class (`covered_elsewhere` has the interval for
+    other classes of their kind), how many classes a set has (`size`), and the shares of sets with 0, 1, 2 ... classes;
+    each promise as it was `kept`; and what became of pictures of other classes, None where there are none. `bins` are
+    those of probabilities before and after.
     """
 
     calibration: Calibration

@@ -20,7 +20,7 @@ from sweeps.statistics.racing import in_the_race
 from sweeps.statistics.rows import accuracies_of, summary
 from sweeps.statistics.t_racing import in_the_race_if_symmetric
 from sweeps.terminal.progress import Progress
-from sweeps.verdict.calibrating import confidence_of, runs_with_scores
+from sweeps.verdict.calibrating import runs_with_scores, told_by_scores
 from sweeps.verdict.comparing import Drawn, compare_all, harder
 from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
 from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER, Audit, Compared, Finding, takes_prompts
@@ -94,7 +94,7 @@ def judge(
     if most := min(sweep.final.confidence, sweep.final.episodes):
         progress.note = f"how sure the winner may be, on {2 * most} episodes"
         hashes += session.hashes(with_scores)
-    confidence, asked_for_scores = confidence_of(session, with_scores, most)
+    by_scores = told_by_scores(session, with_scores, most)
     judged = dict(zip(hashes, map(len, rows.values()), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
@@ -105,7 +105,7 @@ def judge(
         record=record,
         validation=estimate(on_validation[winner.name], sweep.episodes.step),
         compared=compared,
-        spent=record.problems + yardsticks.problems + sum(judged.values()) + _solved(again) + asked_for_scores,
+        spent=record.problems + yardsticks.problems + sum(judged.values()) + _solved(again) + by_scores.problems,
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
         again=again[asked] if again else None,
@@ -126,7 +126,8 @@ def judge(
             len(np.unique(drawn.classes)),
             datetime.now(UTC).date().isoformat(),
         ),
-        confidence=confidence,
+        confidence=by_scores.confidence,
+        mistakes=by_scores.mistakes,
     )
 
 

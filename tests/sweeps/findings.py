@@ -12,6 +12,7 @@ from sweeps.statistics.estimates import Estimate
 from sweeps.statistics.reliability import Bin
 from sweeps.verdict.confidence import Confidence, Kept, Unknown
 from sweeps.verdict.finding import BASELINE, Compared, Finding
+from sweeps.verdict.mistakes import Mistake, Mistakes, OfClass, Pair
 from tests.sweeps.tiny import CONFIG, TINY
 
 SWEEP = load(CONFIG, TINY)
@@ -50,6 +51,12 @@ CONFIDENCE = Confidence(
     unknown=Unknown(Estimate(0.75, 0.025, 60), Estimate(0.25, 0.0125, 60), Estimate(0.05, 0.0125, 60)),
 )
 NOT_LOCATED = dict.fromkeys(LOCATED)
+
+MISTAKES = Mistakes(
+    pairs=(Pair("a | b", "c", 3, 12),),
+    classes=(OfClass("a | b", Estimate(0.5, 0.125, 6)),),
+    surest=(Mistake(17, 2, "c", "a | b", 0.9375),),
+)
 
 
 def reported(episodes, accuracy, ci95=0.02, seconds=0.5):

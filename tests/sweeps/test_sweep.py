@@ -35,6 +35,7 @@ SAID = (
     "best_if_symmetric",
     "about",
     "confidence",
+    "mistakes",
     "importances",
     "more_looks",
     "audit",

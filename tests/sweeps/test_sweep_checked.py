@@ -29,7 +29,8 @@ def planned(sweep):
 def test_planned_problems_by_hand():
     larger = tiny("search.trials=16", "search.rungs=[16, 32, 64]", "final.episodes=200")
     # 16 looks; a race of two and two that are named, halved twice; 16 rates, none and the twin, halved;
-    # six frozen classifiers; best, baseline, frozen, one named, masks, the other prompts, best together; two again; confidence twice
+    # six frozen classifiers; best, baseline, frozen, one named, masks, the other prompts, best together; two again;
+    # confidence twice
     yardsticks = 18 * 16 + 9 * 16 + 5 * 32 + 6 * 64
     assert planned(larger) == 16 + (4 * 16 + 2 * 16 + 1 * 32) + yardsticks + (7 + 2 + 2) * 200
     many = tiny("final.episodes=400")  # confidence takes 300 at most

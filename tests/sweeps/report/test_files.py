@@ -91,4 +91,6 @@ def test_a_calibration_is_left_for_the_winner_and_its_file_is_whole(folder, ledg
     assert calibration_of(described) == CONFIDENCE.calibration
     check_is_of(described, parameters_of(plain_run(load(folder / "best.yaml", []))))
     assert finding_of((folder / "finding.json").read_text()) == found
-    assert "How sure it may be" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "How sure it may be" in page
+    assert "What it mistakes" in page

@@ -57,6 +57,7 @@ def test_the_object_for_machines():
         "mlflow": tracking,
         "about": None,
         "confidence": None,
+        "mistakes": None,
         "report": "/here/report.html",
     }
 

@@ -7,7 +7,7 @@ from scipy.special import softmax
 from fpt.classifier.calibration import Calibration
 from fpt.problems.keeping import kept_scores
 from pipeline.config import Run
-from sweeps.verdict.calibrating import Asked, calibrated, confidence_of, judged_by, promised, runs_with_scores
+from sweeps.verdict.calibrating import Asked, Told, calibrated, judged_by, promised, runs_with_scores, told_by_scores
 from tests.sweeps.verdict.stand_in import StandIn
 
 WAY, QUERY = 4, 5
@@ -60,8 +60,10 @@ def test_it_is_fitted_on_fresh_episodes_of_the_search_and_judged_on_those_of_the
 
 def test_rows_tell_all_of_it():
     session = Scored()
-    found, problems = confidence_of(session, runs(), 60)
-    assert (problems, session.runs) == (120, list(runs()))
+    told = told_by_scores(session, runs(), 60)
+    found = told.confidence
+    assert (told.problems, session.runs) == (120, list(runs()))
+    assert told.mistakes.surest[0].probability > 0.5
     expected = calibrated(asked(1), 1)
     assert found.calibration.temperature == pytest.approx(expected.temperature, rel=1e-3)
     assert (found.calibration.way, found.calibration.shot, found.calibration.episodes) == (WAY, 1, 60)
@@ -75,9 +77,9 @@ def test_without_scores_or_episodes_there_is_nothing_to_tell():
             (rows,) = super().solve(runs, episodes)
             return [[*rows[:-1], {**rows[-1], "scores": None}]]
 
-    assert confidence_of(Old(), runs(), 60) == (None, 120)
-    assert confidence_of(Scored(), runs(), 1) == (None, 2)
-    assert confidence_of(Scored(), runs(), 0) == (None, 0)
+    assert told_by_scores(Old(), runs(), 60) == Told(120)
+    assert told_by_scores(Scored(), runs(), 1) == Told(2)
+    assert told_by_scores(Scored(), runs(), 0) == Told(0)
 
 
 def test_a_temperature_mends_probabilities_and_promises_are_kept_on_other_episodes():
