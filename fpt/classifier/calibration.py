@@ -8,7 +8,7 @@ from typing import Any
 
 CALIBRATED = "a sweep leaves it as calibration.json beside its best.yaml, where fpt fit finds it"
 MOST_PROMISES = 1000
-MOST_COUNT = 10**9
+MOST_COUNT = 1e9
 # Parameters that say where and by which chance a classifier was made, not how: a calibration holds for all of them.
 OF_PLACE = frozenset({"calibration", "device", "precision", "resize", "depth", "seed", "index"})
 
@@ -16,7 +16,7 @@ OF_PLACE = frozenset({"calibration", "device", "precision", "resize", "depth", "
 @dataclass(frozen=True)
 class Promise:
     """Who answers where the highest probability is `least` at least is wrong in a share `risk` of the answers at most
-    (one-sided, 97.5 %), and answers a share `answered` of all queries.
+    (one-sided, 95 %), and answers a share `answered` of all queries.
     """
 
     least: float
@@ -98,12 +98,12 @@ def calibration_of(described: Any) -> Calibration:
     for name in ("way", "shot", "episodes"):
         if not isinstance(told[name], int):
             raise ValueError(f"calibration must tell a whole number as {name}")
-        _check(told, name, 1, MOST_COUNT)
+        _check(told, name, 1.0, MOST_COUNT)
     for name in ("coverage", "in_set"):
-        _check(told, name, 0, 1)
+        _check(told, name, 0.0, 1.0)
     for name in ("known", "recognised"):
         if told[name] is not None:
-            _check(told, name, 0, 1)
+            _check(told, name, 0.0, 1.0)
     promises = _promises(told["promises"])
     return Calibration(**{**told, "promises": promises})
 
@@ -123,7 +123,7 @@ def _promises(told: Any) -> tuple[Promise, ...]:
         if not isinstance(one, Mapping) or one.keys() != set(Promise.__dataclass_fields__):
             raise ValueError("calibration must tell least, risk and answered of each promise, and nothing else")
         for name in one:
-            _check(one, name, 0, 1)
+            _check(one, name, 0.0, 1.0)
         if promises and not (one["least"] <= promises[-1].least and one["risk"] >= promises[-1].risk):
             raise ValueError("calibration must tell promises in their order, from the most cautious on")
         promises.append(Promise(**{name: float(value) for name, value in one.items()}))

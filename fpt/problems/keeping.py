@@ -19,7 +19,7 @@ def kept_scores(scores: Float[np.ndarray, "query way"]) -> bytes:
         raise ValueError("scores must be finite to be kept but are not")
     below = np.minimum(values - values.max(1, keepdims=True), -LEAST)
     below[np.arange(len(values)), values.argmax(1)] = 0.0
-    return np.maximum(below, -LARGEST).astype(KEPT).tobytes()
+    return bytes(np.maximum(below, -LARGEST).astype(KEPT).data)
 
 
 def scores_of(content: bytes, way: int) -> Float[np.ndarray, "query way"]:

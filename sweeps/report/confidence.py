@@ -12,7 +12,7 @@ RISKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # that are told
 COLUMNS = ("at most wrong %", "promised", "answers %", "of these wrong %")
 WITH_RISKS = (
     "`fpt predict --risk 0.05` answers where at most 5 % of its answers are wrong. What is promised was shown on "
-    "validation episodes (one-sided, 97.5 %, over episodes and classes) and holds for classifiers fitted to as many "
+    "validation episodes (one-sided, 95 %, over episodes and classes) and holds for classifiers fitted to as many "
     "pictures of as many classes, of their kind; beside it stands what came of it on unseen episodes of novel classes."
 )
 

@@ -11,14 +11,15 @@ NOTE = (
     "that it was in, and that it is among the worst of many is chance in part. `fpt show best.yaml --episode N` draws "
     "the episode of a mistake, with prompts, and attention before and after."
 )
-Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]  # its title, its columns and its rows
+Row = tuple[str, ...]
+Table = tuple[str, Row, list[Row]]  # its title, its columns and its rows
 
 
 def tables(mistakes: Mistakes) -> list[Table]:
     """Returns the tables of a report's section."""
-    pairs = [(one.true, one.held, f"{one.mistaken} of {one.asked}") for one in mistakes.pairs]
-    classes = [(one.name, str(one.right), str(one.right.episodes)) for one in mistakes.classes]
-    surest = [
+    pairs: list[Row] = [(one.true, one.held, f"{one.mistaken} of {one.asked}") for one in mistakes.pairs]
+    classes: list[Row] = [(one.name, str(one.right), str(one.right.episodes)) for one in mistakes.classes]
+    surest: list[Row] = [
         (one.true, one.held, f"{100 * one.probability:.1f}", str(one.episode), str(one.query))
         for one in mistakes.surest
     ]

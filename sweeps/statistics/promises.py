@@ -53,8 +53,8 @@ def highest_risk(
     wrong: Bool[np.ndarray, "episodes queries"],
     drawn: Int[np.ndarray, "episodes way"],
 ) -> float:
-    """Returns the upper end, one-sided 97.5 %, of the share of answers that are wrong, over episodes and over classes,
-    whichever is farther. Queries lie class by class; `drawn` says which classes those are. It is 1 where nothing is
+    """Returns what the share of answers that are wrong is below (one-sided, 95 %): the upper end of its interval over
+    episodes or over classes, whichever is farther. Queries lie class by class; `drawn` says which classes those are. It is 1 where nothing is
     answered.
     """
     whole = answered.mean()

@@ -66,7 +66,7 @@ def told_apart(
 
 
 def _places(highest: Float[np.ndarray, "episodes queries"]) -> np.ndarray:
-    return np.minimum((highest * BINS).astype(int), BINS - 1)
+    return np.asarray(np.minimum((highest * BINS).astype(int), BINS - 1))
 
 
 def _summed(values: np.ndarray, places: np.ndarray) -> Float[np.ndarray, "episodes bins"]:

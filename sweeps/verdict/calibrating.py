@@ -87,6 +87,8 @@ class Told:
 
 def told_by_scores(session: Session, runs: tuple[Run, Run], count: int) -> Told:
     """Returns what so many episodes of both runs tell, the first of which is fitted, the other judged."""
+    if not count:
+        return Told(0)
     rows = [session.solve([run], range(count))[0] for run in runs]
     samplers = [session.sampler(run) for run in runs]
     fitted, judged = (_asked(*one) for one in zip(rows, samplers, runs, strict=True))

@@ -10,7 +10,15 @@ from pipeline.identity import Found, Inputs
 
 # Another valid value for every field that can change a result, by section.
 OTHERS = {
-    "episodes": {"split": "validation", "part": "first classes", "way": 4, "shot": 4, "query": 9, "seed": 1},
+    "episodes": {
+        "split": "validation",
+        "part": "first classes",
+        "way": 4,
+        "shot": 4,
+        "query": 9,
+        "seed": 1,
+        "scores": True,
+    },
     "solver": {
         "name": "linear_probe",
         "head": "r2d2",

@@ -32,7 +32,7 @@ def test_a_risk_that_was_not_shown_to_be_kept_is_refused():
         CALIBRATION.least_for(0.01)
     with pytest.raises(ValueError, match="--risk must be left out, as none was shown to be kept"):
         replace(CALIBRATION, promises=()).least_for(0.5)
-    for risk in (0, 1, -0.1, float("nan")):
+    for risk in (0.0, 1.0, -0.1, float("nan")):
         with pytest.raises(ValueError, match="--risk must be between 0 and 1"):
             CALIBRATION.least_for(risk)
 

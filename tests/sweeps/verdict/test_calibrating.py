@@ -7,6 +7,7 @@ from scipy.special import softmax
 from fpt.classifier.calibration import Calibration
 from fpt.problems.keeping import kept_scores
 from pipeline.config import Run
+from pipeline.data.sampler import EpisodeSampler
 from sweeps.verdict.calibrating import Asked, Told, calibrated, judged_by, promised, runs_with_scores, told_by_scores
 from tests.sweeps.verdict.stand_in import StandIn
 
@@ -33,6 +34,9 @@ class Scored(StandIn):
     def __init__(self, **more):
         super().__init__()
         self.more, self.runs = more, []
+
+    def sampler(self, run):
+        return EpisodeSampler({f"class {i}": np.arange(20) for i in range(50)}, WAY, 1, QUERY, run.episodes.seed)
 
     def solve(self, runs, episodes):
         self.runs += runs
@@ -94,8 +98,9 @@ def test_a_temperature_mends_probabilities_and_promises_are_kept_on_other_episod
     assert sum(found.sizes) == pytest.approx(1)
     assert found.size.mean == pytest.approx(sum(size * share for size, share in enumerate(found.sizes)))
     for kept in found.kept:
-        assert kept.wrong.mean <= kept.promise.risk
+        assert kept.wrong.mean - kept.wrong.ci95 <= kept.promise.risk
         assert kept.answered.mean == pytest.approx(kept.promise.answered, abs=0.05)
+    assert found.kept_at(0.05).wrong.mean <= 0.05
     assert (
         found.kept_at(0.05).promise == fitted.promises[[one.risk <= 0.05 for one in fitted.promises].index(False) - 1]
     )

@@ -45,10 +45,13 @@ def test_nothing_is_chosen_by_the_episodes_that_are_reported():
     judged(session)
     of_split = {"validation": set(), "novel": set()}
     for run, episodes in session.asked:
-        of_split[run.episodes.split].add(tuple(episodes))
+        if not run.episodes.scores:
+            of_split[run.episodes.split].add(tuple(episodes))
     assert of_split == {"validation": {(0, 1), (2, 3), (0, 1, 2, 3)}, "novel": {tuple(range(EPISODES))}}
     reported = [hash_of(run) for run, _ in session.asked if run.episodes.split == "novel"]
-    assert len(reported) == len(set(reported)) == 6 + 2
+    assert len(reported) == len(set(reported)) == 6 + 2 + 1
+    fitted, sure = (run.episodes for run, _ in session.asked if run.episodes.scores)
+    assert [(one.split, one.seed) for one in (fitted, sure)] == [("validation", 1), ("novel", 0)]  # seed 0 has raced
 
 
 def test_what_is_compared():
