@@ -54,8 +54,8 @@ def highest_risk(
     drawn: Int[np.ndarray, "episodes way"],
 ) -> float:
     """Returns what the share of answers that are wrong is below (one-sided, 95 %): the upper end of its interval over
-    episodes or over classes, whichever is farther. Queries lie class by class; `drawn` says which classes those are. It is 1 where nothing is
-    answered.
+    episodes or over classes, whichever is farther. Queries lie class by class; `drawn` says which classes those are. It
+    is 1 where nothing is answered.
     """
     whole = answered.mean()
     if whole == 0:
