@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from sweeps.statistics.estimates import Estimate, estimate
 
 TOLD = 10  # of each kind
-LEAST_EPISODES = 3  # that a class was in, below which nothing is told of it
+LEAST_EPISODES = 8  # that a class was in, below which nothing is told of it
 
 
 @dataclass(frozen=True)
