@@ -85,19 +85,18 @@ class Told:
     mistakes: Mistakes | None = None
 
 
-def told_by_scores(session: Session, runs: tuple[Run, Run], count: int) -> Told:
-    """Returns what so many episodes of both runs tell, the first of which is fitted, the other judged."""
-    if not count:
-        return Told(0)
-    rows = [session.solve([run], range(count))[0] for run in runs]
-    samplers = [session.sampler(run) for run in runs]
-    fitted, judged = (_asked(*one) for one in zip(rows, samplers, runs, strict=True))
-    problems = sum(map(len, rows))
-    if fitted is None or judged is None or len(fitted.scores) < 2:
+def told_by_scores(session: Session, rows: Sequence[tuple[Run, Sequence[Row]]]) -> Told:
+    """Returns what the rows of two runs tell, of which the first is fitted and the other judged; nothing where there
+    are none.
+    """
+    problems = sum(len(own) for _, own in rows)
+    samplers = [session.sampler(run) for run, _ in rows]
+    asked = [_asked(own, sampler, run) for (run, own), sampler in zip(rows, samplers, strict=True)]
+    if len(asked) < 2 or (fitted := asked[0]) is None or (judged := asked[1]) is None or len(fitted.scores) < 2:
         return Told(problems)
-    calibration = calibrated(fitted, runs[0].episodes.shot)
+    calibration = calibrated(fitted, rows[0][0].episodes.shot)
     probabilities = softmax(judged.divided(calibration.temperature).scores, -1)
-    episodes = [row["episode"] for row in rows[1]]
+    episodes = [row["episode"] for row in rows[1][1]]
     mistakes = mistakes_of(samplers[1].names, episodes, judged.drawn, probabilities)
     return Told(problems, judged_by(calibration, judged), mistakes)
 

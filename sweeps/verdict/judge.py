@@ -80,7 +80,10 @@ def judge(
         progress.planned += count
     progress.note = f"final evaluation: {different} settings on {count} unseen episodes"
     twice = {_asked(settings): _elsewhere(settings[_asked(settings)], parts)} if sweep.final.again else {}
-    final, ahead = session.solve_all([(list(them.values()), range(count)) for them in (settings, twice)])
+    sure = runs_with_scores(with_hyper_parameters(searched, winner.values), settings["best"])
+    most = min(sweep.final.confidence, sweep.final.episodes)
+    questions: list[tuple[list[Run], range]] = [(list(them.values()), range(count)) for them in (settings, twice)]
+    final, ahead, *scored_rows = session.solve_all([*questions, *(([run], range(most)) for run in sure if most)])
     rows = dict(zip(settings, final, strict=True))
     hashes = session.hashes([*settings.values(), *tried.values(), *yardsticks.runs])
     yardstick, asked = harder(rows), _asked(settings)
@@ -90,11 +93,8 @@ def judge(
     pair = {name: settings[name] for name in (asked, other)}
     beside = compare_all(pair, session.hashes(list(pair.values())), [rows[name] for name in pair], drawn, other)
     again = _again(session, settings, parts, count, dict(zip(twice, ahead, strict=True)), yardstick) if twice else {}
-    with_scores = runs_with_scores(with_hyper_parameters(searched, winner.values), settings["best"])
-    if most := min(sweep.final.confidence, sweep.final.episodes):
-        progress.note = f"how sure the winner may be, on {2 * most} episodes"
-        hashes += session.hashes(with_scores)
-    by_scores = told_by_scores(session, with_scores, most)
+    by_scores = told_by_scores(session, [(run, own) for run, (own,) in zip(sure, scored_rows, strict=False)])
+    hashes += session.hashes(sure) if most else []
     judged = dict(zip(hashes, map(len, rows.values()), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:

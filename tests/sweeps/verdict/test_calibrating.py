@@ -28,26 +28,20 @@ def asked(seed, episodes=60, temperature=2.0, outsiders=3):
     return Asked(drawn, temperature * scores, temperature * others)
 
 
-class Scored(StandIn):
-    """A session whose rows have scores: those of one seed for validation, of another for novel."""
-
-    def __init__(self, **more):
-        super().__init__()
-        self.more, self.runs = more, []
-
+class Session(StandIn):
     def sampler(self, run):
         return EpisodeSampler({f"class {i}": np.arange(20) for i in range(50)}, WAY, 1, QUERY, run.episodes.seed)
 
-    def solve(self, runs, episodes):
-        self.runs += runs
-        (run,) = runs
-        made = asked(1 + (run.episodes.split == "novel"), len(episodes), **self.more)
-        return [
-            [
-                {"episode": i, "scores": kept_scores(np.concatenate([made.scores[i], made.outsiders[i]]))}
-                for i in episodes
-            ]
-        ]
+
+def rows_of(made):
+    return [
+        {"episode": i, "scores": kept_scores(np.concatenate([own, others]))}
+        for i, (own, others) in enumerate(zip(made.scores, made.outsiders, strict=True))
+    ]
+
+
+def asked_rows(count=60):
+    return list(zip(runs(), (rows_of(asked(seed, count)) for seed in (1, 2)), strict=True))
 
 
 def runs():
@@ -63,10 +57,9 @@ def test_it_is_fitted_on_fresh_episodes_of_the_search_and_judged_on_those_of_the
 
 
 def test_rows_tell_all_of_it():
-    session = Scored()
-    told = told_by_scores(session, runs(), 60)
+    told = told_by_scores(Session(), asked_rows())
     found = told.confidence
-    assert (told.problems, session.runs) == (120, list(runs()))
+    assert told.problems == 120
     assert told.mistakes.surest[0].probability > 0.5
     expected = calibrated(asked(1), 1)
     assert found.calibration.temperature == pytest.approx(expected.temperature, rel=1e-3)
@@ -76,14 +69,11 @@ def test_rows_tell_all_of_it():
 
 
 def test_without_scores_or_episodes_there_is_nothing_to_tell():
-    class Old(Scored):
-        def solve(self, runs, episodes):
-            (rows,) = super().solve(runs, episodes)
-            return [[*rows[:-1], {**rows[-1], "scores": None}]]
-
-    assert told_by_scores(Old(), runs(), 60) == Told(120)
-    assert told_by_scores(Scored(), runs(), 1) == Told(2)
-    assert told_by_scores(Scored(), runs(), 0) == Told(0)
+    (fitted, rows), judged = asked_rows()
+    old = [(fitted, [*rows[:-1], {**rows[-1], "scores": None}]), judged]
+    assert told_by_scores(Session(), old) == Told(120)
+    assert told_by_scores(Session(), asked_rows(1)) == Told(2)
+    assert told_by_scores(Session(), []) == Told(0)
 
 
 def test_a_temperature_mends_probabilities_and_promises_are_kept_on_other_episodes():
