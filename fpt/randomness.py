@@ -4,13 +4,16 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["episode", "adapter", "batches", "head", "base pictures", "validation pictures", "novel pictures"]
+Purpose = Literal[
+    "episode", "adapter", "batches", "head", "outsiders", "base pictures", "validation pictures", "novel pictures"
+]
 # Place in the key, then in the counter: a further purpose must leave alone the streams that results were drawn from.
 _CODES: dict[Purpose, tuple[int, int]] = {
     "episode": (0, 0),
     "adapter": (1, 0),
     "batches": (2, 0),
     "head": (0, 1),
+    "outsiders": (1, 1),
     # an episode of each split, where splits share classes: the same index would draw the same classes in all of them
     "base pictures": (0, 2),
     "validation pictures": (1, 2),

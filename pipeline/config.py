@@ -97,7 +97,8 @@ class Dataset(Section):
 class Episodes(Section):
     """Episodes are drawn as these fields say. `split` is what `fpt run` draws from; a sweep searches on `search.split`
     and reports on this split. `part` is all of the split, or a half of its classes or of each class's pictures: a sweep
-    judges its winner on the first half and once more on the other.
+    judges its winner on the first half and once more on the other. With `scores`, those of all queries are kept in the
+    ledger, and of pictures of other classes, as many as classes where there are so many: 2 bytes for each class.
     """
 
     split: str = "novel"
@@ -107,6 +108,8 @@ class Episodes(Section):
     query: Annotated[int, whole("query images of each class", 1, 10_000)] = 10
     seed: Annotated[int, whole("seed of the episodes; the next one is used too", 0, SEEDS)] = 0
     count: Annotated[int, whole("episodes", 1, MANY)] = 200
+    # Runs were described without it before it was there, and are still.
+    scores: Annotated[bool, Field(exclude_if=lambda kept: not kept)] = False
 
     @property
     def step(self) -> float:

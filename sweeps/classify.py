@@ -48,7 +48,7 @@ def fit(
         from pipeline.data.packed import said_now_and_then
         from sweeps.classifiers.fitting import fitted_to
 
-        found = fitted_to(run, out, said_now_and_then("read"))
+        found = fitted_to(run, out, said_now_and_then("read"), config)
         left_out = [{"image": image, "why": why} for image, why in found.support.left_out]
         counts = dict(sorted(Counter(found.support.classes).items()))
         for note in found.support.notes:
@@ -56,11 +56,14 @@ def fit(
         say_left_out(left_out)
         if as_json:
             told = {"classifier": str(out), "classes": counts, "left_out": left_out, "seconds": found.seconds}
-            print(json.dumps({**told, "support_accuracy": found.accuracy}))
+            calibrated = found.uncalibrated is None
+            print(json.dumps({**told, "support_accuracy": found.accuracy, "calibrated": calibrated}))
             return
         few, many = min(counts.values()), max(counts.values())
         each = f"{few} each" if few == many else f"{few} to {many} each"
         print(f"{out}: {len(counts)} classes, {sum(counts.values())} pictures ({each}), {found.told}")
+        if found.uncalibrated is not None:
+            say(f"fpt: not calibrated, so that predict takes no --risk: {found.uncalibrated}")
         print(f"Next: fpt predict {out} PICTURES --out predictions.parquet")
 
 
@@ -74,13 +77,20 @@ def predict(
     drawn: Annotated[
         Path | None, typer.Option("--pictures", help="Draw into this folder where it looked in each.")
     ] = None,
+    risk: Annotated[
+        float | None, typer.Option(help="Say which are answers, of which this share is wrong at most.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Name pictures by a fitted classifier: the class of each, how probable it is, and what comes next.
 
     Pictures that cannot be read are named and left out. Memory does not grow with the number of pictures.
 
-    Example: fpt predict heron.fpt photos/new --out predictions.parquet
+    With --risk 0.05 a column says which are answers (yes, unsure, none of these). At most 5 % of the answers are wrong,
+    over many classifiers fitted to as many classes and pictures of each as an episode of the sweep had, of the same
+    kind; what a single one does is not promised.
+
+    Example: fpt predict heron.fpt photos/new --out predictions.parquet --risk 0.05
     """
     with one_sentence_for_mistakes():
         from fpt.classifier.estimator import FewShotClassifier
@@ -89,18 +99,30 @@ def predict(
         from sweeps.classifiers.tables import check_table
 
         check_table(out)
-        found = predicted(FewShotClassifier.load(classifier), pictures, out, said_now_and_then("named"), drawn)
+        loaded = FewShotClassifier.load(classifier)
+        found = predicted(loaded, pictures, out, said_now_and_then("named"), drawn, risk)
+        calibration, images = loaded.fitted_.calibration, loaded.fitted_.images
+        if risk is not None and calibration is not None and not calibration.holds_for(images):
+            few, many = min(images), max(images)
+            said = f"{few}" if few == many else f"{few} to {many}"
+            say(
+                f"fpt: what --risk promises was shown on {calibration.told}, and need not hold here: {len(images)} "
+                f"classes, {said} pictures each"
+            )
         left_out = [{"image": image, "why": why} for image, why in found.broken]
         for note in found.notes:
             say(f"fpt: {note}")
         say_left_out(left_out)
         if as_json:
             told = {"file": str(out), "pictures": found.pictures, "classes": found.classes, "left_out": left_out}
+            told |= {"answered": found.answered} if risk is not None else {}
             print(json.dumps(told | ({"drawn": str(drawn)} if drawn else {})))
             return
         most = sorted(found.classes.items(), key=lambda one: -one[1])
         named = ", ".join(f"{name} {count}" for name, count in most[:8]) + (", ..." if len(most) > 8 else "")
         print(f"{out}: {found.pictures} pictures ({named})")
+        if risk is not None:
+            print(f"Answered: {', '.join(f'{one} {count}' for one, count in found.answered.items())}")
 
 
 @classifiers.command(rich_help_panel=PANEL)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.naming import check_name as check_backbone
+from fpt.classifier.calibration import Calibration, calibration_of
 from fpt.classifier.saving import BACKBONE, EMBEDDED, FORMAT, TOLD
 from fpt.classifier.transform import Transform
 from fpt.pictures.resizing import NAMES
@@ -76,7 +77,7 @@ def is_whole(value: Any, low: int, high: int) -> bool:
 def parameters_of(cls: type, told: dict[str, Any], path: Path) -> dict[str, Any]:
     """Returns the constructor's arguments, each of a kind that its default has. What they mean is checked by use."""
     parameters: dict[str, Any] = told["parameters"]
-    known = {name: own.default for name, own in signature(cls).parameters.items()}
+    known = {name: own.default for name, own in signature(cls).parameters.items() if name != "calibration"}
     if odd := sorted(parameters.keys() - known.keys()):
         raise wrong(
             path, f"parameters must be those of FewShotClassifier but hold {odd[:3]}, as a newer fpt may have it"
@@ -165,11 +166,15 @@ def transform_of(told: dict[str, Any], backbone: Backbone, path: Path) -> Transf
     return Transform(backbone.image_size, how, told["depth"])
 
 
-def temperature_of(told: dict[str, Any], path: Path) -> float:
-    value: Any = told.get("temperature")
-    if not is_number(value) or not 1e-6 < value <= 1e6:
-        raise wrong(path, "calibration must tell a temperature above 0")
-    return float(value)
+def calibration_in(told: dict[str, Any], path: Path) -> Calibration | None:
+    """Returns how far probabilities may be relied on; None where nothing but a temperature of 1 is told."""
+    held = told["calibration"]
+    if held == {"temperature": 1.0}:
+        return None
+    try:
+        return calibration_of(held)
+    except ValueError as error:
+        raise wrong(path, str(error)) from error
 
 
 def wrong(path: Path, why: str) -> ValueError:

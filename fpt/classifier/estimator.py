@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,6 +14,7 @@ from fpt import defaults
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.precision import best_precision, use_precision
+from fpt.classifier.calibration import CALIBRATED, Calibration, calibration_of, check_is_of
 from fpt.classifier.fitted import Fitted, digest_of_support
 from fpt.classifier.opening import opened_classifier
 from fpt.classifier.saving import plain, save
@@ -38,7 +39,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     and `std` are as in `load_backbone`; `precision` is auto, float32, tf32 or bfloat16; `device` is auto, cpu or cuda.
     `resize` is crop or squash; pictures use `depth` of the 16 bits that a pixel may have. The others are those of
     `fpt.solve`; `ensemble` are settings, each as far as it differs, whose mean probabilities classify. What is random
-    comes from (`seed`, `index`).
+    comes from (`seed`, `index`). `calibration` is what a sweep leaves in its calibration.json: how far probabilities
+    may be relied on.
 
     Pictures are paths, bytes of files, PIL images or uint8 arrays; an array of the backbone's own size is taken as it
     is, everything else is decoded, turned upright and resized as a sweep does it.
@@ -79,6 +81,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         deep: bool = defaults.DEEP,
         embeddings: bool = defaults.EMBEDDINGS,
         ensemble: Sequence[Mapping[str, Any]] = (),
+        calibration: Mapping[str, Any] | None = None,
         seed: int = defaults.SEED,
         index: int = 0,
     ) -> None:
@@ -114,6 +117,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.deep = deep
         self.embeddings = embeddings
         self.ensemble = ensemble
+        self.calibration = calibration
         self.seed = seed
         self.index = index
 
@@ -127,6 +131,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(classes) < 2:
             raise ValueError(f"y must name at least 2 classes but names {len(classes)} class")
         settings = self.settings_for(len(classes))
+        calibration = self._calibrated()
         precision, backbone = self._loaded()
         for setting in settings:
             check_learnable(setting, backbone)
@@ -143,6 +148,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             [learn(backbone, pixels, labels, setting, self.index) for setting in settings],
             np.bincount(numbers, minlength=len(classes)).tolist(),
             digest_of_support(images, numbers),
+            calibration,
         )
         return self
 
@@ -163,6 +169,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         chosen: Shaped[np.ndarray, " images"] = self.classes_[self.predict_proba(X).argmax(-1)]
         return chosen
+
+    def predict_set(self, X: Any) -> Bool[np.ndarray, "images way"]:
+        """Returns which classes are in the set of each picture, which holds the true one as often as the calibration
+        says. Raises ValueError where there is no calibration.
+        """
+        check_is_fitted(self)
+        if self.fitted_.calibration is None:
+            raise ValueError(f"calibration must be given to fit for sets of classes but is None; {CALIBRATED}")
+        return np.asarray(self.predict_proba(X) >= self.fitted_.calibration.in_set)
 
     def save(self, path: str | Path) -> Path:
         """Writes the fitted classifier into a folder of safetensors and JSON, which must not be there yet, or hold
@@ -203,10 +218,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         common = {
             name: value
             for name, value in chosen.items()
-            if name not in (*OF_BACKBONE, *OF_CHANCE, "solver", "ensemble")
+            if name not in (*OF_BACKBONE, *OF_CHANCE, "solver", "ensemble", "calibration")
         }
         members = [dict(member) for member in self.ensemble] or [{}]
         return [setting_of(self.solver, way, self.seed, plain({**common, **member})) for member in members]
+
+    def _calibrated(self) -> Calibration | None:
+        if self.calibration is None:
+            return None
+        check_is_of(self.calibration, self.get_params(deep=False))
+        return calibration_of(self.calibration)
 
     def _loaded(self) -> tuple[str, Backbone]:
         if isinstance(self.backbone, Backbone):

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
+from fpt.classifier.calibration import Calibration
 from fpt.classifier.transform import Transform
 from fpt.problems.learning import answer
 from fpt.problems.problem import Setting
@@ -19,7 +20,8 @@ from fpt.solvers.contract import Learnt
 @dataclass(frozen=True)
 class Fitted:
     """Holds what was learnt of `images` pictures of each class under each setting, whose mean probability is the
-    classifier's. `support` is a digest of the pictures and their labels; `scores` are divided by `temperature`.
+    classifier's. `support` is a digest of the pictures and their labels; `calibration` says how far probabilities may
+    be relied on, None where that is not known.
     """
 
     backbone: Backbone
@@ -29,19 +31,25 @@ class Fitted:
     learnt: Sequence[Learnt]
     images: Sequence[int]
     support: str
-    temperature: float = 1.0
+    calibration: Calibration | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Returns what scores are divided by."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     def logits(self, images: UInt8[Tensor, "images size size 3"]) -> Float[Tensor, "images way"]:
         """Returns scores whose softmax is the probability of each class. Of several members, they are the logarithm of
-        their mean probability.
+        their mean probability. A temperature divides them.
         """
         of_members = [
-            answer(self.backbone, images, setting, learnt).scores[0].double() / self.temperature
+            answer(self.backbone, images, setting, learnt).scores[0].double()
             for setting, learnt in zip(self.settings, self.learnt, strict=True)
         ]
         if len(of_members) == 1:
-            return of_members[0]
-        return torch.stack(of_members).log_softmax(-1).logsumexp(0) - float(np.log(len(of_members)))
+            return of_members[0] / self.temperature
+        mean = torch.stack(of_members).log_softmax(-1).logsumexp(0) - float(np.log(len(of_members)))
+        return mean / self.temperature
 
     def attention(self, images: UInt8[Tensor, "images size size 3"]) -> Float[Tensor, "images patches"]:
         """Returns where [CLS] looks in images after fitting, summing to 1; the mean of several members."""

@@ -38,10 +38,11 @@ class Merged(nn.Module):
         self.temperature = fitted.temperature
 
     def forward(self, pixels: UInt8[Tensor, "images height width 3"]) -> Float[Tensor, "images way"]:
-        logits = [member(pixels) / self.temperature for member in self.members]
+        logits = [member(pixels) for member in self.members]
         if len(logits) == 1:
-            return cast(Tensor, logits[0])
-        return torch.stack([one.log_softmax(-1) for one in logits]).logsumexp(0) - log(len(logits))
+            return cast(Tensor, logits[0] / self.temperature)
+        mean = torch.stack([one.log_softmax(-1) for one in logits]).logsumexp(0) - log(len(logits))
+        return mean / self.temperature
 
 
 class Member(nn.Module):

@@ -17,12 +17,12 @@ from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.backbones.loading import best_device, load_backbone
 from fpt.backbones.precision import bfloat16_works_on_cpu, use_precision
 from fpt.classifier.claims import (
+    calibration_in,
     classes_of,
     file_of,
     is_colours,
     is_whole,
     parameters_of,
-    temperature_of,
     told_in,
     transform_of,
     wrong,
@@ -72,7 +72,7 @@ def opened_classifier(cls: type, path: Path, device: str) -> Any:
         [{name: value.to(device) for name, value in own.items()} for own in learnt],
         images,
         str(told["fingerprints"]["support"]),
-        temperature_of(told["calibration"], path),
+        calibration_in(told, path),
     )
     return shown
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def save(classifier: Any, path: Path) -> Path:
     check_free(path)
     kept = not (parameters["backbone"] == EMBEDDED and parameters["weights"] is True)
     parameters |= {"weights": BACKBONE if kept else True, "precision": fitted.precision, "device": "auto"}
+    del parameters["calibration"]  # what was fitted by it is told apart
     parameters |= {"ensemble": [dict(member) for member in parameters["ensemble"]]}
     part = path.with_name(f".{path.name}-{uuid4().hex[:8]}")
     part.mkdir(parents=True)
@@ -66,7 +68,7 @@ def save(classifier: Any, path: Path) -> Path:
                 "support": fitted.support,
                 "learnt": digest_of_file(part / LEARNT),
             },
-            "calibration": {"temperature": fitted.temperature},
+            "calibration": {"temperature": 1.0} if fitted.calibration is None else asdict(fitted.calibration),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
         }
         (part / TOLD).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

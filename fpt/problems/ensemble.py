@@ -25,7 +25,7 @@ def mean_softmax(members: Sequence[Outcome], labels: Int[Tensor, " query"]) -> O
     logits_MQW = torch.stack([member.logits for member in members]).double()
     mean_QW = logits_MQW.log_softmax(-1).logsumexp(0) - float(np.log(len(members)))
     failed = any(member.failed for member in members)
-    right = (mean_QW.argmax(-1) == labels.to(mean_QW.device)).cpu().numpy()
+    right = (mean_QW[: len(labels)].argmax(-1) == labels.to(mean_QW.device)).cpu().numpy()
     after = [member.attention_on_key_after for member in members]
     return replace(
         members[0],

@@ -15,7 +15,10 @@ from fpt.solvers.contract import Training
 
 @dataclass(frozen=True)
 class EpisodeBatch:
-    """Holds episodes of one shape. Key masks (which patches show the key entity) are None where the data has none."""
+    """Holds episodes of one shape. Key masks (which patches show the key entity) are None where the data has none.
+
+    `query` may hold more images than there are labels: outsiders, of other classes, which are asked for their scores.
+    """
 
     indices: Sequence[int]
     support_images: UInt8[Tensor, "episodes support height width 3"] | Float[Tensor, "episodes support 3 height width"]
@@ -80,7 +83,7 @@ class Outcome:
     prompt_chance: float | None  # the same for random patches
     attention_on_key_before: float | None  # of [CLS] on queries, share of its attention to patches
     attention_on_key_after: float | None
-    logits: Float[Tensor, "query way"]
+    logits: Float[Tensor, "query way"]  # and those of outsiders, after all others
 
     @property
     def accuracy(self) -> float | None:

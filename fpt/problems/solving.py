@@ -132,7 +132,10 @@ def _solve_stack(
     labels = episodes.query_labels[[episode for _, episode in members]]
     located = [_located(episodes, prompts, solution, place, member) for place, member in enumerate(members)]
     right_SQ, finite_S, labels_SQ, located_SF = _read(
-        solution.scores.argmax(-1) == labels, solution.scores.isfinite().all(-1).all(-1), labels, torch.stack(located)
+        solution.scores[:, : labels.shape[1]].argmax(-1) == labels,
+        solution.scores.isfinite().all(-1).all(-1),
+        labels,
+        torch.stack(located),
     )
     outcomes = []
     has_key, has_before = episodes.support_key is not None, episodes.query.seen is not None
@@ -162,13 +165,14 @@ def _located(
     for what cannot be measured.
     """
     (i, episode), seen, key = member, episodes.query.seen, episodes.query_key
-    prompted, after = prompts[i].mask[episode], solution.query_attention[place]
+    queries = episodes.query_labels.shape[1]  # outsiders have no part in figures
+    prompted, after = prompts[i].mask[episode], solution.query_attention[place][:queries]
     figures = [prompted.any()] + [after.new_zeros(())] * 4
     if episodes.support_key is not None:
         own = episodes.support_key[episode]
         figures[1:3] = share_on_key(prompted, own), share(own)
     if key is not None and seen is not None:
-        figures[3] = attention_on_key(seen.attention[episode], key[episode])
+        figures[3] = attention_on_key(seen.attention[episode][:queries], key[episode])
     if key is not None:
         figures[4] = attention_on_key(after, key[episode])
     return torch.stack([one.to(after.dtype) for one in figures])

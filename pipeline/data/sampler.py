@@ -63,7 +63,7 @@ class EpisodeSampler:
                     f"episodes.shot + episodes.query must be at most {len(rows)}, the images of class {name!r}, "
                     f"but got {shot} + {query}; {LEAVE_OUT}"
                 )
-        self.rows = list(classes.values())
+        self.names, self.rows = list(classes), list(classes.values())
         self.way, self.shot, self.query, self.seed, self.purpose = way, shot, query, seed, purpose
 
     def classes_of(self, index: int) -> Int[np.ndarray, " way"]:
@@ -84,6 +84,15 @@ class EpisodeSampler:
             query=np.concatenate([rows[self.shot :] for rows in drawn]),
             query_labels=ways.repeat(self.query),
         )
+
+    def outsiders(self, index: int) -> Int[np.ndarray, " outsiders"]:
+        """Returns rows of pictures of other classes than an episode's: one each of as many classes as it has, or of
+        all others where these are fewer.
+        """
+        random = generator(self.seed, index, "outsiders")
+        others = np.setdiff1d(np.arange(len(self.rows)), self.classes_of(index))
+        drawn = random.choice(others, min(self.way, len(others)), replace=False)
+        return np.array([random.choice(self.rows[i]) for i in drawn], int)
 
 
 def sampler_of(

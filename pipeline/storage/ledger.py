@@ -155,7 +155,7 @@ def _each_once(table: pa.Table) -> pa.Table:
 
 class KnownRows:
     """Known rows are there by configuration and episode: those of a ledger, kept packed until their configuration is
-    asked for, and those that came since. A million rows take 135 MB packed and 830 MB unpacked.
+    asked for, and those that came since. A million rows without scores take 143 MB packed and 830 MB unpacked.
     """
 
     def __init__(self, table: pa.Table) -> None:

@@ -22,7 +22,8 @@ def parquet_of(table: pa.Table) -> memoryview:
     """Returns a table as a Parquet file with checksums of its pages and a digest of its rows."""
     sink = pa.BufferOutputStream()
     proven = table.replace_schema_metadata({DIGEST: digest_of(table)})
-    pyarrow.parquet.write_table(proven, sink, write_page_checksum=True)
+    # A file is read whole: statistics would say in its footer the least and the greatest scores, at full length.
+    pyarrow.parquet.write_table(proven, sink, write_page_checksum=True, write_statistics=False)
     return memoryview(sink.getvalue())
 
 
@@ -73,8 +74,8 @@ def _parts(array: pa.Array) -> Iterator[np.ndarray]:
     if pa.types.is_list(kind):
         yield pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
         yield from _parts(array.flatten())
-    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
-        filled = pc.fill_null(array, b"" if pa.types.is_binary(kind) else "")
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        filled = pc.fill_null(array, "" if pa.types.is_string(kind) else b"")
         yield pc.binary_length(filled).to_numpy(zero_copy_only=False)
         yield np.frombuffer(_text(filled), np.uint8)
     elif pa.types.is_boolean(kind):
@@ -86,11 +87,12 @@ def _parts(array: pa.Array) -> Iterator[np.ndarray]:
 
 
 def _text(array: pa.Array) -> bytes:
-    """Returns the characters of an array of text without nulls, one value after the other."""
+    """Returns the characters of an array of text, or the bytes of one of bytes, without nulls, one after the other."""
     _, offsets, data = array.buffers()
     if data is None or not len(array):
         return b""
-    ends = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+    width = np.int64 if pa.types.is_large_binary(array.type) else np.int32
+    ends = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
     return memoryview(data)[ends[0] : ends[-1]].tobytes()
 
 
@@ -157,3 +159,7 @@ def _check_numbers(rows: pa.Table, proven: bool) -> None:
     refuse(np.bincount(owners[values < 0], minlength=len(lengths)) > 0, "class_hits holds what is no count")
     sums = np.bincount(owners, weights=values, minlength=len(lengths))
     refuse(there("correct", "class_hits") & (sums != correct), "class_hits do not add up to correct")
+    least = 2 * lengths * queries  # bytes of scores: two for each class of each query, and of outsiders
+    size = pc.binary_length(of("scores")).fill_null(0).to_numpy(zero_copy_only=False)
+    odd = (size < least) | (size % np.maximum(2 * lengths, 1) != 0)
+    refuse(there("scores", "queries", "class_hits") & odd, "scores are not those of its queries")

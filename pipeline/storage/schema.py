@@ -21,9 +21,12 @@ SCHEMA = pa.schema(
         "worker": pa.string(),
         "attempt": pa.int16(),
         "device": pa.string(),  # the kind that it was computed on; null in rows that are older than this column
+        # By how much each class of each query is below the highest, in half precision (fpt/problems/keeping.py);
+        # queries are in the order of their labels, outsiders last. Null unless episodes.scores asks for it.
+        "scores": pa.large_binary(),  # large, as a ledger may hold more than 2 GB of them
     }
 )
-LATER = ("device",)  # columns that the oldest files lack
+LATER = ("device", "scores")  # columns that the oldest files lack
 # Not part of a result: these differ from run to run.
 CIRCUMSTANCES = ("seconds", "worker", "attempt", "device")
 
@@ -46,3 +49,4 @@ class Row(TypedDict):
     worker: str
     attempt: int
     device: str | None
+    scores: bytes | None

@@ -14,6 +14,7 @@ from fpt.backbones.memory import keep_for_caches, tune_allocator
 from fpt.backbones.precision import best_precision, use_precision, use_repeatable_kernels
 from fpt.problems.ensemble import mean_softmax
 from fpt.problems.frozen import Frozen, reads_frozen_queries
+from fpt.problems.keeping import kept_scores
 from fpt.problems.problem import EpisodeBatch, Outcome, Setting
 from fpt.problems.solving import solve
 from fpt.prompts.localisation import key_patches
@@ -85,7 +86,7 @@ class Worker:
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
         device = device_name(self.backbone.device)
         rows = [
-            row(config_hash, outcome, seconds, self.name, attempt, device)
+            row(config_hash, outcome, seconds, self.name, attempt, device, runs[0].episodes.scores)
             for config_hash, of_run in zip(hashes, outcomes, strict=True)
             for outcome in of_run
         ]
@@ -98,7 +99,8 @@ class Worker:
             sampler = sampler_of(self.store.classes(wanted.split), wanted, self.small_classes)
             self.samplers[wanted] = sampler
         drawn = [sampler[index] for index in indices]
-        return episode_tensors(self.backbone, self.store, self.frozen, drawn, adapted, whole)
+        outsiders = np.stack([sampler.outsiders(index) for index in indices]) if wanted.scores else None
+        return episode_tensors(self.backbone, self.store, self.frozen, drawn, adapted, whole, outsiders)
 
 
 def _together(members: list[list[Outcome]], labels: torch.Tensor) -> list[Outcome]:
@@ -130,13 +132,20 @@ def backbone_of(run: Run, device: str) -> tuple[str, Backbone]:
 
 
 def episode_tensors(
-    backbone: Backbone, store: ImageStore, frozen: FrozenImages, episodes: list[Any], adapted: int, whole: bool = True
+    backbone: Backbone,
+    store: ImageStore,
+    frozen: FrozenImages,
+    episodes: list[Any],
+    adapted: int,
+    whole: bool = True,
+    outsiders: np.ndarray | None = None,
 ) -> EpisodeBatch:
     """Returns images, frozen features, labels and masks of some episodes, stacked. If `whole`, queries have features
-    too.
+    too. `outsiders` are rows of images that are asked after an episode's queries.
     """
     support = np.stack([episode.support for episode in episodes])
     query = np.stack([episode.query for episode in episodes])
+    asked = query if outsiders is None else np.concatenate([query, outsiders], axis=1)
 
     def stacked(rows: np.ndarray, whole: bool) -> Frozen:
         return frozen(rows.ravel(), adapted, whole).change(lambda part: part.unflatten(0, rows.shape))
@@ -153,7 +162,7 @@ def episode_tensors(
         support_images=pixels,
         support=stacked(support, True),
         labels=torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(backbone.device),
-        query=stacked(query, whole),
+        query=stacked(asked, whole),
         query_labels=torch.from_numpy(np.stack([episode.query_labels for episode in episodes])).to(backbone.device),
         support_key=key(support),
         query_key=key(query),
@@ -193,8 +202,10 @@ def setting(run: Run) -> Setting:
     )
 
 
-def row(config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt: int, device: str) -> Row:
-    """Returns an outcome as the ledger keeps it."""
+def row(
+    config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt: int, device: str, scores: bool = False
+) -> Row:
+    """Returns an outcome as the ledger keeps it, with the scores, unless it has failed, if they are wanted."""
     return {
         "config_hash": config_hash,
         "episode": outcome.episode,
@@ -211,4 +222,5 @@ def row(config_hash: str, outcome: Outcome, seconds: float, worker: str, attempt
         "worker": worker,
         "attempt": attempt,
         "device": device,
+        "scores": kept_scores(outcome.logits.float().cpu().numpy()) if scores and not outcome.failed else None,
     }

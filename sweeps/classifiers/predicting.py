@@ -8,19 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
+from fpt.classifier.calibration import CALIBRATED, Calibration
 from fpt.classifier.estimator import FewShotClassifier
 from sweeps.classifiers.drawing import draw_looks
 from sweeps.classifiers.reading import Batch, pictures_in, read_pictures
 from sweeps.classifiers.tables import Prediction, check_table, predictions_into
 
+ANSWERED, UNSURE, NONE_OF_THESE = "yes", "unsure", "none of these"
+
 
 @dataclass(frozen=True)
 class Predicted:
-    """This tells how many pictures were held to be of each class, which could not be read and why, and notes on what
-    lay beside them.
+    """This tells how many pictures were held to be of each class, and how many of all were answered, where a risk was
+    named; which could not be read and why, and notes on what lay beside them.
     """
 
     classes: Mapping[str, int]
+    answered: Mapping[str, int]
     broken: Sequence[tuple[str, str]]
     notes: Sequence[str]
 
@@ -35,37 +39,66 @@ def predict(
     out: Path,
     progress: Callable[[int, int], None],
     drawn: Path | None = None,
+    risk: float | None = None,
 ) -> Predicted:
     """Writes the predictions of pictures into a file; with `drawn`, a picture of where the model looked in each into
-    that folder. Raises ValueError for what is not there or cannot be written.
+    that folder; with `risk`, which of them are answers, of which no larger share is wrong. Raises ValueError for what
+    is not there or cannot be written, and for a risk that cannot be promised.
     """
     check_table(out)
+    answers = None if risk is None else answers_at(classifier.fitted_.calibration, risk)
     paths, notes = pictures_in(places)
     if drawn is not None and classifier.fitted_.backbone.pyramid:
         raise ValueError("--pictures must be left out for a backbone with windows or stages, which has no one map")
-    counted, broken, done = Counter[str](), list[tuple[str, str]](), 0
-    with predictions_into(out) as write:
+    counted, said, broken, done = Counter[str](), Counter[str](), list[tuple[str, str]](), 0
+    with predictions_into(out, answers is not None) as write:
         for batch in read_pictures(paths, classifier.fitted_.transform, os.cpu_count() or 1):
             if batch.paths:
-                rows = _named(classifier, batch)
+                rows = _named(classifier, batch, answers)
                 counted.update(row.label for row in rows)
+                said.update(row.answered for row in rows if row.answered is not None)
                 write(rows)
                 if drawn is not None:
                     draw_looks(classifier.fitted_, batch, rows, done, drawn)
             broken += [(_text(path), why) for path, why in batch.broken]
             done += len(batch.paths) + len(batch.broken)
             progress(done, len(paths))
-    return Predicted(dict(sorted(counted.items())), broken, notes)
+    return Predicted(dict(sorted(counted.items())), dict(said), broken, notes)
 
 
-def _named(classifier: FewShotClassifier, batch: Batch) -> list[Prediction]:
+def answers_at(calibration: Calibration | None, risk: float) -> Callable[[float], str]:
+    """Returns what says, of a highest probability, whether it is an answer: ANSWERED, UNSURE or NONE_OF_THESE. Raises
+    ValueError where the risk cannot be promised.
+    """
+    if calibration is None:
+        raise ValueError(
+            f"--risk must be left out for a classifier without a calibration but got {risk:g}; {CALIBRATED}"
+        )
+    least, known = calibration.least_for(risk), calibration.known or 0.0
+
+    def said(highest: float) -> str:
+        if highest < known:
+            return NONE_OF_THESE
+        return ANSWERED if highest >= least else UNSURE
+
+    return said
+
+
+def _named(classifier: FewShotClassifier, batch: Batch, answers: Callable[[float], str] | None) -> list[Prediction]:
     probabilities = classifier.probabilities(batch.pixels)
     if not np.isfinite(probabilities).all():
         raise RuntimeError("scores are not finite: the classifier cannot name these pictures")
     order = np.argsort(-probabilities, axis=1, kind="stable")
     names = [str(name) for name in classifier.classes_]
     return [
-        Prediction(_text(path), names[first], float(row[first]), names[second], float(row[second]))
+        Prediction(
+            _text(path),
+            names[first],
+            float(row[first]),
+            names[second],
+            float(row[second]),
+            None if answers is None else answers(float(row[first])),
+        )
         for path, row, (first, second) in zip(batch.paths, probabilities, order[:, :2].tolist(), strict=True)
     ]
 

@@ -16,17 +16,19 @@ ROWS_A_GROUP = 8192  # of a Parquet file
 
 
 class Prediction(NamedTuple):
-    """A prediction is what one picture is held to be, how probable that is, and what comes next."""
+    """A prediction is what one picture is held to be, how probable that is, and what comes next; `answered` says
+    whether that is an answer, where a risk was named.
+    """
 
     image: str
     label: str
     probability: float
     runner_up: str
     runner_up_probability: float
+    answered: str | None = None
 
 
-COLUMNS = ("image", "class", "probability", "runner_up", "runner_up_probability")
-SCHEMA = pa.schema([(name, pa.float64() if "probability" in name else pa.string()) for name in COLUMNS])
+COLUMNS = ("image", "class", "probability", "runner_up", "runner_up_probability", "answered")
 
 
 class Writer(Protocol):
@@ -42,13 +44,16 @@ def check_table(path: Path) -> None:
 
 
 @contextmanager
-def predictions_into(path: Path) -> Iterator[Writer]:
-    """Yields what writes predictions. Where the block ends well the file is there, else it is as it was."""
+def predictions_into(path: Path, answered: bool = False) -> Iterator[Writer]:
+    """Yields what writes predictions, with the column `answered` if it is wanted. Where the block ends well the file is
+    there, else it is as it was.
+    """
+    columns = COLUMNS if answered else COLUMNS[:-1]
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     opened = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}[path.suffix.lower()]
     try:
-        with opened(part) as writer:
+        with opened(part, columns) as writer:
             yield writer
         os.replace(part, path)
     finally:
@@ -56,13 +61,14 @@ def predictions_into(path: Path) -> Iterator[Writer]:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Writer]:
+def _parquet(path: Path, columns: Sequence[str]) -> Iterator[Writer]:
     waiting: list[Prediction] = []
-    with pyarrow.parquet.ParquetWriter(path, SCHEMA) as file:
+    schema = pa.schema([(name, pa.float64() if "probability" in name else pa.string()) for name in columns])
+    with pyarrow.parquet.ParquetWriter(path, schema) as file:
 
         def flush() -> None:
-            columns: list[Any] = [list(column) for column in zip(*waiting, strict=True)] or [[] for _ in COLUMNS]
-            file.write_table(pa.table(columns, schema=SCHEMA))
+            held: list[Any] = [list(column) for column in zip(*waiting, strict=True)] or [[] for _ in COLUMNS]
+            file.write_table(pa.table(held[: len(columns)], schema=schema))
             waiting.clear()
 
         def write(rows: Sequence[Prediction]) -> None:
@@ -75,18 +81,19 @@ def _parquet(path: Path) -> Iterator[Writer]:
 
 
 @contextmanager
-def _csv(path: Path) -> Iterator[Writer]:
+def _csv(path: Path, columns: Sequence[str]) -> Iterator[Writer]:
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
-        lines.writerow(COLUMNS)
-        yield lines.writerows
+        lines.writerow(columns)
+        yield lambda rows: lines.writerows(row[: len(columns)] for row in rows)
 
 
 @contextmanager
-def _jsonl(path: Path) -> Iterator[Writer]:
+def _jsonl(path: Path, columns: Sequence[str]) -> Iterator[Writer]:
     with path.open("w", encoding="utf-8") as file:
 
         def write(rows: Sequence[Prediction]) -> None:
-            file.writelines(json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+            told = (dict(zip(columns, row, strict=False)) for row in rows)
+            file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in told)
 
         yield write

@@ -1,11 +1,14 @@
 """The files that a sweep leaves behind: what it found, its report in words and as a page, pictures, rows."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 
+from fpt.classifier.calibration import as_described
 from pipeline.storage.masking import without_secrets
+from sweeps.lookup.winner import CALIBRATION, parameters_of
 from sweeps.report.charts.album import Picture, draw_all
 from sweeps.report.charts.page import configuration, write_page
 from sweeps.report.placing import placed_when_done
@@ -24,8 +27,9 @@ def write_report(finding: Finding, sweep: Sweep, episode: Picture, rows: pa.Tabl
     """Writes the files of a sweep that has finished into a folder, each of them whole, and returns them.
 
     report.md and report.html tell the finding, pictures show it, best.yaml is the winner (`fpt run` takes it),
-    sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and ledger.parquet the `rows` of all that
-    was compared. finding.json, written last, is what `draw_again` reads. `episode` is a picture that is there already.
+    calibration.json how sure it may be, sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and
+    ledger.parquet the `rows` of all that was compared. finding.json, written last, is what `draw_again` reads.
+    `episode` is a picture that is there already.
     """
     with placed_when_done(folder, last=saved.NAME) as drawn:
         (drawn / saved.NAME).write_text(saved.as_text(finding), encoding="utf-8")
@@ -49,5 +53,15 @@ def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path)
     (folder / "best.yaml").write_text(best, encoding="utf-8")
     (folder / TRIALS).write_text(as_csv(rows_of(finding.record)), encoding="utf-8")
     charts = draw_all(finding, folder)
+    sure = _calibration(finding, folder)
     write_page(finding, sweep, [*charts, *([episode] if episode else [])], folder / "report.html")
-    return ["report.md", "report.html", "best.yaml", TRIALS, *(chart.path.name for chart in charts)]
+    return ["report.md", "report.html", "best.yaml", TRIALS, *sure, *(chart.path.name for chart in charts)]
+
+
+def _calibration(finding: Finding, folder: Path) -> list[str]:
+    """Writes what `fpt fit` gives to the winner so that it knows how sure it may be."""
+    if finding.confidence is None:
+        return []
+    described = as_described(finding.confidence.calibration, parameters_of(finding.best.run))
+    (folder / CALIBRATION).write_text(json.dumps(described, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return [CALIBRATION]

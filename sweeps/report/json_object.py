@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from sweeps.report import confidence
 from sweeps.report.text import judged_episodes
 from sweeps.report.trials import rows_of
 from sweeps.schema.naming import setting_name
@@ -44,6 +45,8 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
         "episodes_lost": list(finding.lost),
         "mlflow": {name: place for name, place in where.items() if name != "report"} or None,
         "about": None if finding.about is None else asdict(finding.about),
+        "confidence": None if finding.confidence is None else confidence.as_json(finding.confidence),
+        "mistakes": None if finding.mistakes is None else asdict(finding.mistakes),
         "report": where.get("report"),
     }
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.config import BACKBONE, Run
-from sweeps.report import markdown, search_space
+from sweeps.report import confidence, markdown, mistakes, search_space
 from sweeps.report.backbones import in_words
 from sweeps.schema.lines import in_markdown, on_a_line
 from sweeps.schema.naming import setting_name
@@ -126,6 +126,8 @@ def as_markdown(finding: Finding, sweep: Sweep) -> str:
         "",
         *map(in_markdown, how_sure(finding, sweep)),
         *(["", in_markdown(left_out(finding.lost))] if finding.lost else []),
+        *(["", *confidence.as_markdown(finding.confidence)] if finding.confidence is not None else []),
+        *(["", *mistakes.as_markdown(finding.mistakes)] if finding.mistakes is not None else []),
         *(["", *search_space.as_markdown(finding.tried, finding.importances)] if finding.tried else []),
     ]
     return "\n".join(lines) + "\n"

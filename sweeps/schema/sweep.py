@@ -93,6 +93,9 @@ class Final(Section):
     episodes of the winner's difference to what it has to beat down to it. With `again`, both are judged once more, on
     the other half of the classes, or of the pictures where classes are few. `ensemble` judges the mean class
     probabilities of so many of the best settings beside the winner, 0 for none.
+
+    On so many validation episodes that no trial saw, `confidence`, but no more than `episodes`, it is fitted how sure
+    the winner may be of its answers, and on as many novel ones judged; 0 for none.
     """
 
     episodes: Annotated[int, whole("episodes that decide", 1, MANY)] = 200
@@ -101,6 +104,10 @@ class Final(Section):
     again: bool = True
     masks: bool = False
     ensemble: Annotated[int, whole("best settings that are judged together, 0 for none", 0, 100)] = 5
+    # Sweeps were described without it before it was there, and are still.
+    confidence: Annotated[
+        int, whole("episodes by which probabilities are calibrated", 0, MANY), Field(exclude_if=lambda one: one == 300)
+    ] = 300
 
     @model_validator(mode="after")
     def _more_is_more(self) -> "Final":

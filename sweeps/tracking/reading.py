@@ -78,8 +78,9 @@ def recorded_trial(tracking_uri: str, run_id: str) -> tuple[dict[str, str], dict
     return hyper_parameters_of(trial.data.params), {**sweep.data.params, **of_its_own(trial.data.params)}
 
 
-def recorded_winner(tracking_uri: str, run_id: str, file: str) -> str | None:
-    """Returns the file in which a finished sweep's run keeps its winner, None for a run that is no sweep's.
+def recorded_winner(tracking_uri: str, run_id: str, file: str, optional: bool = False) -> str | None:
+    """Returns the file in which a finished sweep's run keeps its winner, None for a run that is no sweep's, and for an
+    `optional` file that is not there.
 
     Raises ValueError for a store that is not there or cannot be reached, a run that is not there, and a sweep that has
     not finished.
@@ -92,6 +93,8 @@ def recorded_winner(tracking_uri: str, run_id: str, file: str) -> str | None:
         if client.get_run(run_id).data.tags.get("fpt.kind") != "sweep":
             return None
         if file not in {artifact.path for artifact in client.list_artifacts(run_id)}:
+            if optional:
+                return None
             raise ValueError(f"run {run_id} must be that of a finished sweep but has no {file} yet")
         with TemporaryDirectory() as folder:
             return Path(client.download_artifacts(run_id, file, folder)).read_text(encoding="utf-8")

@@ -8,7 +8,9 @@ from pipeline.config import HyperParameters, Run
 from sweeps.search.record import SearchRecord
 from sweeps.statistics.classes import FEW
 from sweeps.statistics.estimates import SIGNIFICANCE, Estimate
+from sweeps.verdict.confidence import Confidence
 from sweeps.verdict.landscape import Scored
+from sweeps.verdict.mistakes import Mistakes
 
 BASELINE = "no prompts"
 FROZEN = "frozen features"
@@ -89,7 +91,7 @@ class Finding:
     name: they are left out for all settings. `again` is the best with prompts against the yardstick on other episodes.
     Of the trials that did all episodes of the race the truly best is among so many (`may_be_best`), with 95 %, and
     among so many (`best_if_symmetric`) if differences are symmetric. `tried` are all trials that have a score,
-    `validation` is the winner's.
+    `validation` is the winner's, and so are `confidence` and `mistakes`.
     """
 
     record: SearchRecord
@@ -106,6 +108,8 @@ class Finding:
     yardstick: str = BASELINE
     other: Compared | None = None
     about: About | None = None
+    confidence: Confidence | None = None
+    mistakes: Mistakes | None = None
 
     @property
     def best(self) -> Compared:

@@ -20,6 +20,7 @@ from sweeps.statistics.racing import in_the_race
 from sweeps.statistics.rows import accuracies_of, summary
 from sweeps.statistics.t_racing import in_the_race_if_symmetric
 from sweeps.terminal.progress import Progress
+from sweeps.verdict.calibrating import runs_with_scores, told_by_scores
 from sweeps.verdict.comparing import Drawn, compare_all, harder
 from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
 from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER, Audit, Compared, Finding, takes_prompts
@@ -34,8 +35,9 @@ Rows = list[Row]  # of a setting, by episode
 def problems_to_judge(sweep: Sweep, search: Search, plan: Plan) -> int:
     """Counts the problems that `judge` takes, as far as is known before the search."""
     again = 2 * sweep.final.again * sweep.final.episodes
+    sure = 2 * min(sweep.final.confidence, sweep.final.episodes)
     audit = plan.rungs[-1] * search.audit * plan.racers
-    return most_problems(search, plan) + audit + _most_judged(sweep, search) + again
+    return most_problems(search, plan) + audit + _most_judged(sweep, search) + again + sure
 
 
 def _most_judged(sweep: Sweep, search: Search) -> int:
@@ -78,7 +80,10 @@ def judge(
         progress.planned += count
     progress.note = f"final evaluation: {different} settings on {count} unseen episodes"
     twice = {_asked(settings): _elsewhere(settings[_asked(settings)], parts)} if sweep.final.again else {}
-    final, ahead = session.solve_all([(list(them.values()), range(count)) for them in (settings, twice)])
+    sure = runs_with_scores(with_hyper_parameters(searched, winner.values), settings["best"])
+    most = min(sweep.final.confidence, sweep.final.episodes)
+    questions: list[tuple[list[Run], range]] = [(list(them.values()), range(count)) for them in (settings, twice)]
+    final, ahead, *scored_rows = session.solve_all([*questions, *(([run], range(most)) for run in sure if most)])
     rows = dict(zip(settings, final, strict=True))
     hashes = session.hashes([*settings.values(), *tried.values(), *yardsticks.runs])
     yardstick, asked = harder(rows), _asked(settings)
@@ -88,6 +93,8 @@ def judge(
     pair = {name: settings[name] for name in (asked, other)}
     beside = compare_all(pair, session.hashes(list(pair.values())), [rows[name] for name in pair], drawn, other)
     again = _again(session, settings, parts, count, dict(zip(twice, ahead, strict=True)), yardstick) if twice else {}
+    by_scores = told_by_scores(session, [(run, own) for run, (own,) in zip(sure, scored_rows, strict=False)])
+    hashes += session.hashes(sure) if most else []
     judged = dict(zip(hashes, map(len, rows.values()), strict=False))  # equal settings are solved once
     audit = None
     if search.audit:
@@ -98,7 +105,7 @@ def judge(
         record=record,
         validation=estimate(on_validation[winner.name], sweep.episodes.step),
         compared=compared,
-        spent=record.problems + yardsticks.problems + sum(judged.values()) + _solved(again),
+        spent=record.problems + yardsticks.problems + sum(judged.values()) + _solved(again) + by_scores.problems,
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
         again=again[asked] if again else None,
@@ -119,6 +126,8 @@ def judge(
             len(np.unique(drawn.classes)),
             datetime.now(UTC).date().isoformat(),
         ),
+        confidence=by_scores.confidence,
+        mistakes=by_scores.mistakes,
     )
 
 

@@ -10,7 +10,15 @@ from pipeline.identity import Found, Inputs
 
 # Another valid value for every field that can change a result, by section.
 OTHERS = {
-    "episodes": {"split": "validation", "part": "first classes", "way": 4, "shot": 4, "query": 9, "seed": 1},
+    "episodes": {
+        "split": "validation",
+        "part": "first classes",
+        "way": 4,
+        "shot": 4,
+        "query": 9,
+        "seed": 1,
+        "scores": True,
+    },
     "solver": {
         "name": "linear_probe",
         "head": "r2d2",
@@ -272,3 +280,11 @@ def test_members_of_an_ensemble_adapt_as_many_blocks():
         Run.model_validate({"ensemble": [{"blocks": 2}, {"blocks": 3}]})
     with pytest.raises(ValueError, match="lre is not a field of prompts or solver; did you mean lr"):
         Run.model_validate({"ensemble": [{"lre": 2}]})
+
+
+def test_rows_with_scores_are_others_and_all_hashes_are_those_of_before():
+    plain, kept = Run(), Run.model_validate({"episodes": {"scores": True}})
+    inputs = Inputs("images", "weights", "float32")
+    assert identity.hash_of(plain, inputs) != identity.hash_of(kept, inputs)
+    assert "scores" not in identity.identity(plain, inputs)["episodes"]
+    assert "scores" not in plain.model_dump()["episodes"]

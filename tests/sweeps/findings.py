@@ -4,11 +4,15 @@ from dataclasses import replace
 
 from scipy import stats
 
+from fpt.classifier.calibration import Calibration, Promise
 from pipeline.config import plain_run, with_hyper_parameters
 from sweeps.schema.loading import load
 from sweeps.search.record import Report, SearchRecord, Trial
 from sweeps.statistics.estimates import Estimate
+from sweeps.statistics.reliability import Bin
+from sweeps.verdict.confidence import Confidence, Kept, Unknown
 from sweeps.verdict.finding import BASELINE, Compared, Finding
+from sweeps.verdict.mistakes import Mistake, Mistakes, OfClass, Pair
 from tests.sweeps.tiny import CONFIG, TINY
 
 SWEEP = load(CONFIG, TINY)
@@ -20,7 +24,39 @@ LOCATED = {
     "attention_on_key_after": 0.55,
 }
 GAIN = Estimate(0.021, 0.009, 200)
+CALIBRATION = Calibration(
+    temperature=1.25,
+    way=3,
+    shot=1,
+    episodes=60,
+    coverage=0.9,
+    in_set=0.125,
+    promises=(Promise(0.75, 0.05, 0.5), Promise(0.0, 0.375, 1.0)),
+    known=0.375,
+    recognised=0.95,
+)
+CONFIDENCE = Confidence(
+    calibration=CALIBRATION,
+    error=(Estimate(0.125, 0.0125, 60), Estimate(0.025, 0.0125, 60)),
+    loss=(Estimate(1.0, 0.0625, 60), Estimate(0.75, 0.0625, 60)),
+    covered=Estimate(0.9, 0.0125, 60),
+    covered_elsewhere=Estimate(0.9, 0.025, 60),
+    size=Estimate(1.5, 0.125, 60),
+    sizes=(0.0, 0.625, 0.25, 0.125),
+    kept=(
+        Kept(CALIBRATION.promises[0], Estimate(0.03125, 0.0125, 60), Estimate(0.5, 0.025, 60)),
+        Kept(CALIBRATION.promises[1], Estimate(0.25, 0.0125, 60), Estimate(1.0, 0.0125, 60)),
+    ),
+    bins=((Bin(0.5, 0.25, 0.5), Bin(0.875, 0.75, 0.5)), (Bin(0.375, 0.375, 0.25), Bin(0.75, 0.75, 0.75))),
+    unknown=Unknown(Estimate(0.75, 0.025, 60), Estimate(0.25, 0.0125, 60), Estimate(0.05, 0.0125, 60)),
+)
 NOT_LOCATED = dict.fromkeys(LOCATED)
+
+MISTAKES = Mistakes(
+    pairs=(Pair("a | b", "c", 3, 12),),
+    classes=(OfClass("a | b", Estimate(0.5, 0.125, 6)),),
+    surest=(Mistake(17, 2, "c", "a | b", 0.9375),),
+)
 
 
 def reported(episodes, accuracy, ci95=0.02, seconds=0.5):

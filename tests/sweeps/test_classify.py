@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from fpt.classifier.calibration import as_described
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore
@@ -15,6 +16,8 @@ from pipeline.storage.folder import Home
 from pipeline.workers.worker import Worker
 from sweeps import cli
 from sweeps.classify import as_support
+from sweeps.lookup.winner import parameters_of_run
+from tests.fpt.classifier.checks import CALIBRATION
 from tests.sweeps.classifiers.photos import folder_of
 from tests.sweeps.lookup.test_winner import configuration
 
@@ -104,3 +107,49 @@ def test_mistakes_are_told_in_a_sentence(best, here):
 
 def test_what_is_said_of_a_source_is_said_of_the_option():
     assert as_support("dataset.path must be") == "--support must be"
+
+
+def test_a_risk_says_which_are_answers(best, here):
+    """Three classes of two pictures, as the calibration is of."""
+    folder_of(here / "photos", (2, 2, 2))
+    folder_of(here / "new", (6, 6, 6), first=10)
+    parameters = parameters_of_run(str(best))
+    (here / "calibration.json").write_text(json.dumps(as_described(CALIBRATION, parameters)))
+    told = json.loads(done(typed("fit", best, "--support", "photos", "--out", "a.fpt", "--json")).splitlines()[-1])
+    assert told["calibrated"] is True
+    said = typed("predict", "a.fpt", "new", "--out", "p.jsonl", "--risk", "0.125")
+    rows = [json.loads(line) for line in (here / "p.jsonl").read_text().splitlines()]
+    expected = [
+        "none of these" if row["probability"] < 0.375 else "yes" if row["probability"] >= 0.5 else "unsure"
+        for row in rows
+    ]
+    assert [row["answered"] for row in rows] == expected
+    assert f"yes {expected.count('yes')}" in done(said)
+    assert "--risk promises" not in said.stderr
+    refused(
+        typed("predict", "a.fpt", "new", "--risk", "0.01"),
+        "--risk must be at least 0.05, the lowest that was shown to be kept in 40 3-way 2-shot episodes, but got 0.01",
+    )
+    done(typed("predict", "a.fpt", "new", "--out", "p.jsonl"))
+    assert "answered" not in json.loads((here / "p.jsonl").read_text().splitlines()[0])
+
+
+def test_a_risk_needs_a_calibration_of_the_same_setting(best, here):
+    folder_of(here / "photos", (2, 3, 2))
+    plain = typed("fit", best, "--support", "photos", "--out", "a.fpt")
+    done(plain)
+    assert "not calibrated, so that predict takes no --risk: no calibration.json lies beside" in plain.stderr
+    refused(
+        typed("predict", "a.fpt", "photos", "--risk", "0.05"),
+        "--risk must be left out for a classifier without a calibration but got 0.05; a sweep leaves it as "
+        "calibration.json beside its best.yaml",
+    )
+    (here / "calibration.json").write_text(json.dumps(as_described(CALIBRATION, parameters_of_run(str(best)))))
+    other = typed("fit", best, "--support", "photos", "--out", "a.fpt", "--set", "solver.lr=0.01")
+    done(other)
+    assert "calibration.json must be of these parameters but is of lr 0.005, not 0.01" in other.stderr
+    done(typed("fit", best, "--support", "photos", "--out", "a.fpt"))
+    said = typed("predict", "a.fpt", "photos", "--out", "p.csv", "--risk", "0.3")
+    done(said)
+    shown = "what --risk promises was shown on 40 3-way 2-shot episodes, and need not hold here: 3 classes, 2 to 3"
+    assert shown in said.stderr

@@ -34,6 +34,8 @@ SAID = (
     "may_be_best",
     "best_if_symmetric",
     "about",
+    "confidence",
+    "mistakes",
     "importances",
     "more_looks",
     "audit",

@@ -29,15 +29,18 @@ def planned(sweep):
 def test_planned_problems_by_hand():
     larger = tiny("search.trials=16", "search.rungs=[16, 32, 64]", "final.episodes=200")
     # 16 looks; a race of two and two that are named, halved twice; 16 rates, none and the twin, halved;
-    # six frozen classifiers; best, baseline, frozen, one named, masks, the other prompts, best together; two again
+    # six frozen classifiers; best, baseline, frozen, one named, masks, the other prompts, best together; two again;
+    # confidence twice
     yardsticks = 18 * 16 + 9 * 16 + 5 * 32 + 6 * 64
-    assert planned(larger) == 16 + (4 * 16 + 2 * 16 + 1 * 32) + yardsticks + (7 + 2) * 200
-    alone = ("final.masks=false", "final.again=false", "final.ensemble=0")
+    assert planned(larger) == 16 + (4 * 16 + 2 * 16 + 1 * 32) + yardsticks + (7 + 2 + 2) * 200
+    many = tiny("final.episodes=400")  # confidence takes 300 at most
+    assert planned(many) - planned(tiny()) == (7 + 2) * (400 - 6) + 2 * (300 - 6)
+    alone = ("final.masks=false", "final.again=false", "final.ensemble=0", "final.confidence=0")
     odd = tiny("search.trials=9", "search.finalists=3", "search.keep=0.3", *alone)
     # a race of five, of which two go on; best, baseline, frozen, one named
     assert planned(odd) == 9 + (5 * 2 + 2 * 2) + YARDSTICKS + 4 * 6
     race = tiny("search.stop=racing", "search.trials=null", "search.problems=40")
-    assert planned(race) == 40 + YARDSTICKS + (7 + 2) * 6  # of which the race stops some
+    assert planned(race) == 40 + YARDSTICKS + (7 + 2 + 2) * 6  # of which the race stops some
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sweeps.report.charts.confidence import confidence_figure
 from sweeps.report.charts.history import did_all, did_race, history_figure, racing_figure
 from sweeps.report.charts.space import importances_figure, parallel_figure, slices_figure
 from sweeps.report.charts.style import points, save
 from sweeps.report.charts.verdict import cost_figure, costs, differences_figure, differing, pareto_front, told
+from sweeps.verdict.confidence import Confidence
 from sweeps.verdict.finding import Finding
 from sweeps.verdict.landscape import best_of, kinds
 
@@ -30,6 +32,8 @@ def _album(finding: Finding) -> Iterator[tuple[str, Callable[[], Any], str]]:
     trials = finding.tried
     if differing(finding):
         yield "differences", lambda: differences_figure(finding), _of_differences(finding)
+    if (sure := finding.confidence) is not None:
+        yield "confidence", lambda: confidence_figure(sure), _of_confidence(sure)
     if trials:
         yield "history", lambda: history_figure(trials), _of_history(finding)
         yield "racing", lambda: racing_figure(trials), _of_race(finding)
@@ -51,6 +55,16 @@ def _of_differences(finding: Finding) -> str:
         if one.difference
     )
     return f"Differences to {finding.yardstick} in points, with 95 %: {'; '.join(told_)}."
+
+
+def _of_confidence(confidence: Confidence) -> str:
+    before, after = confidence.error
+    boldest = confidence.kept[-1]
+    return (
+        f"Right answers over their probability, off by {before} points and, calibrated, {after}; wrong answers over "
+        f"answers, up to {boldest.wrong} % where all is answered; and sets of {confidence.size.mean:.2f} classes on "
+        f"average, which hold the true one in {confidence.covered} %."
+    )
 
 
 def _of_history(finding: Finding) -> str:

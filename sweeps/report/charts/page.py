@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.storage.masking import without_secrets
-from sweeps.report import search_space
+from sweeps.report import confidence, mistakes, search_space
 from sweeps.report.charts.album import Picture
 from sweeps.report.charts.history import NO_RACE, STOPPED, did_all, did_race
 from sweeps.report.charts.style import points
@@ -78,6 +78,8 @@ def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path
         "with_differences": with_differences(finding),
         "sure": [line.removeprefix("- ") for line in how_sure(finding, sweep)],
         "lost": left_out(finding.lost) if finding.lost else "",
+        "mistakes": None if finding.mistakes is None else mistakes.for_page(finding.mistakes),
+        "confidence": None if finding.confidence is None else confidence.for_page(finding.confidence),
         "pictures": {one.path.stem: Embedded(*_shown_size(one.path), data_of(one.path), one.alt) for one in pictures},
         "trial_columns": _trial_columns(finding.tried) if finding.tried else [],
         "trials": _trial_rows(finding.tried) if finding.tried else [],

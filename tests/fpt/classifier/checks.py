@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_array
 
+from fpt.classifier.calibration import Calibration, Promise
 from fpt.classifier.estimator import FewShotClassifier
 
 # Of scikit-learn's checks, those for which a picture is no obstacle; the others want rows of numbers to be fitted.
@@ -31,6 +32,20 @@ AS_PICTURES = (
     *("check_f_contiguous_array_estimator", "check_classifiers_one_label", "check_classifiers_classes"),
     *("check_methods_sample_order_invariance", "check_dict_unchanged"),
     *("check_fit_idempotent", "check_fit_check_is_fitted", "check_estimators_pickle"),
+)
+
+
+# Of no episodes: what the tests of classifiers give to them.
+CALIBRATION = Calibration(
+    temperature=2.5,
+    way=3,
+    shot=2,
+    episodes=40,
+    coverage=0.9,
+    in_set=0.125,
+    promises=(Promise(0.75, 0.05, 0.25), Promise(0.5, 0.125, 0.5), Promise(0.0, 0.25, 1.0)),
+    known=0.375,
+    recognised=0.95,
 )
 
 

@@ -1,11 +1,13 @@
 """Single claims; tests/fpt/classifier/test_opening.py has whole folders of strangers."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fpt.classifier.claims import classes_of, is_colours, is_number, is_whole, temperature_of
+from fpt.classifier.claims import calibration_in, classes_of, is_colours, is_number, is_whole
+from tests.fpt.classifier.checks import CALIBRATION
 
 HERE = Path("a.fpt")
 
@@ -45,8 +47,9 @@ def test_numbers():
     assert not is_colours("abc")
 
 
-def test_temperatures():
-    assert temperature_of({"temperature": 2}, HERE) == 2.0
+def test_a_calibration_is_read_as_it_was_saved():
+    assert calibration_in({"calibration": {"temperature": 1.0}}, HERE) is None
+    assert calibration_in({"calibration": asdict(CALIBRATION)}, HERE) == CALIBRATION
     for value in (0, -1, None, "2", float("nan")):
-        with pytest.raises(ValueError, match="calibration must tell a temperature above 0"):
-            temperature_of({"temperature": value}, HERE)
+        with pytest.raises(ValueError, match=r"a.fpt must be a classifier .* calibration must tell temperature"):
+            calibration_in({"calibration": {**asdict(CALIBRATION), "temperature": value}}, HERE)

@@ -17,12 +17,14 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 
 import fpt
 from fpt.backbones.backbone import Backbone
+from fpt.classifier.calibration import as_described
 from fpt.classifier.estimator import FewShotClassifier
 from fpt.glyphs.scenes import scene
 from fpt.problems.problem import Setting
 from fpt.problems.solving import solve
 from fpt.solvers import Training
 from tests.fpt.classifier import checks
+from tests.fpt.classifier.checks import CALIBRATION
 
 STEER = {"alpha": 0.1, "lam": 0.3, "patches": 3, "lr": 1e-3, "epochs": 2, "blocks": 1, "precision": "float32"}
 
@@ -156,7 +158,7 @@ def test_a_temperature_flattens_probabilities_and_moves_no_prediction(fitted):
     from dataclasses import replace
 
     warm = copy(fitted)
-    warm.fitted_ = replace(fitted.fitted_, temperature=3.0)
+    warm.fitted_ = replace(fitted.fitted_, calibration=replace(CALIBRATION, temperature=3.0))
     logs = np.log(fitted.predict_proba(ASKED)) / 3
     expected = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
     np.testing.assert_allclose(warm.predict_proba(ASKED), expected, rtol=1e-8)
@@ -216,3 +218,17 @@ def test_the_module_is_reached_as_fpts_own():
     assert fpt.FewShotClassifier is FewShotClassifier
     assert Path(fpt.__file__).name == "__init__.py"
     assert solve is not fpt.solve
+
+
+def test_a_calibration_comes_with_the_fit_and_gives_sets(tmp_path):
+    plain = FewShotClassifier(solver="protonet")
+    described = as_described(CALIBRATION, plain.get_params())
+    calibrated = clone(plain.set_params(calibration=described)).fit(SUPPORT, LABELS)
+    assert calibrated.fitted_.calibration == CALIBRATION
+    kept = FewShotClassifier.load(calibrated.save(tmp_path / "a.fpt"))
+    assert kept.fitted_.calibration == CALIBRATION
+    np.testing.assert_array_equal(kept.predict_set(ASKED), calibrated.predict_proba(ASKED) >= 0.125)
+    with pytest.raises(ValueError, match="calibration must be of these parameters but is of temperature"):
+        clone(plain).set_params(temperature=0.5).fit(SUPPORT, LABELS)
+    with pytest.raises(ValueError, match="calibration must be given to fit for sets of classes but is None"):
+        clone(plain).set_params(calibration=None).fit(SUPPORT, LABELS).predict_set(ASKED)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -8,6 +10,7 @@ from fpt.pictures.resizing import Crop
 from fpt.problems.learning import answer, learn
 from fpt.problems.problem import Setting
 from fpt.solvers import Training
+from tests.fpt.classifier.checks import CALIBRATION
 
 
 def test_logits_of_members_are_the_logarithm_of_their_mean_probability():
@@ -16,13 +19,15 @@ def test_logits_of_members_are_the_logarithm_of_their_mean_probability():
     labels = torch.arange(6) % 2
     settings = [Setting(name, Training(way=2)) for name in ("protonet", "knn")]
     learnt = [learn(backbone, images, labels, one) for one in settings]
-    held = Fitted(backbone, "float32", Transform(32, Crop()), settings, learnt, [3, 3], "digest", temperature=2.0)
+    held = Fitted(backbone, "float32", Transform(32, Crop()), settings, learnt, [3, 3], "digest", CALIBRATION)
     of_each = [
-        answer(backbone, images, setting, own).scores[0].double().div(2).softmax(-1)
+        answer(backbone, images, setting, own).scores[0].double().softmax(-1)
         for setting, own in zip(settings, learnt, strict=True)
     ]
-    torch.testing.assert_close(held.logits(images).exp(), torch.stack(of_each).mean(0))
-    torch.testing.assert_close(held.probabilities(images), torch.stack(of_each).mean(0))
+    mean = torch.stack(of_each).mean(0)
+    torch.testing.assert_close(replace(held, calibration=None).logits(images).exp(), mean)
+    powers = mean ** (1 / CALIBRATION.temperature)
+    torch.testing.assert_close(held.probabilities(images), powers / powers.sum(-1, keepdim=True))
     torch.testing.assert_close(held.attention(images).sum(-1), torch.ones(6))
 
 

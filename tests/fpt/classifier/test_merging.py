@@ -9,6 +9,7 @@ import torch
 from fpt.classifier.estimator import FewShotClassifier
 from fpt.classifier.merging import Merged, ScaledAndShifted
 from fpt.registry import SOLVERS
+from tests.fpt.classifier.checks import CALIBRATION
 from tests.fpt.classifier.test_estimator import ASKED, LABELS, STEER, SUPPORT
 
 PIXELS = torch.from_numpy(np.stack(ASKED))
@@ -48,7 +49,7 @@ def test_temperature_and_ensemble_are_merged():
     members = [{"lr": 1e-3}, {"rank": 2, "alpha": 0.0}]
     fitted = FewShotClassifier(solver="lora", ensemble=members, **STEER).fit(SUPPORT, LABELS).fitted_
     assert_merged(fitted)
-    assert_merged(replace(fitted, temperature=2.5))
+    assert_merged(replace(fitted, calibration=CALIBRATION))
 
 
 def test_two_classes_of_a_support_vector_machine():

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import struct
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from fpt.classifier.estimator import FewShotClassifier
 from fpt.classifier.saving import digest_of_file
+from tests.fpt.classifier.checks import CALIBRATION
 from tests.fpt.classifier.test_estimator import ASKED, LABELS, STEER, SUPPORT
 
 
@@ -189,7 +191,12 @@ HOSTILE = {
     "temperature": (
         "glyphs.fpt",
         telling("calibration", "temperature", value=0),
-        "calibration must tell a temperature",
+        "calibration must hold coverage, .* and nothing else, but differs in",
+    ),
+    "calibration": (
+        "glyphs.fpt",
+        telling("calibration", value={**asdict(CALIBRATION), "known": 7}),
+        "calibration must tell known as a number from 0 to 1",
     ),
     "geometry": ("glyphs.fpt", telling("transform", "geometry", value="eval"), "transform must be one of"),
     "crop": ("glyphs.fpt", telling("transform", "crop_pct", value=1e-12), "transform must not enlarge"),

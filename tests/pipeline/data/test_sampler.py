@@ -153,3 +153,16 @@ def test_a_class_that_is_small_in_another_split_is_left_out_of_this_one_too():
     assert {int(row) // 20 for index in range(30) for row in sampler[index].support} == set(range(1, 10))
     with pytest.raises(ValueError, match="way must be from 2 to 9, the classes there are, but got 10"):
         sampler_of(shared("novel"), Episodes(way=10, shot=2, query=8), "leave_out")
+
+
+def test_outsiders_are_pictures_of_other_classes_one_each():
+    place = {row: i for i, rows in enumerate(CLASSES.values()) for row in rows.tolist()}
+    for index in range(30):
+        inside = set(sampler().classes_of(index).tolist())
+        outside = [place[row] for row in sampler().outsiders(index).tolist()]
+        assert len(set(outside)) == len(outside) == 4
+        assert not inside & set(outside)
+        assert sampler().outsiders(index).tolist() == sampler().outsiders(index).tolist()
+    assert len({tuple(sampler().outsiders(index)) for index in range(30)}) == 30
+    assert len(sampler(way=8).outsiders(0)) == 2
+    assert sampler(way=10).outsiders(0).shape == (0,)

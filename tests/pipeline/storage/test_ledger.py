@@ -3,12 +3,14 @@ import re
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from pipeline.storage.descriptions import configuration_hash
 from pipeline.storage.folder import Folder
 from pipeline.storage.ledger import CIRCUMSTANCES, MOST_SAID, SCHEMA, KnownRows, Ledger
+from pipeline.storage.proof import parquet_of
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ def row(config_hash, episode, correct=3, **others):
         "worker": "worker-0",
         "attempt": 1,
         "device": "cpu",
+        "scores": None,
         **others,
     }
 
@@ -222,6 +225,22 @@ def test_a_description_of_something_else_is_set_aside_and_written_again(anywhere
     anywhere.describe(name, described)
     assert anywhere.description(name) == described
     assert anywhere.folder.names("damaged") == [f"{name}.json"]
+
+
+def test_scores_come_back_and_cost_nothing_where_there_are_none(ledger):
+    """Kept are 4 bytes for each of 6 queries and an outsider; compacting and packing keep them."""
+    kept = [row("a", 0, scores=bytes(range(28))), row("b", 0), row("b", 1, scores=bytes(28))]
+    ledger.write("one", kept[:1])
+    ledger.write("two", kept[1:])
+    ledger.compact(most_files=1)
+    assert files(ledger)[0].startswith("all-")
+    assert ledger.read().to_pylist() == kept
+    known = KnownRows(ledger.read())
+    assert [known.of("a")[0]["scores"], known.of("b")[0]["scores"]] == [bytes(range(28)), None]
+    many = pa.Table.from_pylist([row("a", i) for i in range(1000)], SCHEMA)
+    assert many["scores"].nbytes <= 1000 * (8 + 1 / 8) + 8  # in memory: where each begins, and that it is null
+    with_them, without = (len(parquet_of(one)) for one in (many, many.drop_columns(["scores"])))
+    assert with_them - without < 300  # of a file, however many rows it has
 
 
 def test_files_are_plain_parquet(ledger):

@@ -29,6 +29,7 @@ def row(episode, **others):
         "worker": "worker-0",
         "attempt": 1,
         "device": "cpu",
+        "scores": None,
         **others,
     }
 
@@ -37,7 +38,9 @@ def table(rows):
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-ROWS = table([*map(row, range(8)), row(8, accuracy=None, failed=True, correct=0, class_hits=[0] * 5)])
+SCORES = bytes(range(250)) + bytes(2 * 5 * 30 - 250)  # two bytes for each of 5 classes, of 30 queries
+FAILED = row(8, accuracy=None, failed=True, correct=0, class_hits=[0] * 5)
+ROWS = table([*map(row, range(8)), row(9, scores=SCORES), row(10, scores=SCORES + SCORES[:20]), FAILED])
 CONTENT = bytes(parquet_of(ROWS))
 
 
@@ -98,9 +101,12 @@ def test_a_truncated_file_is_noticed(kept):
 
 
 def test_a_file_that_is_older_than_digests_is_read():
-    older = ROWS.drop_columns(["device"])
-    assert rows_of(plain(older)).drop_columns(["device"]).equals(older)
-    assert rows_of(plain(older))["device"].null_count == ROWS.num_rows
+    for lacking in (["scores"], ["device", "scores"]):
+        older = ROWS.drop_columns(lacking)
+        for content in (plain(older), bytes(parquet_of(older))):
+            read = rows_of(content)
+            assert read.drop_columns(lacking).equals(older)
+            assert [read[name].null_count for name in lacking] == [ROWS.num_rows] * len(lacking)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +121,8 @@ def test_a_file_that_is_older_than_digests_is_read():
         ({"failed": True}, "there is an accuracy of what failed"),
         ({"accuracy": None}, "there is an accuracy of what failed"),
         ({"episode": -1}, "no episode of a configuration is named"),
+        ({"scores": SCORES[:-10]}, "scores are not those of its queries"),
+        ({"scores": SCORES + b"0"}, "scores are not those of its queries"),
         ({"config_hash": None}, "no episode of a configuration is named"),
     ],
 )

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
 from fpt.backbones.fingerprint import backbone_fingerprint
+from fpt.problems.keeping import scores_of
 from fpt.problems.solving import solve
 from pipeline.config import Run, with_hyper_parameters
 from pipeline.data.sampler import EpisodeSampler
@@ -178,3 +180,31 @@ def test_an_ensemble_has_the_mean_probabilities_of_its_members(worker, run):
         right = likely.mean(0).argmax(-1) == labels
         assert row["class_hits"] == right.reshape(3, 3).sum(1).tolist()
         assert row["prompt_precision"] is None
+
+
+def test_scores_are_kept_where_they_are_wanted_and_change_nothing_else(worker, run):
+    """Labels, predictions, probabilities and log losses follow; outsiders come after the queries."""
+    wanted = run.model_copy(update={"episodes": run.episodes.model_copy(update={"scores": True})})
+    both = with_hyper_parameters(wanted, {}).model_copy(update={"ensemble": ({"lr": 1e-3}, {"alpha": 0.0})})
+    for kept, plain in ((wanted, run), (both, both.model_copy(update={"episodes": run.episodes}))):
+        (row,) = worker.solve(WorkOrder("kept", {"kept": kept}, (3,)), 1)
+        (other,) = worker.solve(WorkOrder("plain", {"plain": plain}, (3,)), 1)
+        assert other["scores"] is None
+        ignored = ("config_hash", "scores", *CIRCUMSTANCES)
+        for name in set(row) - set(ignored):
+            expected = other[name]
+            assert row[name] == (pytest.approx(expected, rel=1e-5) if isinstance(expected, float) else expected)
+        scores = scores_of(row["scores"], 3)
+        assert scores.shape == (3 * 3 + 3, 3)
+        right = scores[:9].argmax(1) == np.arange(3).repeat(3)
+        assert right.reshape(3, 3).sum(1).tolist() == row["class_hits"]
+    (row,) = worker.solve(WorkOrder("kept", {"kept": wanted}, (3,)), 1)
+    assert worker.ledger.read(["kept"])["scores"].to_pylist() == [row["scores"]]
+    expected = alone(worker, run, 3).logits.double().log_softmax(-1).numpy()
+    np.testing.assert_allclose(log_softmax(scores_of(row["scores"], 3)[:9], 1), expected, atol=5e-3)
+
+
+def test_scores_of_what_failed_are_not_kept(worker, run):
+    wanted = run.model_copy(update={"episodes": run.episodes.model_copy(update={"scores": True})})
+    (row,) = worker.solve(WorkOrder("order", {"a": with_hyper_parameters(wanted, {"lr": 1e38})}, (0,)), 1)
+    assert (row["failed"], row["scores"]) == (True, None)

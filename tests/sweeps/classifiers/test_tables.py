@@ -16,8 +16,8 @@ def read(path):
     if path.suffix == ".jsonl":
         return [tuple(json.loads(line).values()) for line in path.read_text().splitlines()]
     first, *rows = csv.reader(path.read_text().splitlines(keepends=True))
-    assert tuple(first) == COLUMNS
-    return [(image, label, float(p), other, float(q)) for image, label, p, other, q in rows]
+    assert tuple(first) == COLUMNS[: len(first)]
+    return [(image, label, float(p), other, float(q), *more) for image, label, p, other, q, *more in rows]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
@@ -27,7 +27,10 @@ def test_rows_come_back_in_their_order(suffix, tmp_path):
         write(ROWS)
         write(ROWS[:1])
         assert not path.exists()
-    assert read(path) == [*map(tuple, ROWS), tuple(ROWS[0])]
+    assert read(path) == [row[:5] for row in (*ROWS, ROWS[0])]
+    with predictions_into(path, answered=True) as write:
+        write([row._replace(answered="unsure") for row in ROWS])
+    assert read(path) == [(*row[:5], "unsure") for row in ROWS]
     with predictions_into(path):
         pass
     assert read(path) == []

@@ -1,9 +1,12 @@
 """A configuration and a classifier's parameters are the same thing in two forms."""
 
+import json
+
 import numpy as np
 import pytest
 
 import fpt
+from fpt.classifier.calibration import as_described
 from fpt.registry import SOLVERS
 from pipeline.config import Run, with_hyper_parameters
 from pipeline.data.packed import on_this_node, packed_images
@@ -12,7 +15,8 @@ from pipeline.data.store import ImageStore
 from pipeline.orders import WorkOrder
 from pipeline.storage.folder import Home
 from pipeline.workers.worker import Worker, setting
-from sweeps.lookup.winner import parameters_of, parameters_of_run
+from sweeps.lookup.winner import calibration_beside, parameters_of, parameters_of_run, with_calibration
+from tests.fpt.classifier.checks import CALIBRATION
 
 EPISODES = (0, 3)
 VALUES = {"lr": {"full": 1e-4, "ssf": 1e-3}, "alpha": 0.2}
@@ -76,3 +80,37 @@ def test_a_finished_sweep_is_found_by_its_id_and_its_file(tmp_path):
         fpt.FewShotClassifier.from_run("xyz", str(tmp_path / "runs"))
     with pytest.raises(ValueError, match="must be in MLflow's store but there is no"):
         fpt.FewShotClassifier.from_run("0" * 32, str(tmp_path / "runs"))
+
+
+def test_a_calibration_comes_with_the_winner(tmp_path):
+    folder = tmp_path / "runs" / "sweeps" / "abc123"
+    folder.mkdir(parents=True)
+    (folder / "best.yaml").write_text("solver: {name: ssf, lr: 0.125}\n")
+    parameters = parameters_of_run("abc", str(tmp_path / "runs"))
+    assert parameters["calibration"] is None
+    del parameters["calibration"]
+    assert with_calibration(parameters, folder / "best.yaml") == (
+        parameters,
+        f"no calibration.json lies beside {folder / 'best.yaml'}",
+    )
+    (folder / "calibration.json").write_text(json.dumps(as_described(CALIBRATION, parameters)))
+    found = fpt.FewShotClassifier.from_run("abc", str(tmp_path / "runs"))
+    assert found.calibration == calibration_beside(folder / "best.yaml")
+    assert fpt.FewShotClassifier.from_run(str(folder / "best.yaml")).calibration == found.calibration
+    assert with_calibration(parameters, folder / "best.yaml") == (
+        {**parameters, "calibration": found.calibration},
+        None,
+    )
+    other, why = with_calibration({**parameters, "lr": 0.25}, folder / "best.yaml")
+    assert "calibration" not in other
+    assert why == "calibration.json must be of these parameters but is of lr 0.125, not 0.25"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is no JSON"), ("[]", "holds no object"), ('{"of": {}}', "calibration must hold coverage")],
+)
+def test_what_is_no_calibration_is_refused(content, message, tmp_path):
+    (tmp_path / "calibration.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        with_calibration({}, tmp_path / "best.yaml")

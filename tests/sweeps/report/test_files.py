@@ -1,15 +1,19 @@
+import json
+
 import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from fpt.classifier.calibration import calibration_of, check_is_of
 from pipeline.config import plain_run
 from pipeline.storage.ledger import SCHEMA, Ledger
+from sweeps.lookup.winner import parameters_of
 from sweeps.report import files
 from sweeps.report.first_episode import first_episode
 from sweeps.report.text import verdict
 from sweeps.schema.loading import load
 from sweeps.verdict.saved import finding_of
-from tests.sweeps.findings import SWEEP, WON
+from tests.sweeps.findings import CONFIDENCE, SWEEP, WON
 from tests.sweeps.report.charts.trials import findings
 
 CHARTS = ["differences", "history", "racing", "cost", "parallel", "slices", "importances"]
@@ -77,3 +81,16 @@ def test_what_is_drawn_again_is_the_same_and_the_rest_is_left_alone(folder, ledg
     (folder / "episode-0.png").unlink()
     files.draw_again(found, SWEEP, None, folder)
     assert (folder / "report.html").read_text().count("<img ") == len(CHARTS)
+
+
+def test_a_calibration_is_left_for_the_winner_and_its_file_is_whole(folder, ledger):
+    found = findings()["calibrated"]
+    written = files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), ledger.read([]), folder)
+    assert folder / "calibration.json" in written
+    described = json.loads((folder / "calibration.json").read_text())
+    assert calibration_of(described) == CONFIDENCE.calibration
+    check_is_of(described, parameters_of(plain_run(load(folder / "best.yaml", []))))
+    assert finding_of((folder / "finding.json").read_text()) == found
+    page = (folder / "report.html").read_text()
+    assert "How sure it may be" in page
+    assert "What it mistakes" in page

@@ -56,6 +56,8 @@ def test_the_object_for_machines():
         "episodes_lost": [],
         "mlflow": tracking,
         "about": None,
+        "confidence": None,
+        "mistakes": None,
         "report": "/here/report.html",
     }
 

@@ -94,5 +94,6 @@ def test_the_winner_of_a_sweep_is_read_from_its_run(tracker, tmp_path):
     (tmp_path / "best.yaml").write_text("name: birds\n")
     tracker.client.log_artifact(tracker.run_id, str(tmp_path / "best.yaml"))
     assert recorded_winner(uri, tracker.run_id, "best.yaml") == "name: birds\n"
+    assert recorded_winner(uri, tracker.run_id, "calibration.json", optional=True) is None
     with pytest.raises(ValueError, match=f"run {'0' * 32} must be in .* but is not"):
         recorded_winner(uri, "0" * 32, "best.yaml")

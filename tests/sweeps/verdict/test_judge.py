@@ -45,10 +45,13 @@ def test_nothing_is_chosen_by_the_episodes_that_are_reported():
     judged(session)
     of_split = {"validation": set(), "novel": set()}
     for run, episodes in session.asked:
-        of_split[run.episodes.split].add(tuple(episodes))
+        if not run.episodes.scores:
+            of_split[run.episodes.split].add(tuple(episodes))
     assert of_split == {"validation": {(0, 1), (2, 3), (0, 1, 2, 3)}, "novel": {tuple(range(EPISODES))}}
     reported = [hash_of(run) for run, _ in session.asked if run.episodes.split == "novel"]
-    assert len(reported) == len(set(reported)) == 6 + 2
+    assert len(reported) == len(set(reported)) == 6 + 2 + 1
+    fitted, sure = (run.episodes for run, _ in session.asked if run.episodes.scores)
+    assert [(one.split, one.seed) for one in (fitted, sure)] == [("validation", 1), ("novel", 0)]  # seed 0 has raced
 
 
 def test_what_is_compared():
@@ -107,7 +110,7 @@ def test_every_problem_is_counted():
     searched = (1 + 1 + 1 + 1 + 2) + (4 + 2 + 4 + 4)  # looks and the race
     # 16 rates, none and PLAIN's own, whose twin at the winner's rate is the last: halved after the first rung.
     assert len(candidates(SWEEP.search, plain_run(SWEEP), found.record)) == 19
-    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (6 + 2) * EPISODES
+    assert found.spent == searched + (19 * 2 + 10 * 2) + len(FROZEN_NAMES) * 4 + (6 + 2 + 2) * EPISODES
     assert found.validation.episodes == 4
 
 
@@ -116,7 +119,7 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
     found = judged(StandIn(), trials=trials, progress=progress)
     assert found.best.config_hash == found.compared["paper defaults"].config_hash
     yardsticks = 19 * 2 + 10 * 2 + len(FROZEN_NAMES) * 4
-    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (5 + 2) * EPISODES
+    assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (5 + 2 + 2) * EPISODES
 
 
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])

@@ -14,6 +14,7 @@ EXPECTED = {
     "one trial": ["differences", "history", "racing", "parallel", "slices"],
     "one episode": ["differences", "history", "racing", "parallel", "slices"],
     "failed": OF_TRIALS,
+    "calibrated": ["differences", "confidence"],
     "odd names": ["differences", "history", "racing", "parallel", "slices"],
 }
 

@@ -7,7 +7,7 @@ from matplotlib.text import Text
 
 from sweeps.statistics.estimates import Estimate
 from sweeps.verdict.landscape import Scored
-from tests.sweeps.findings import compared, finding
+from tests.sweeps.findings import CONFIDENCE, MISTAKES, compared, finding
 
 RUNGS = (16, 24, 32, 48, 64, 100)
 BEST = Estimate(0.0, 0.0, 100)
@@ -107,6 +107,7 @@ def findings():
         "200 trials": finding(tried=tuple(many(200))),
         "most did not race": finding(tried=tuple(looked_at(300))),
         "odd names": with_odd_names(),
+        "calibrated": finding(confidence=CONFIDENCE, mistakes=MISTAKES),
     }
 
 
