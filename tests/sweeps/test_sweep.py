@@ -109,7 +109,6 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     (folder,) = (home / "sweeps").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.yaml",
-        "cost.png",
         "differences.png",
         "episode-0.png",
         "events.jsonl",
@@ -120,7 +119,6 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
         "racing.png",
         "report.html",
         "report.md",
-        "slices.png",
         "sweep.yaml",
         "trials.csv",
     ]
