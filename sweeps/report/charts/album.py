@@ -12,7 +12,6 @@ from sweeps.report.charts.verdict import SECONDS, cost_figure, costs, difference
 from sweeps.verdict.finding import Finding
 from sweeps.verdict.landscape import best_of, kinds, told_by_slices
 
-
 NAMES = ("differences", "history", "racing", "cost", "parallel", "slices", "importances")
 
 
