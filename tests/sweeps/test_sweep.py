@@ -91,7 +91,11 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     # raced did the first rung, half of them the second, and so did those from which a yardstick was chosen.
     described = {path.stem: json.loads(path.read_text()) for path in (home / "ledger" / "configurations").iterdir()}
     assert set(described) == set(accuracies)
-    searched = [accuracies[name] for name, of in described.items() if of["episodes"]["split"] == "validation"]
+    kept = {name: of["episodes"]["split"] for name, of in described.items() if "scores" in of["episodes"]}
+    assert sorted(kept.values()) == ["novel", "validation"]  # how sure the winner may be
+    of_search = [name for name, of in described.items() if of["episodes"]["split"] == "validation"]
+    searched = [accuracies[name] for name in of_search if name not in kept]
+    assert {row["config_hash"] for row in rows(home) if row["scores"] is not None} == set(kept)
     assert sum(4 in own for own in searched) == 6
     assert [sorted(own) for own in searched].count([4]) == 2
     assert sum(sorted(own) == [0, 1, 2, 3, 4] for own in searched) >= 2
@@ -112,6 +116,8 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     (folder,) = (home / "sweeps").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.yaml",
+        "calibration.json",
+        "confidence.png",
         "differences.png",
         "episode-0.png",
         "events.jsonl",
