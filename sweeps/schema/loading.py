@@ -9,15 +9,18 @@ from pydantic import ValidationError
 
 from pipeline.storage.masking import MASK
 from sweeps.schema.sentences import LONGEST_VALUE, sentence_of
+from sweeps.schema.shipped import file_of
 from sweeps.schema.strict_yaml import MOST_BYTES, NotYamlError, parse, parse_bytes
 from sweeps.schema.sweep import Sweep
 from sweeps.schema.text_fields import text_of
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it; it
-    never tells what is in a file that is no configuration.
+    """Reads a YAML file, or the configuration of that name that comes with this program, and applies `a.b=c`
+    overrides. Raises ValueError in one sentence for anything wrong in it; it never tells what is in a file that is no
+    configuration.
     """
+    path = file_of(path)
     if not path.is_file():
         raise ValueError(f"CONFIG must be a YAML file but {str(path)!r} is none")
     try:

@@ -14,8 +14,8 @@ from pipeline.config import Run
 from pipeline.data import listed
 from sweeps import cli
 from sweeps.own_images import Typed, as_typed, run_of
+from sweeps.schema.shipped import CONFIGS
 from sweeps.schema.sweep import Sweep
-from sweeps.terminal.messages import CONFIGS
 
 FOLDER = CONFIGS / "folder.yaml"
 # The weights of the backbone that it names may not be here.

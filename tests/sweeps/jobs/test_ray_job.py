@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ray.job_submission import JobStatus
 
-from sweeps import submit as jobs
+from sweeps.jobs import ray_job as jobs
 from tests.sweeps.jobs.job_server import URL, Cluster
 
 
@@ -25,7 +25,15 @@ def test_a_job_is_submitted_and_followed_to_its_end(submit, cluster):
     assert job.submission_id.startswith("fpt-sweep-glyphs-")
     assert len(job.submission_id.rpartition("-")[2]) == 8
     ((entrypoint, files, runtime_env),) = cluster.staged
-    command = ["python", "-m", "sweeps.cli", "sweep", "one.yaml", "--set", "search.first={no prompts: {alpha: 0}}"]
+    command = [
+        "/of/ray/bin/python",
+        "-m",
+        "sweeps.cli",
+        "sweep",
+        "one.yaml",
+        "--set",
+        "search.first={no prompts: {alpha: 0}}",
+    ]
     assert shlex.split(entrypoint) == command
     assert (files, runtime_env) == (["one.yaml"], {"working_dir"})
 
@@ -43,7 +51,7 @@ def test_a_cluster_that_is_still_starting_is_waited_for(submit, cluster):
 
 def test_an_absolute_path_becomes_one_that_the_cluster_has(submit, cluster):
     assert submit("run", str(Path("one.yaml").resolve())).exit_code == 0
-    assert cluster.staged[0][0] == "python -m sweeps.cli run one.yaml"
+    assert cluster.staged[0][0] == "/of/ray/bin/python -m sweeps.cli run one.yaml"
 
 
 def test_the_id_is_that_of_the_work(submit, cluster):
