@@ -22,6 +22,7 @@ GOES_WITH: dict[str, tuple[Target, ...]] = {
     "nodes": ("slurm", "kuberay"),
     "gpus_per_node": ("slurm", "kuberay"),
     "cpus_per_node": ("slurm", "kuberay"),
+    "memory_per_node": ("slurm", "kuberay"),
     "time": ("slurm",),
     "partition": ("slurm",),
     "sbatch": ("slurm",),
@@ -55,6 +56,9 @@ def submit(
     cpus_per_node: Annotated[
         int | None,
         typer.Option(min=1, help="Take so many cores of each; by default 4 for each GPU.", rich_help_panel=MACHINES),
+    ] = None,
+    memory_per_node: Annotated[
+        int | None, typer.Option(min=1, help="Take so many GiB of each.", rich_help_panel=MACHINES)
     ] = None,
     time: Annotated[
         str | None, typer.Option(help="Take them for so long, e.g. 12:00:00 or 2-00.", rich_help_panel=SLURM)
@@ -105,14 +109,16 @@ def submit(
             from sweeps.jobs.slurm import as_slurm_job
             from sweeps.jobs.slurm_script import allocation_of
 
-            lines = (sbatch or (), setup or ())
-            allocation = allocation_of(nodes, gpus_per_node, cpus_per_node, time, partition, *lines)
+            machines = (nodes, gpus_per_node, cpus_per_node, memory_per_node)
+            allocation = allocation_of(*machines, time, partition, sbatch or (), setup or ())
             status = as_slurm_job(command, allocation, python, print_only, say, follow, restart, as_json)
         elif to == "kuberay":
             from sweeps.jobs.kubernetes import as_kubernetes_job
+            from sweeps.jobs.rayjob import pods_of
 
-            wanted = (nodes, gpus_per_node, cpus_per_node, namespace, image, claim, secret, python)
-            status = as_kubernetes_job(command, wanted, print_only, say, follow, restart, as_json)
+            machines = (nodes, gpus_per_node, cpus_per_node, memory_per_node)
+            pods = pods_of(command, *machines, image, namespace, claim, secret)
+            status = as_kubernetes_job(command, pods, python, print_only, say, follow, restart, as_json)
         else:
             status = _as_ray_job(command, address, python, dry_run, follow, restart, as_json)
     raise typer.Exit(status)

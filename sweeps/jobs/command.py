@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.storage.masking import has_secrets
-from sweeps.schema.loading import load
+from sweeps.schema.loading import load, values_of
 from sweeps.schema.shipped import file_of, is_shipped
 from sweeps.schema.sweep import Sweep
 
@@ -19,13 +19,15 @@ from sweeps.schema.sweep import Sweep
 class Command:
     """A command is as it will run elsewhere: `typed` follow `name`, and one of them is `config`.
 
-    `options` are the arguments besides the configuration that change what is done.
+    `values` are what `wanted` was read from, overrides among them; `options` are the arguments besides the
+    configuration that change what is done.
     """
 
     name: str
     typed: tuple[str, ...]
     config: Path
     wanted: Sweep
+    values: Mapping[str, Any]
     options: Mapping[str, Any]
 
     def run_by(self, python: str) -> str:
@@ -50,6 +52,18 @@ class Command:
         """Returns the command with its configuration found elsewhere."""
         at = next(i for i, argument in enumerate(self.typed) if Path(argument) == self.config)
         return replace(self, typed=(*self.typed[:at], config, *self.typed[at + 1 :]), config=Path(config))
+
+    def without_overrides(self, config: str) -> "Command":
+        """Returns the command with a configuration that holds what was overridden."""
+        moved, left, value = self.with_config(config), [], False
+        for argument in moved.typed:
+            if value:
+                value = False
+            elif argument == "--set":
+                value = True
+            elif not argument.startswith("--set="):
+                left.append(argument)
+        return replace(moved, typed=tuple(left))
 
     def in_a_folder_that_travels(self, folder: Path) -> "Command":
         """Returns the command with its configuration relative to a folder that is sent; one that comes with this
@@ -77,7 +91,7 @@ def remote_command(
         _refuse_password(file.read_text(encoding="utf-8", errors="replace"), "CONFIG")
     wanted = load(config, overrides)
     _refuse_password(json.dumps(wanted.model_dump(), default=str), "CONFIG")
-    return Command(name, tuple(typed), config, wanted, options)
+    return Command(name, tuple(typed), config, wanted, values_of(config, overrides), options)
 
 
 def named_by(wanted: Sweep) -> list[str]:

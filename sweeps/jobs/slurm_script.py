@@ -24,6 +24,7 @@ class Allocation:
     nodes: int
     gpus_per_node: int
     cpus_per_node: int
+    gib_per_node: int | None
     time: str
     partition: str | None = None
     options: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ def allocation_of(
     nodes: int | None,
     gpus: int | None,
     cpus: int | None,
+    gib: int | None,
     time: str | None,
     partition: str | None,
     options: Sequence[str],
@@ -57,7 +59,7 @@ def allocation_of(
             raise ValueError("--setup must be one line of shell but has several; it may be given again")
     gpus = gpus or 0
     cores = cpus or max(1, gpus) * CORES_OF_A_GPU
-    return Allocation(nodes or 1, gpus, cores, time, partition, tuple(options), tuple(setup))
+    return Allocation(nodes or 1, gpus, cores, gib, time, partition, tuple(options), tuple(setup))
 
 
 def seconds_of(time: str) -> int:

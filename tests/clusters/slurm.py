@@ -137,4 +137,6 @@ def _wait(ready: Callable[[], bool], started: list[subprocess.Popen[bytes]], fol
 if __name__ == "__main__":
     with slurm(Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 1) as found:
         print(f"SLURM_CONF={found['SLURM_CONF']}", flush=True)
-        signal.sigwait([signal.SIGINT, signal.SIGTERM])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: sys.exit())
+        signal.pause()

@@ -22,9 +22,8 @@ def command(*typed, config="one.yaml"):
 
 
 def test_it_is_run_by_the_python_that_is_said():
-    assert (
-        command("--set=name=a b").run_by("/a b/python") == "'/a b/python' -m sweeps.cli sweep one.yaml '--set=name=a b'"
-    )
+    told = command("--set=name=a b").run_by("/a b/python")
+    assert told == "'/a b/python' -m sweeps.cli sweep one.yaml '--set=name=a b'"
 
 
 @pytest.mark.parametrize(("typed", "there"), [("./one.yaml", "one.yaml"), ("one", "one.yaml"), ("glyphs", "glyphs")])
