@@ -113,8 +113,8 @@ def submit(
             allocation = allocation_of(*machines, time, partition, sbatch or (), setup or ())
             status = as_slurm_job(command, allocation, python, print_only, say, follow, restart, as_json)
         elif to == "kuberay":
+            from sweeps.jobs.kuberay import pods_of
             from sweeps.jobs.kubernetes import as_kubernetes_job
-            from sweeps.jobs.rayjob import pods_of
 
             machines = (nodes, gpus_per_node, cpus_per_node, memory_per_node)
             pods = pods_of(command, *machines, image, namespace, claim, secret)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sweeps.jobs.command import Command
-from sweeps.jobs.rayjob import Pods, name_of_rayjob, rendered
+from sweeps.jobs.kuberay import Pods, name_of_rayjob, rendered
 
 PAUSE = 5.0  # seconds between two looks at a job
 ENDED = ("Complete", "Failed")  # what KubeRay calls a RayJob that does no more

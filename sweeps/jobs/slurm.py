@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from pipeline.storage.folder import Home
 from pipeline.storage.locking import waited_for
+from pipeline.storage.mounts import is_on_network, kind_of_disk
 from sweeps.jobs.command import Command
 from sweeps.jobs.slurm_script import Allocation, script_of
 
@@ -67,6 +69,8 @@ def as_slurm_job(
     if print_only:
         print(script, end="")
         return 0
+    if said := shared_database(command):
+        say(f"fpt: {said}")
     logs.mkdir(parents=True, exist_ok=True)
     with waited_for(logs / f"{name}.lock"):
         job, ended = _submit_or_find(name, logs, script, say, restart, pause)
@@ -96,6 +100,20 @@ def _logs_of(command: Command) -> Path:
     """Returns the folder for scripts and logs: in the home, or where that is in a bucket in the current folder."""
     home = Home(command.wanted.home)
     return (home.here or Path.cwd() / "runs") / "slurm"
+
+
+def shared_database(command: Command) -> str | None:
+    """Returns what is to be said of MLflow's database where that would be SQLite on a disk that machines share; None
+    where it would not.
+    """
+    home = Home(command.wanted.home)
+    elsewhere = command.wanted.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if elsewhere or home.here is None or not is_on_network(home.here):
+        return None
+    return (
+        f"MLflow's database will be SQLite on a disk that machines share ({kind_of_disk(home.here)}), which is safe "
+        "for one sweep at a time in this home; MLFLOW_TRACKING_URI names a server for several"
+    )
 
 
 def _submit_or_find(name: str, logs: Path, script: str, say: Say, restart: bool, pause: float) -> tuple[SlurmJob, bool]:

@@ -112,6 +112,18 @@ def test_restart_stops_what_runs_first(played_slurm):
     assert calls(played_slurm, "scancel") == [["scancel", "42"]]
 
 
+def test_a_database_on_a_disk_that_machines_share_is_told_of(played_slurm, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert "SQLite" not in typed("--detach").stderr
+    monkeypatch.setattr(slurm, "is_on_network", lambda path: True)
+    monkeypatch.setattr(slurm, "kind_of_disk", lambda path: "lustre")
+    said = "MLflow's database will be SQLite on a disk that machines share (lustre), which is safe for one sweep"
+    assert said in typed("--detach").stderr
+    assert "SQLite" not in typed("--detach", sets=["tracking_uri=http://mlflow:5000"]).stderr
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert "SQLite" not in typed("--detach").stderr
+
+
 def test_what_slurm_refuses_is_said_in_its_words(here, played_slurm):
     (played_slurm / "plan").write_text(json.dumps({"refuses": "sbatch: error: invalid partition specified: x\n"}))
     result = typed("--partition=x")

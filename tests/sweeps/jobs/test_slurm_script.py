@@ -155,6 +155,14 @@ def test_at_its_notice_the_command_ends_well_and_the_job_goes_into_the_queue_aga
     assert "requeue 1234" in (tmp_path / "scontrol").read_text().splitlines()
 
 
+def test_a_notice_before_the_command_has_begun_is_one_too(script, tmp_path):
+    text = script(python=str(tmp_path / "bin" / "python")).replace("status=143\n", "kill -USR1 $$\nstatus=143\n")
+    done, said = run(text, tmp_path)
+    assert done.returncode == 143
+    assert "requeue 1234" in (tmp_path / "scontrol").read_text().splitlines()
+    assert not any(line.endswith(" token 64") for line in said)
+
+
 @pytest.mark.parametrize(
     ("does", "status"),
     [

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sweeps import cli
 from sweeps.jobs.command import remote_command
-from sweeps.jobs.rayjob import LONGEST_NAME, entrypoint, name_of_rayjob
+from sweeps.jobs.kuberay import LONGEST_NAME, entrypoint, name_of_rayjob
 from sweeps.schema.loading import load
 from sweeps.schema.shipped import CONFIGS
 from tests.sweeps.jobs.schema import wrong
