@@ -12,7 +12,9 @@ PACKAGES = ("fpt", "pipeline", "sweeps")
 
 
 def built_wheel(folder: Path) -> Path:
-    """Builds a wheel of a copy of this checkout, for building leaves files behind."""
+    """Builds a source distribution and of that a wheel, as `uv build` does, of a copy of this checkout, for building
+    leaves files behind.
+    """
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -20,7 +22,7 @@ def built_wheel(folder: Path) -> Path:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     uv = Path(sys.executable).with_name("uv")
-    built = [uv, "build", "--quiet", "--offline", "--wheel", "--no-build-isolation", "--python", sys.executable]
+    built = [uv, "build", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable]
     subprocess.run([*built, "--out-dir", folder / "wheels", source], check=True, cwd=folder)
     (wheel,) = (folder / "wheels").glob("*.whl")
     return wheel
