@@ -66,7 +66,7 @@ def test_a_configuration_gives_what_was_not_typed(ten):
         ({"sets": ("dataset.leaf=true",)}, "dataset.leaf is not a field; did you mean dataset.leaks"),
         (
             {"config": Path("folder.yml")},
-            "CONFIG must be a YAML file but 'folder.yml' is none; did you mean .*folder.yaml",
+            "CONFIG must be a YAML file but 'folder.yml' is none; did you mean folder\\?",
         ),
         (
             {"kind": "table", "sets": ("dataset.classes=leaf",)},
