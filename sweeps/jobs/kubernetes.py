@@ -8,6 +8,7 @@ from typing import Any
 
 from sweeps.jobs.command import Command
 from sweeps.jobs.kuberay import Pods, name_of_rayjob, rendered
+from sweeps.jobs.patience import patiently
 
 PAUSE = 5.0  # seconds between two looks at a job
 ENDED = ("Complete", "Failed")  # what KubeRay calls a RayJob that does no more
@@ -117,13 +118,13 @@ def _follow(name: str, kubectl: _Kubectl, say: Say, pause: float) -> dict[str, A
     """Prints the log of a RayJob until it ends, and returns its status. Raises RuntimeError where it is gone."""
     said, shown = "", 0
     while True:
-        status = kubectl.status(name)
+        status = patiently(lambda: kubectl.status(name), "Kubernetes", say, pause)
         if status is None:
             raise RuntimeError(f"RayJob {name} is not there any more; {GO_ON}")
         state = str(status.get("jobDeploymentStatus") or "waits for KubeRay")
         if state in (*ENDED, "Running"):
             shown = kubectl.show_log(name, shown)
-            status = kubectl.status(name) or status
+            status = patiently(lambda: kubectl.status(name), "Kubernetes", say, pause) or status
         elif state != said:
             say(f"fpt: {name}: {state}")
         said = state

@@ -15,6 +15,7 @@ from pipeline.storage.folder import Home
 from pipeline.storage.locking import waited_for
 from pipeline.storage.mounts import is_on_network, kind_of_disk
 from sweeps.jobs.command import Command
+from sweeps.jobs.patience import patiently
 from sweeps.jobs.slurm_script import Allocation, script_of
 
 PAUSE = 2.0  # seconds between two looks at a job
@@ -162,14 +163,14 @@ def _cancel(job: SlurmJob, say: Say, pause: float) -> None:
 
 def _follow(job: SlurmJob, say: Say, pause: float) -> None:
     """Prints a job's log until the job has left the queue."""
-    shown, state, said = 0, job.state, ""
+    shown, state, said = 0, patiently(lambda: job.state, "Slurm", say, pause), ""
     while state is not None:
         shown = _show(job.log, shown)
         if state != said and state == "PENDING":
             say(f"fpt: job {job.job} waits in the queue")
         said = state
         time.sleep(pause)
-        state = job.state
+        state = patiently(lambda: job.state, "Slurm", say, pause)
     for _ in range(int(LOG_SECONDS / max(pause, 0.1))):  # a disk that nodes share may show it late
         if job.log.is_file():
             break

@@ -26,6 +26,10 @@ if program == "sbatch":
     print(f"{number};cluster")
 elif program == "scancel":
     queue.write_text("")
+elif program == "squeue" and plan.get("away", 0) and queue.exists():
+    plan["away"] -= 1
+    (here / "plan").write_text(json.dumps(plan))
+    sys.exit("slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
 elif program == "squeue":
     job = json.loads((here / "job").read_text()) if (here / "job").exists() else {}
     if f"--name={job.get('name')}" not in arguments:

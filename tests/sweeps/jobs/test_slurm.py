@@ -106,6 +106,13 @@ def test_one_that_goes_into_the_queue_again_is_followed_on(played_slurm):
     assert result.stderr.count("job 42 waits in the queue") == 2
 
 
+def test_a_slurm_that_is_restarted_meanwhile_is_waited_for(played_slurm):
+    (played_slurm / "plan").write_text(json.dumps({"steps": WELL, "away": 3}))
+    result = typed()
+    assert (result.exit_code, result.stdout) == (0, "one\ntwo\nthree\n")
+    assert result.stderr.count("Slurm does not answer; trying again") == 1
+
+
 def test_restart_stops_what_runs_first(played_slurm):
     typed("--detach")
     assert typed("--detach", "--restart").stdout == "43\n"
