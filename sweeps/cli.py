@@ -17,9 +17,10 @@ from sweeps.redraw import report
 from sweeps.schema import loading
 from sweeps.schema.sweep import Sweep
 from sweeps.status import status
+from sweeps.submit import submit
 from sweeps.terminal import messages as terminal
-from sweeps.terminal.messages import Commands, browsing, first_steps, one_sentence_for_mistakes, say, sentence_of
-from sweeps.terminal.options import HERE_ONLY, Address, AsJson, Config, More, Results, Set, Stacks
+from sweeps.terminal.messages import Commands, browsing, first_steps, one_sentence_for_mistakes, say
+from sweeps.terminal.options import Address, AsJson, Config, More, Results, Set, Stacks
 
 SEARCH, LOOK, OWN, MACHINES = "Search", "Look at results", "Your own images", "Clusters and speed"  # panels of the help
 
@@ -49,7 +50,7 @@ def fpt(
 ) -> None:
     """Find good position prompts for few-shot classification of your images, and know how sure that is.
 
-    Start with: fpt sweep sweeps/configs/glyphs.yaml
+    Start with: fpt sweep glyphs
 
     Then: fpt ui
     """
@@ -70,7 +71,7 @@ def load(path: Path, overrides: list[str]) -> Sweep:
 def run(config: Config, overrides: Set = [], as_json: AsJson = False, address: Address = None) -> None:  # noqa: B006
     """Evaluate one setting: accuracy over episodes, with its 95 % interval.
 
-    Example: fpt run sweeps/configs/glyphs.yaml --set episodes.count=100 --set prompts.alpha=0
+    Example: fpt run glyphs --set episodes.count=100 --set prompts.alpha=0
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
@@ -93,9 +94,9 @@ def sweep(
     It tries lambda, alpha, tau, patches and what else CONFIG's search names. Where it is stopped half way, the same
     command goes on; with --more it goes on further than CONFIG says.
 
-    Example: fpt sweep sweeps/configs/glyphs.yaml --set search.minutes=30
+    Example: fpt sweep glyphs --set search.minutes=30
 
-    Next: fpt ui sweeps/configs/glyphs.yaml
+    Next: fpt ui glyphs
     """
     with one_sentence_for_mistakes():
         overrides = [*overrides, *([] if more is None else [f"search.more={more}"])]
@@ -124,7 +125,7 @@ def table(config: Config, overrides: Set = [], as_json: AsJson = False, address:
 
     It appears on the terminal and in files; cells that the ledger holds are read.
 
-    Example: fpt table sweeps/configs/glyphs-table.yaml
+    Example: fpt table glyphs-table
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
@@ -158,7 +159,7 @@ def compare(
     It is A - B, on the episodes that the ledger holds of both; nothing is computed.
     A trial's run stands for the episodes that it was searched on, a file for those of fpt run.
 
-    Example: fpt compare sweeps/configs/glyphs.yaml sweeps/configs/glyphs.yaml --set-b prompts.alpha=0
+    Example: fpt compare glyphs glyphs --set-b prompts.alpha=0
     """
     with one_sentence_for_mistakes():
         from sweeps import compare as comparing
@@ -185,7 +186,7 @@ def show(
 ) -> None:
     """Draw an episode: its images, prompts and predictions, where [CLS] looks before and after fine-tuning.
 
-    Example: fpt show sweeps/configs/glyphs.yaml --episode 3 --out episode.png
+    Example: fpt show glyphs --episode 3 --out episode.png
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
@@ -209,7 +210,7 @@ def bench(
     The most is what there would be if there were nothing but matrix products.
     With --sweep, it tells how long a sweep takes to start, part by part, and what orchestration costs it then.
 
-    Example: fpt bench sweeps/configs/glyphs.yaml --stack 1 --stack 8
+    Example: fpt bench glyphs --stack 1 --stack 8
     """
     with one_sentence_for_mistakes():
         wanted = load(config, overrides)
@@ -227,56 +228,7 @@ def bench(
             print(json.dumps(result))
 
 
-@app.command(rich_help_panel=MACHINES, context_settings={"allow_interspersed_args": False})
-def submit(
-    typed: Annotated[list[str], typer.Argument(help="Run a command, typed as here.", metavar="COMMAND CONFIG ...")],
-    address: Annotated[str | None, typer.Option(help="Use this dashboard, e.g. http://127.0.0.1:8265.")] = None,
-    follow: Annotated[bool, typer.Option("--follow/--detach", help="Show the job's log until it ends, or not.")] = True,
-    restart: Annotated[bool, typer.Option(help="Stop the job where it is running, and submit it anew.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would travel; send nothing.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a command on a Ray cluster, which goes on when this machine sleeps.
-
-    The code of the current folder travels with it, and what CONFIG names; no dot-files, keys or links out of it.
-    The same command again follows the job that there is.
-    A job that failed is submitted anew and goes on where it stopped.
-
-    Example: fpt submit --address http://127.0.0.1:8265 -- sweep sweeps/configs/glyphs.yaml
-    """
-    with one_sentence_for_mistakes():
-        from sweeps import submit as jobs
-        from sweeps.jobs import dashboard
-
-        name, *arguments = typed
-        config, overrides, options = _parsed(name, arguments)
-        command = jobs.remote_command(name, arguments, config, overrides, options)
-        if dry_run:
-            jobs.rehearse(command, say, as_json)
-            return
-        url = dashboard.dashboard_address(address)
-        status = jobs.submit(command, url, dashboard.connect(url), say, follow, restart, as_json, jobs.PAUSE)
-    raise typer.Exit(status)
-
-
-def _parsed(name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
-    """Returns CONFIG, overrides and other options of a command for a cluster. Raises ValueError for
-    what it cannot run.
-    """
-    commands = typer.main.get_group(app).commands
-    allowed = [other for other in commands if other not in HERE_ONLY]
-    if name not in allowed:
-        raise ValueError(f"COMMAND must be one of {', '.join(allowed)} on a cluster but got {name!r}")
-    try:
-        options = commands[name].make_context(f"fpt {name}", list(arguments), help_option_names=[]).params
-    except typer.TyperException as error:
-        raise ValueError(sentence_of(error)) from error
-    if options.pop("address", None):
-        raise ValueError("--address must come before the command: the job runs on the cluster that it is submitted to")
-    options.pop("as_json", None)
-    return options.pop("config"), options.pop("overrides"), options
-
-
+app.command(rich_help_panel=MACHINES, context_settings={"allow_interspersed_args": False})(submit)
 app.command(rich_help_panel=MACHINES)(doctor)
 app.command(rich_help_panel=LOOK)(status)
 app.command(rich_help_panel=LOOK)(report)
@@ -297,7 +249,7 @@ def ui(
     It says where to click: the experiment, and the report of its newest finished sweep.
     With --json that is told as soon as MLflow answers, and it goes on.
 
-    Example: fpt ui sweeps/configs/glyphs.yaml
+    Example: fpt ui glyphs
     """
     with one_sentence_for_mistakes():
         if config is None and overrides:

@@ -95,7 +95,7 @@ def validate(
     """Tell whatever is wrong with the images, by name, what will be done about it, and whether a sweep would start: the
     last line says so, and status 1 that it would not. Every image is opened.
 
-    Example: fpt data validate photos/ --for sweeps/configs/folder.yaml
+    Example: fpt data validate photos/ --for folder
     """
     with one_sentence_for_mistakes(), said_of_src():
         from pipeline.data.packed import said_now_and_then

@@ -29,7 +29,7 @@ def doctor(
 
     Nothing is packed, computed or mended. It ends with status 1 where something is in the way.
 
-    Example: fpt doctor sweeps/configs/glyphs.yaml
+    Example: fpt doctor glyphs
     """
     with one_sentence_for_mistakes():
         from sweeps.gate.told import BAD, verdict_of

@@ -1,285 +1,172 @@
-"""`fpt submit` runs a command as a job of a Ray cluster: one job for each configuration, however often it is typed."""
+"""`fpt submit`: a command that runs elsewhere, on a Ray cluster, under Slurm or on Kubernetes, and is found again."""
 
-import asyncio
-import hashlib
-import json
-import re
-import shlex
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pipeline.storage.masking import has_secrets
-from sweeps.jobs.dashboard import find_token
-from sweeps.jobs.upload import MIB, stage, travelling
-from sweeps.schema.lines import on_a_line
-from sweeps.schema.loading import load
-from sweeps.schema.sweep import Sweep
+import typer
 
-SILENT_SECONDS = 60.0  # without a line of log, after which the server is asked how the job is
-PAUSE, TRIES = 5.0, 60  # seconds between two tries to reach a server that is gone, and how many
-STOP_TRIES = 12
-MOST_TOLD = 10  # names of what stays here, for each reason
-STARTING, START_TRIES = (
-    "No available agent",
-    24,
-)  # what Ray answers until its first nodes are ready, and how often it may
+from sweeps.terminal.messages import one_sentence_for_mistakes, say, sentence_of
+from sweeps.terminal.options import HERE_ONLY, AsJson
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from sweeps.jobs.command import Command
 
+MACHINES, SLURM, KUBERAY = "Machines, for slurm and kuberay", "For slurm", "For kuberay"  # panels of the help
+Target = Literal["ray", "slurm", "kuberay"]
 
-@dataclass(frozen=True)
-class Command:
-    """A command is as the cluster will run it: `arguments` follow `name`, `config` is relative to the current folder.
-
-    `options` are the arguments besides the configuration that change what is done.
-    """
-
-    name: str
-    arguments: tuple[str, ...]
-    config: Path
-    wanted: Sweep
-    options: Mapping[str, Any]
-
-    @property
-    def entrypoint(self) -> str:
-        return shlex.join(["python", "-m", "sweeps.cli", self.name, *self.arguments])
-
-    @property
-    def submission_id(self) -> str:
-        """Returns the id of the first attempt, which is the same for all commands that would do the same work."""
-        left_out = {"home", "tracking_uri"} - self.wanted.model_fields_set  # the cluster's own
-        described = [self.name, self.wanted.model_dump(mode="json", by_alias=True, exclude=left_out), self.options]
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:8]
-        return f"fpt-{self.name}-{re.sub('[^A-Za-z0-9_.]+', '-', self.wanted.name)}-{digest}"
-
-
-def remote_command(
-    name: str, typed: list[str], config: Path, overrides: list[str], options: Mapping[str, Any]
-) -> Command:
-    """Checks a command that was typed as `name` and `typed`. Raises ValueError for what the cluster could not run."""
-    for argument in typed:
-        _refuse_password(argument, f"--set {argument.removeprefix('--set=').partition('=')[0]}")
-    if config.is_file():
-        _refuse_password(config.read_text(encoding="utf-8", errors="replace"), "CONFIG")
-    wanted = load(config, overrides)
-    _refuse_password(json.dumps(wanted.model_dump(), default=str), "CONFIG")
-    if "home" in wanted.model_fields_set and "://" not in wanted.home and not Path(wanted.home).is_absolute():
-        raise ValueError(
-            f"home must be what every node reaches, a URI like s3://bucket/fpt or an absolute path, but got "
-            f"{wanted.home!r}; leave it out where the cluster sets FPT_HOME"
-        )
-    place = config.parent.resolve() / config.name
-    if not place.is_relative_to(Path.cwd()):
-        raise ValueError(f"CONFIG must lie in the current folder, which is what travels, but got {str(config)!r}")
-    relative = place.relative_to(Path.cwd())
-    at = next(i for i, argument in enumerate(typed) if Path(argument) == config)
-    arguments = (*typed[:at], relative.as_posix(), *typed[at + 1 :])
-    return Command(name, arguments, relative, wanted, options)
-
-
-def _refuse_password(text: str, where: str) -> None:
-    if has_secrets(text):
-        raise ValueError(
-            f"{where} must hold no password, token or key, for the dashboard shows it to all who reach the cluster, "
-            "but holds what looks like one; set it in the cluster's environment instead (MLFLOW_TRACKING_URI)"
-        )
-
-
-def named_by(wanted: Sweep) -> list[str]:
-    """Returns the paths that a configuration names: of images and weights, those of a table too."""
-    datasets: list[Mapping[str, Any]] = [wanted.dataset.model_dump()]
-    backbones: list[Mapping[str, Any]] = [wanted.backbone.model_dump(), *wanted.backbones.values()]
-    if wanted.table is not None:
-        datasets += wanted.table.datasets.values()
-        backbones += wanted.table.backbones.values()
-    paths = [*(one.get("path") for one in datasets), *(one.get("weights") for one in backbones), wanted.fit.support]
-    return [path for path in paths if isinstance(path, str)]
-
-
-def rehearse(command: Command, say: Say, as_json: bool) -> None:
-    """Lists what would travel with a command, and what would stay here and why. Sends nothing."""
-    upload = travelling(Path.cwd(), command.config, named_by(command.wanted))
-    if as_json:
-        files = {path.as_posix(): size for path, size in upload.files.items()}
-        told = {"files": files, "bytes": upload.size, "left_out": upload.left_out}
-        print(json.dumps({"submission_id": command.submission_id, "entrypoint": command.entrypoint, **told}))
-        return
-    for line in upload.told(most=1000):
-        say(f"fpt: {line}")
-    for path, size in upload.files.items():
-        print(f"{size:>12,}  {on_a_line(path.as_posix())}")
-    print(f"{upload.size:>12,}  bytes in {len(upload.files)} files would travel; nothing was sent")
+# Options that make sense for some targets only.
+GOES_WITH: dict[str, tuple[Target, ...]] = {
+    "address": ("ray",),
+    "dry_run": ("ray",),
+    "print_only": ("slurm", "kuberay"),
+    "nodes": ("slurm", "kuberay"),
+    "gpus_per_node": ("slurm", "kuberay"),
+    "cpus_per_node": ("slurm", "kuberay"),
+    "memory_per_node": ("slurm", "kuberay"),
+    "time": ("slurm",),
+    "partition": ("slurm",),
+    "sbatch": ("slurm",),
+    "setup": ("slurm",),
+    "namespace": ("kuberay",),
+    "image": ("kuberay",),
+    "claim": ("kuberay",),
+    "secret": ("kuberay",),
+}
+TYPED_AS = {"print_only": "--print"}
 
 
 def submit(
-    command: Command, address: str, client: Any, say: Say, follow: bool, restart: bool, as_json: bool, pause: float
+    context: typer.Context,
+    typed: Annotated[list[str], typer.Argument(help="Run a command, typed as here.", metavar="COMMAND CONFIG ...")],
+    to: Annotated[Target, typer.Option(help="Run it as a job of a Ray cluster, of Slurm, or of KubeRay.")] = "ray",
+    address: Annotated[str | None, typer.Option(help="Use this Ray dashboard, e.g. http://127.0.0.1:8265.")] = None,
+    follow: Annotated[bool, typer.Option("--follow/--detach", help="Show the job's log until it ends, or not.")] = True,
+    restart: Annotated[bool, typer.Option(help="Stop the job where it is running, and submit it anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would travel; send nothing.")] = False,
+    print_only: Annotated[bool, typer.Option("--print", help="Print what would be submitted; send nothing.")] = False,
+    python: Annotated[
+        str | None, typer.Option(help="Run it by this Python there; by default, the one that Ray runs, or this one.")
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Take so many nodes (kuberay: at most).", rich_help_panel=MACHINES)
+    ] = None,
+    gpus_per_node: Annotated[
+        int | None, typer.Option(min=0, help="Take so many GPUs of each.", rich_help_panel=MACHINES)
+    ] = None,
+    cpus_per_node: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take so many cores of each; by default 4 for each GPU.", rich_help_panel=MACHINES),
+    ] = None,
+    memory_per_node: Annotated[
+        int | None, typer.Option(min=1, help="Take so many GiB of each.", rich_help_panel=MACHINES)
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Take them for so long, e.g. 12:00:00 or 2-00.", rich_help_panel=SLURM)
+    ] = None,
+    partition: Annotated[str | None, typer.Option(help="Take them of this partition.", rich_help_panel=SLURM)] = None,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(help="Add an option of sbatch's, e.g. --sbatch=--account=lab.", rich_help_panel=SLURM),
+    ] = None,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this line first, e.g. 'module load cuda'; may be given again.", rich_help_panel=SLURM),
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Use this namespace; by default, kubectl's own.", rich_help_panel=KUBERAY)
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Run this image, which the Dockerfile makes.", rich_help_panel=KUBERAY)
+    ] = None,
+    claim: Annotated[
+        str | None, typer.Option(help="Keep the home on this volume claim (many writers).", rich_help_panel=KUBERAY)
+    ] = None,
+    secret: Annotated[
+        str | None, typer.Option(help="Take environment variables from this secret.", rich_help_panel=KUBERAY)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a command elsewhere, where it goes on when this machine sleeps.
+
+    The same command again follows the job that there is.
+    A job that failed is submitted anew and goes on where it stopped.
+
+    To a Ray cluster the code of the current folder travels, and what CONFIG names; no dot-files, keys or links out.
+    Slurm runs a command in the current folder, Kubernetes runs the code of its image.
+
+    Example: fpt submit --address http://127.0.0.1:8265 -- sweep glyphs
+
+    Example: fpt submit --to slurm --nodes 4 --gpus-per-node 8 --time 12:00:00 -- sweep glyphs
+    """
+    with one_sentence_for_mistakes():
+        from sweeps.jobs.command import remote_command
+
+        _refuse_options_of_others(to, context.params)
+        name, *arguments = typed
+        config, overrides, options = _parsed(context, name, arguments)
+        command = remote_command(name, arguments, config, overrides, options)
+        if to == "slurm":
+            from sweeps.jobs.slurm import as_slurm_job
+            from sweeps.jobs.slurm_script import allocation_of
+
+            machines = (nodes, gpus_per_node, cpus_per_node, memory_per_node)
+            allocation = allocation_of(*machines, time, partition, sbatch or (), setup or ())
+            status = as_slurm_job(command, allocation, python, print_only, say, follow, restart, as_json)
+        elif to == "kuberay":
+            from sweeps.jobs.kuberay import pods_of
+            from sweeps.jobs.kubernetes import as_kubernetes_job
+
+            machines = (nodes, gpus_per_node, cpus_per_node, memory_per_node)
+            pods = pods_of(command, *machines, image, namespace, claim, secret)
+            status = as_kubernetes_job(command, pods, python, print_only, say, follow, restart, as_json)
+        else:
+            status = _as_ray_job(command, address, python, dry_run, follow, restart, as_json)
+    raise typer.Exit(status)
+
+
+def _as_ray_job(
+    command: "Command",
+    address: str | None,
+    python: str | None,
+    dry_run: bool,
+    follow: bool,
+    restart: bool,
+    as_json: bool,
 ) -> int:
-    """Starts a command's job, or finds the job that there is, and follows it. Returns the exit status.
+    """Lists what would travel, or runs a command as a job of a Ray cluster. Returns the exit status."""
+    from sweeps.jobs import dashboard, ray_job
 
-    Raises ValueError where the folder cannot travel.
+    command = command.in_a_folder_that_travels(Path.cwd())
+    if dry_run:
+        ray_job.rehearse(command, python, say, as_json)
+        return 0
+    url = dashboard.dashboard_address(address)
+    client = dashboard.connect(url)
+    there = python or dashboard.python_of_ray(url) or "python"
+    return ray_job.submit(command, url, client, there, say, follow, restart, as_json, ray_job.PAUSE)
+
+
+def _refuse_options_of_others(to: Target, given: dict[str, Any]) -> None:
+    """Raises ValueError for an option that makes no sense for a target."""
+    for name, targets in GOES_WITH.items():
+        if given[name] and to not in targets:
+            option = TYPED_AS.get(name, f"--{name.replace('_', '-')}")
+            raise ValueError(f"{option} must go with --to {' or '.join(targets)} but --to is {to}")
+
+
+def _parsed(context: typer.Context, name: str, arguments: list[str]) -> tuple[Path, list[str], dict[str, Any]]:
+    """Returns CONFIG, overrides and other options of a command for a cluster. Raises ValueError for
+    what it cannot run.
     """
-    name, status = _start_or_find(command, client, say, restart, pause)
-    mode = "RAY_AUTH_MODE=token " if find_token() else ""
-    stop = f"{mode}ray job stop {name} --address {address}"
-    how = f"{name} goes on without you; the same command follows it; to stop it: {stop}"
-    if follow:
-        try:
-            job = _follow(client, name, say, pause)
-        except KeyboardInterrupt:
-            say(f"fpt: {how}")
-            return 1
-        status = job.status.value
-        if status != "SUCCEEDED":
-            why = (job.message or "").strip().partition("\n")[0].partition(", last available logs")[0]
-            say(f"fpt: {name} ended as {status}: {why}; the same command goes on where it stopped")
-    elif status != "SUCCEEDED":
-        say(f"fpt: {how}")
-    if as_json:
-        print(json.dumps({"submission_id": name, "status": status, "address": address}), flush=True)
-    elif not follow:
-        print(name, flush=True)
-    return 1 if follow and status != "SUCCEEDED" else 0
-
-
-def _start_or_find(command: Command, client: Any, say: Say, restart: bool, pause: float) -> tuple[str, str]:
-    """Returns submission id and status of the job that does a command's work: the last attempt, or a new attempt."""
-    known = _attempts(client, command.submission_id)
-    last = max(known, default=0)
-    if last:
-        name, status = _attempt(command.submission_id, last), known[last].status.value
-        if status == "SUCCEEDED" and not restart:
-            say(f"fpt: {name} has SUCCEEDED; --restart runs it again")
-            return name, status
-        if status in ("PENDING", "RUNNING"):
-            if not restart:
-                say(f"fpt: {name} is {status} already; where its head node died, --restart starts the next attempt")
-                return name, status
-            _stop(client, command.submission_id, last, say, pause)
-            status = "stopped"
-        say(f"fpt: {name} is {status}: attempt {last + 1} goes on from the ledger")
-    name = _attempt(command.submission_id, last + 1)
-    folder = Path.cwd()
-    upload = travelling(folder, command.config, named_by(command.wanted))
-    for line in upload.told(MOST_TOLD):
-        say(f"fpt: {line}")
-    say(f"fpt: submitting {name} with {len(upload.files)} files ({upload.size / MIB:.1f} MiB)")
-    with TemporaryDirectory(prefix="fpt-submit-") as staged:
-        stage(folder, upload.files, Path(staged))
-        try:
-            _submit(client, command.entrypoint, name, staged, say, pause)
-        except RuntimeError:
-            if last + 1 not in _attempts(client, command.submission_id):
-                raise
-            say(f"fpt: {name} has just been submitted by another")
-    return name, "PENDING"
-
-
-def _submit(client: Any, entrypoint: str, name: str, folder: str, say: Say, pause: float) -> None:
-    """Submits a job; tries again while a cluster that has just been started is not ready for any."""
-    for tried in range(1, START_TRIES + 1):
-        try:
-            client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env={"working_dir": folder})
-        except RuntimeError as error:
-            if STARTING not in str(error) or tried == START_TRIES:
-                raise
-            if tried == 1:
-                say("fpt: the cluster is still starting; trying again")
-            time.sleep(pause)
-        else:
-            return
-
-
-def _attempt(first: str, number: int) -> str:
-    return first if number == 1 else f"{first}-{number}"
-
-
-def _attempts(client: Any, first: str) -> dict[int, Any]:
-    """Returns the attempts that the cluster knows, by number."""
-    pattern = re.compile(rf"{re.escape(first)}(?:-(\d+))?")
-    found = ((pattern.fullmatch(job.submission_id or ""), job) for job in client.list_jobs())
-    return {int(match[1] or 1): job for match, job in found if match}
-
-
-def _stop(client: Any, first: str, number: int, say: Say, pause: float) -> None:
-    """Ends an attempt that is shown as running. Raises RuntimeError where it goes on: two would do the same work."""
-    name = _attempt(first, number)
-    if not client.stop_job(name):
-        say(f"fpt: nothing runs {name} any more")
-        return
-    for _ in range(STOP_TRIES):
-        if _attempts(client, first)[number].status.is_terminal():
-            return
-        time.sleep(pause)
-    raise RuntimeError(f"{name} does not stop")
-
-
-class _Shown:
-    """An instance remembers how much of a log has been printed: a stream that is opened again
-    begins at the beginning.
-    """
-
-    def __init__(self) -> None:
-        self.characters = 0
-
-    def show(self, text: str, position: int) -> None:
-        """Prints what is new in a text that stands at a position of the log."""
-        new = text[max(0, self.characters - position) :]
-        print(new, end="", flush=True)
-        self.characters += len(new)
-
-
-def _follow(client: Any, name: str, say: Say, pause: float) -> Any:
-    """Prints a job's log until the job ends, and returns the job. Raises RuntimeError where the cluster is lost."""
-    import aiohttp
-
-    shown, failures = _Shown(), 0
-    while True:
-        try:
-            asyncio.run(_tail(client, name, shown))
-            job = _job(client, name)
-            ended = job is None or job.status.is_terminal()
-            if job is not None and ended:
-                shown.show(client.get_job_logs(name), 0)
-        except (OSError, RuntimeError, aiohttp.ClientError) as error:
-            failures += 1
-            if failures == TRIES:
-                raise RuntimeError(f"the cluster does not answer any more; {name} may go on there") from error
-            if failures == 1:
-                say("fpt: lost the cluster; trying to reach it again (Ctrl-C leaves the job running)")
-        else:
-            failures = 0
-            if job is None:
-                raise RuntimeError(f"the cluster knows no {name} any more; the same command submits it again")
-            if ended:
-                return job
-        time.sleep(pause)
-
-
-def _job(client: Any, name: str) -> Any:
-    return next((job for job in client.list_jobs() if job.submission_id == name), None)
-
-
-async def _tail(client: Any, name: str, shown: _Shown) -> None:
-    """Prints a log as it grows, until the stream ends, or has been silent and the job has ended."""
-    chunks, position = client.tail_job_logs(name), 0
-    coming = asyncio.ensure_future(anext(chunks, None))
+    commands: dict[str, Any] = getattr(context.find_root().command, "commands", {})
+    allowed = [other for other in commands if other not in HERE_ONLY]
+    if name not in allowed:
+        raise ValueError(f"COMMAND must be one of {', '.join(allowed)} on a cluster but got {name!r}")
     try:
-        while True:
-            done, _ = await asyncio.wait({coming}, timeout=SILENT_SECONDS)
-            if not done:
-                job = await asyncio.to_thread(_job, client, name)
-                if job is None or job.status.is_terminal():
-                    return
-                continue
-            chunk = coming.result()
-            if chunk is None:
-                return
-            shown.show(chunk, position)
-            position += len(chunk)
-            coming = asyncio.ensure_future(anext(chunks, None))
-    finally:
-        coming.cancel()
+        options = commands[name].make_context(f"fpt {name}", list(arguments), help_option_names=[]).params
+    except typer.TyperException as error:
+        raise ValueError(sentence_of(error)) from error
+    if options.pop("address", None):
+        raise ValueError("--address must come before the command: the job runs on the cluster that it is submitted to")
+    options.pop("as_json", None)
+    return options.pop("config"), options.pop("overrides"), options

@@ -58,6 +58,11 @@ def head_watched(
     watch.thread.start()
     try:
         yield
+    except KeyboardInterrupt as error:
+        # Ray, while it waits for an answer, makes a plain one of whatever a signal's handler has raised.
+        if watch.said and type(error) is KeyboardInterrupt:
+            raise RayGoneError(watch.said) from error
+        raise
     finally:
         watch.closing.set()
         shutdown()

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shlex
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from urllib.parse import urlsplit
 
 ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 CONNECT_SECONDS, ANSWER_SECONDS = 4, 6
+PYTHON_TRIES, PYTHON_PAUSE = 6, 2.0  # a head node that has just begun tells of itself some seconds later
+WORKERS_COMMAND = "--python_worker_command="  # with which Ray's own process on a node is told to start Pythons
 CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 GET_TOKEN = (
     "`ray exec cluster.yaml 'ray get-auth-token'` prints it (or copy ~/.ray/auth_token from the head node); "
@@ -57,15 +61,14 @@ def connect(address: str) -> Any:
     """
     import requests
 
-    token = find_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = _headers()
     try:
         timeouts = (CONNECT_SECONDS, ANSWER_SECONDS)
         answer = requests.get(f"{address}/api/version", headers=headers, timeout=timeouts)
     except requests.RequestException as error:
         raise ValueError(f"address must be a Ray dashboard that answers but {address} does not") from error
     if answer.status_code in (401, 403):
-        refused = "the one that was sent is another" if token else "none was found here"
+        refused = "the one that was sent is another" if headers else "none was found here"
         raise ValueError(f"{address} must be given the cluster's token but {refused}: {GET_TOKEN}")
     theirs = _ray_version(answer)
     if theirs is None:
@@ -81,6 +84,36 @@ def connect(address: str) -> Any:
     for module in CHATTY:
         logging.getLogger(f"ray.{module}").setLevel(logging.WARNING)
     return JobSubmissionClient(address, headers=headers)
+
+
+def python_of_ray(address: str, pause: float = PYTHON_PAUSE) -> str | None:
+    """Returns the Python that Ray itself runs on a cluster's head node, None where the dashboard does not tell."""
+    import requests
+
+    for tried in range(PYTHON_TRIES):
+        if tried:
+            time.sleep(pause)
+        try:
+            timeouts = (CONNECT_SECONDS, ANSWER_SECONDS)
+            answer = requests.get(f"{address}/nodes?view=summary", headers=_headers(), timeout=timeouts)
+            nodes = answer.json()["data"]["summary"] if answer.ok else []
+        except (requests.RequestException, ValueError, KeyError, TypeError):
+            nodes = []
+        for node in nodes:
+            if node.get("raylet", {}).get("isHeadNode") and (found := _python_in(node.get("cmdline") or [])):
+                return found
+    return None
+
+
+def _python_in(command: list[str]) -> str | None:
+    """Returns the Python that Ray's process on a node starts, by the command that started that process itself."""
+    told = next((part.removeprefix(WORKERS_COMMAND) for part in command if part.startswith(WORKERS_COMMAND)), "")
+    return next(iter(shlex.split(told)), None)
+
+
+def _headers() -> dict[str, str]:
+    token = find_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _ray_version(answer: Any) -> str | None:

@@ -26,7 +26,8 @@ NAMED_SECRET = re.compile(
     r".*(credential|secret|passw(or)?d|api[_-]?key|service[_-]?account|kubeconfig|netrc|htpasswd|pgpass|auth[_-]?token)",
     re.IGNORECASE,
 )
-KEY_INSIDE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY|\"private_key\"\s*:|PuTTY-User-Key-File")
+# None of it matches itself.
+KEY_INSIDE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY|\"private_key\"\s*:|PuTTY-User-Key-[F]ile")
 MOST_READ = 2**20  # bytes of a file that are looked into
 
 # Why something stays here.
@@ -65,19 +66,21 @@ class Upload:
         return lines
 
 
-def travelling(folder: Path, config: Path, named: Collection[str] = ()) -> Upload:
+def travelling(folder: Path, configs: Collection[Path], named: Collection[str] = ()) -> Upload:
     """Returns what travels: the files that git tracks in the folder (where git cannot tell, those with suffixes of
-    code), `config` wherever it lies in the folder, and the files and folders that it names (`named`), where they are
-    relative to the folder.
+    code), `configs` wherever they lie in the folder, and the files and folders that these name (`named`), where they
+    are relative to the folder.
 
-    Dot-files, keys, and links to what does not travel stay here. Raises ValueError for more than LIMIT bytes, and for a
-    `config` that is a link out of the folder.
+    Dot-files, keys, and links to what does not travel stay here. Raises ValueError for more than LIMIT bytes, and for
+    one of `configs` that is a link out of the folder.
     """
     root, upload = folder.resolve(), Upload()
-    if not (folder / config).resolve().is_relative_to(root):
-        raise ValueError(
-            f"CONFIG must lie in the current folder, which is what travels, but {config.as_posix()} is a link out of it"
-        )
+    for config in configs:
+        if not (folder / config).resolve().is_relative_to(root):
+            raise ValueError(
+                f"CONFIG must lie in the current folder, which is what travels, but {config.as_posix()} is a link out "
+                "of it"
+            )
     tracked = _tracked(folder)
     listed = set(_code(folder, upload) if tracked is None else filter(_is_code, tracked))
     asked = _named(folder, root, named, upload)
@@ -88,7 +91,7 @@ def travelling(folder: Path, config: Path, named: Collection[str] = ()) -> Uploa
         if (root / path).resolve() not in real:
             files.remove(path)
             upload.leave(path, LINK)
-    upload.files = {path: (folder / path).stat().st_size for path in sorted({*files, config})}
+    upload.files = {path: (folder / path).stat().st_size for path in sorted({*files, *configs})}
     if tracked is not None:
         for path in _others(folder):
             if path not in upload.files and path.suffix in CODE and _is_code(path):

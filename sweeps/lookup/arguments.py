@@ -11,6 +11,7 @@ from pipeline.identity import Inputs, configuration_hash, identity
 from sweeps.lookup.ledger_index import Described, LedgerIndex, Scores, as_packed, found_of
 from sweeps.lookup.trial_run import hash_of_trial
 from sweeps.schema.loading import load
+from sweeps.schema.shipped import file_of
 from sweeps.schema.sweep import Sweep
 
 MOST_NAMED = 8
@@ -29,7 +30,7 @@ def argument_of(side: str, typed: str, overrides: Sequence[str]) -> Argument:
     """Returns what was typed, read where it is a file. Raises ValueError for a bad file, and for overrides of anything
     that is no file.
     """
-    if not (Path(typed).is_file() or typed.endswith((".yaml", ".yml"))):
+    if not (file_of(Path(typed)).is_file() or typed.endswith((".yaml", ".yml"))):
         if overrides:
             raise ValueError(f"--set-{side.lower()} must go with a YAML file but {side} is {typed!r}")
         return Argument(side, typed, None)

@@ -9,15 +9,28 @@ from pydantic import ValidationError
 
 from pipeline.storage.masking import MASK
 from sweeps.schema.sentences import LONGEST_VALUE, sentence_of
+from sweeps.schema.shipped import file_of
 from sweeps.schema.strict_yaml import MOST_BYTES, NotYamlError, parse, parse_bytes
 from sweeps.schema.sweep import Sweep
 from sweeps.schema.text_fields import text_of
 
 
 def load(path: Path, overrides: list[str]) -> Sweep:
-    """Reads a YAML file and applies `a.b=c` overrides. Raises ValueError in one sentence for anything wrong in it; it
-    never tells what is in a file that is no configuration.
+    """Reads a configuration as `values_of` does, and checks it. Raises ValueError in one sentence for anything wrong in
+    it.
     """
+    try:
+        return Sweep.model_validate(values_of(path, overrides))
+    except ValidationError as error:
+        raise ValueError(sentence_of(error, Sweep)) from error
+
+
+def values_of(path: Path, overrides: list[str]) -> dict[str, Any]:
+    """Returns what is in a YAML file, or in the configuration of that name that comes with this program, with `a.b=c`
+    overrides in it. Raises ValueError in one sentence for what cannot be read; it never tells what is in a file that is
+    no configuration.
+    """
+    path = file_of(path)
     if not path.is_file():
         raise ValueError(f"CONFIG must be a YAML file but {str(path)!r} is none")
     try:
@@ -35,10 +48,7 @@ def load(path: Path, overrides: list[str]) -> Sweep:
     _check_sections(path, values)
     for one in overrides:
         override(values, one)
-    try:
-        return Sweep.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(sentence_of(error, Sweep)) from error
+    return dict(values)
 
 
 def load_whole(path: Path, overrides: list[str]) -> Sweep:

@@ -34,18 +34,23 @@ def ending_well() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told = False
+    told: int | None = None
 
     def end(number: int, frame: FrameType | None) -> None:
         nonlocal told
-        if told:
+        if told is not None:
             end_at_once(128 + number)
-        told = True
+        told = number
         raise Interrupted(number)
 
     before = {number: signal.signal(number, end) for number in SIGNALS}
     try:
         yield
+    except KeyboardInterrupt as error:
+        # Ray, while it waits for an answer, makes a plain one of whatever a signal's handler has raised.
+        if told is not None and type(error) is KeyboardInterrupt:
+            raise Interrupted(told) from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -17,11 +17,10 @@ from typer.core import TyperGroup
 from pipeline.cluster.head_watch import RayGoneError
 from pipeline.storage.masking import has_secrets, without_secrets
 from sweeps.schema.lines import on_a_line
+from sweeps.schema.shipped import CONFIGS, file_of, name_of
 from sweeps.terminal.ending import Interrupted, ending_well
 from sweeps.terminal.output import ENOUGH, begin_again_in_utf8, reader_has_left, say_no_more, take_any_letter
 from sweeps.terminal.proxies import ask_this_machine_directly
-
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 BEFORE_OVERRIDE = re.compile(r" (?=[\w.]+=)")
 USUALLY_CALLED = {"--override": "--set", "--param": "--set", "--cluster": "--address", "--browser": "--open"}
@@ -122,40 +121,43 @@ def _set(override: str) -> str:
 
 def first_steps() -> str:
     """Returns what to type first, and what next."""
-    glyphs, folder = (_reached(CONFIGS / f"{name}.yaml") for name in ("glyphs", "folder"))
-    return f"""fpt finds good position prompts for few-shot classification, and says how sure that is.
+    return """fpt finds good position prompts for few-shot classification, and says how sure that is.
 
 First, on the embedded data (some minutes, nothing is downloaded):
-  fpt sweep {glyphs}
-  fpt ui {glyphs}
+  fpt sweep glyphs
+  fpt ui glyphs
 
 Then on a folder that has a folder of images for each class:
-  fpt data validate photos/ --for {folder}
-  fpt sweep {folder} --set dataset.path=photos/
+  fpt data validate photos/ --for folder
+  fpt sweep folder --set dataset.path=photos/
 
+glyphs and folder are configurations that come with fpt; a YAML file of your own takes their place.
 fpt --help lists all commands, fpt sweep --help tells of one."""
 
 
 def refuse_no_file(path: Path) -> None:
     """Raises ValueError for a CONFIG that is no file, with the file that may have been meant."""
-    if path.is_file():
+    if file_of(path).is_file():
         return
     said = f"CONFIG must be a YAML file but {str(path)!r} is"
     if path.is_dir():
-        folder = _reached(CONFIGS / "folder.yaml")
-        raise ValueError(f"{said} a folder; its images are searched with {folder} --set dataset.path={path}")
+        raise ValueError(f"{said} a folder; its images are searched with folder --set dataset.path={path}")
     places = (CONFIGS, Path(), Path("sweeps/configs"), path.parent)  # of equal names the last, which is the nearest
     there = {file.stem: file for place in places if place.is_dir() for file in sorted(place.glob("*.y*ml"))}
+    shipped = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
     near = get_close_matches(path.stem, there, 1, 0.6)
     if near:
         raise ValueError(f"{said} none; did you mean {_reached(there[near[0]])}?")
-    raise ValueError(f"{said} none; {_reached(CONFIGS / 'glyphs.yaml')} is one")
+    raise ValueError(f"{said} none, and no name of one that comes with fpt, which are {', '.join(shipped)}")
 
 
-def _reached(file: Path) -> Path:
-    """Returns a file relative to the current folder where it lies in that, else its whole path."""
+def _reached(file: Path) -> str:
+    """Returns the name of a file that comes with this program; another relative to the current folder where it lies in
+    that, else its whole path.
+    """
     whole = file.resolve()
-    return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+    relative = whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
+    return name_of(file) or str(relative)
 
 
 def browsing(config: Path, overrides: Sequence[str]) -> str:

@@ -15,6 +15,9 @@ Address = Annotated[
 More = Annotated[int | None, typer.Option(help="Look at settings so many times more than CONFIG's plan says.")]
 AtHome = Annotated[str | None, typer.Option("--home", help="Look into this home; by default, into FPT_HOME or runs/.")]
 Stacks = Annotated[list[int], typer.Option("--stack", help="Solve so many problems together; may be given again.")]
-Config = Annotated[Path, typer.Argument(help="Read this YAML file, e.g. sweeps/configs/glyphs.yaml.", metavar="CONFIG")]
+Config = Annotated[
+    Path,
+    typer.Argument(help="Read this YAML file, or one that comes with fpt, by its name, e.g. glyphs.", metavar="CONFIG"),
+]
 Results = Annotated[Path | None, typer.Argument(help="Show this file's sweep; else all that FPT_HOME or runs/ holds.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a field, e.g. --set solver.lr=0.01", metavar="a.b=c")]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from pipeline.config import plain_run
 from sweeps import cli
-from sweeps import submit as jobs
 from sweeps.jobs import dashboard
+from sweeps.jobs import ray_job as jobs
 from sweeps.tracking.tracker import Tracker
 from tests.sweeps.jobs.job_server import URL, Cluster
 from tests.sweeps.ledgers import WITH
@@ -97,6 +97,7 @@ def submit(here, cluster, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(here.parent))
     monkeypatch.setattr(dashboard, "connect", lambda address: cluster)
+    monkeypatch.setattr(dashboard, "python_of_ray", lambda address: "/of/ray/bin/python")
     monkeypatch.setattr(jobs, "PAUSE", 0.0)
     shutil.copy(CONFIG, here / "one.yaml")
 

@@ -14,8 +14,8 @@ from pipeline.config import Run
 from pipeline.data import listed
 from sweeps import cli
 from sweeps.own_images import Typed, as_typed, run_of
+from sweeps.schema.shipped import CONFIGS
 from sweeps.schema.sweep import Sweep
-from sweeps.terminal.messages import CONFIGS
 
 FOLDER = CONFIGS / "folder.yaml"
 # The weights of the backbone that it names may not be here.
@@ -66,7 +66,7 @@ def test_a_configuration_gives_what_was_not_typed(ten):
         ({"sets": ("dataset.leaf=true",)}, "dataset.leaf is not a field; did you mean dataset.leaks"),
         (
             {"config": Path("folder.yml")},
-            "CONFIG must be a YAML file but 'folder.yml' is none; did you mean .*folder.yaml",
+            "CONFIG must be a YAML file but 'folder.yml' is none; did you mean folder\\?",
         ),
         (
             {"kind": "table", "sets": ("dataset.classes=leaf",)},

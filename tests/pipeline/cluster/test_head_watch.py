@@ -42,6 +42,17 @@ def test_a_head_of_its_own_that_refuses_ends_the_command(capsys):
     assert issubclass(RayGoneError, KeyboardInterrupt)  # so that nothing takes it for a mistake
 
 
+def test_what_ray_makes_of_that_while_it_waits_is_told_as_what_it_was():
+    def waiting_as_ray_does():
+        try:
+            wait()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(RayGoneError, match="refuses connections"), watched([HERE, REFUSED], own=True):
+        waiting_as_ray_does()
+
+
 @pytest.mark.parametrize(("answer", "own"), [(REFUSED, False), (SILENT, True), (SILENT, False)])
 def test_a_head_that_may_come_back_is_waited_for(answer, own, monkeypatch, capsys):
     monkeypatch.setattr(head_watch, "PATIENCE_SECONDS", 0.5)

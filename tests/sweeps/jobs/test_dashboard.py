@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from sweeps.jobs.dashboard import ADDRESSES, connect, dashboard_address, find_token
+from sweeps.jobs.dashboard import ADDRESSES, connect, dashboard_address, find_token, python_of_ray
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +104,23 @@ def test_the_token_is_found_where_ray_finds_it(tmp_path, monkeypatch):
     (tmp_path / ".ray" / "auth_token").unlink()
     with pytest.raises(ValueError, match="none was found here: `ray exec"):
         find_token()
+
+
+WORKERS = "--python_worker_command='/of ray/bin/python' /of ray/setup_worker.py /of ray/default_worker.py --x"
+
+
+def nodes(*commands):
+    summary = [{"cmdline": command, "raylet": {"isHeadNode": i == 1}} for i, command in enumerate(commands)]
+    return json.dumps({"result": True, "data": {"summary": summary}})
+
+
+def test_the_python_is_the_one_that_ray_starts_on_the_head_node(serving):
+    url = serving(nodes(["raylet", "--python_worker_command=/of/worker/python x"], ["raylet", WORKERS]))
+    assert python_of_ray(url) == "/of ray/bin/python"
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>", "[]", "{}", nodes([], ["raylet"]), nodes([], None), nodes(["raylet", WORKERS])]
+)
+def test_where_it_is_not_told_nothing_is_assumed(serving, body):
+    assert python_of_ray(serving(body), pause=0.0) is None

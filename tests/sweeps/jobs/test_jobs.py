@@ -45,7 +45,7 @@ def real():
     (folder / "token").write_text(TOKEN)
     environment = {
         **plain_environment(folder),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": "/usr/bin:/bin",  # no Python of ours: what Ray runs is known all the same
         "PYTHONPATH": os.environ.get("PYTHONPATH", str(REPOSITORY)),
         "RAY_TMPDIR": str(folder),
         "RAY_AUTH_MODE": "token",
@@ -191,6 +191,22 @@ def test_interrupted_the_job_goes_on_and_the_same_command_follows_it(real):
     assert said["status"] == "SUCCEEDED"
     assert len(attempts(real, said["submission_id"])) == 1
     assert sweeps_in(real.folder / "interrupted") == ["FINISHED"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("nowhere", "there is no {} on "), ("bare", "{} on ")],
+)
+def test_a_python_that_lacks_something_is_told_with_where_it_is(real, folder, said):
+    python = real.folder / folder / "bin" / "python"
+    if folder == "bare":
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", real.folder / folder], check=True)
+    status, _, err = ended(typed(real, folder, options=("--json", "--python", str(python))))
+    assert status == 1
+    (line,) = (line for line in err.splitlines() if "ended as FAILED" in line)
+    assert f"ended as FAILED: {said.format(python)}" in line
+    assert "--python names another Python there" in line
 
 
 @pytest.mark.timeout(600)

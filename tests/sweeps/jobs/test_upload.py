@@ -59,7 +59,7 @@ def filled(folder, names):
 
 
 def upload_of(folder, config="sweeps/configs/one.yaml", named=()):
-    return travelling(folder, Path(config), named)
+    return travelling(folder, [Path(config)], named)
 
 
 def travels(folder, config="sweeps/configs/one.yaml", named=()):

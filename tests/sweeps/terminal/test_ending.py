@@ -22,6 +22,21 @@ def test_the_first_signal_ends_the_block_and_handlers_are_put_back(number, statu
     assert signal.getsignal(number) is before
 
 
+def test_what_ray_makes_of_it_while_it_waits_is_told_as_the_signal_that_it_was():
+    def waiting_as_ray_does():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(Interrupted, match=r"^interrupted by SIGTERM$") as ended, ending_well():
+        waiting_as_ray_does()
+    assert ended.value.status == 143
+    with pytest.raises(KeyboardInterrupt) as other, ending_well():
+        raise KeyboardInterrupt  # of nobody's signal
+    assert type(other.value) is KeyboardInterrupt
+
+
 def test_a_thread_leaves_signals_as_they_are():
     seen = []
 

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sweeps import cli
+from sweeps.schema.shipped import CONFIGS, file_of
 from sweeps.terminal import messages as terminal
 from tests.sweeps.refusals import refused
 from tests.sweeps.tiny import CONFIG
@@ -38,7 +39,7 @@ def test_by_itself_it_says_what_to_type_first(here):
     assert result.exit_code == 0
     typed = [line.split() for line in result.stdout.splitlines() if line.startswith("  fpt")]
     assert [one[1] for one in typed] == ["sweep", "ui", "data", "sweep"]
-    assert Path(typed[0][2]).samefile(CONFIG)
+    assert all(file_of(Path(one[-1] if one[1] == "data" else one[2])).parent == CONFIGS for one in typed)
 
 
 MISTYPED = {
@@ -75,16 +76,17 @@ def test_a_configuration_that_is_none_names_the_nearest(here):
         assert (result.exit_code, result.stdout) == (2, "")
         return result.stderr.removeprefix("fpt: CONFIG must be a YAML file but ").rstrip()
 
-    assert said("glyphs") == f"'glyphs' is none; did you mean {CONFIG}?"
-    assert said("glyphs-tabel.yaml").endswith("did you mean " + str(CONFIG.with_name("glyphs-table.yaml")) + "?")
+    assert said("glyph") == "'glyph' is none; did you mean glyphs?"
+    assert said("sweeps/configs/glyphs.yaml") == "'sweeps/configs/glyphs.yaml' is none; did you mean glyphs?"
+    assert said("glyphs-tabel.yaml").endswith("did you mean glyphs-table?")
     Path("mine").mkdir()
     Path("mine/birds.yaml").touch()
     Path("glyphs.yml").touch()
     assert said("mine/bird.yaml") == "'mine/bird.yaml' is none; did you mean mine/birds.yaml?"
-    assert said("glyphs") == "'glyphs' is none; did you mean glyphs.yml?"
-    assert said("mine").startswith("'mine' is a folder; its images are searched with ")
-    assert said("mine").endswith("folder.yaml --set dataset.path=mine")
-    assert said("zzz") == f"'zzz' is none; {CONFIG} is one"
+    assert said("glyph") == "'glyph' is none; did you mean glyphs.yml?"
+    assert said("mine") == "'mine' is a folder; its images are searched with folder --set dataset.path=mine"
+    shipped = "folder, glyphs, glyphs-table, paper"
+    assert said("zzz") == f"'zzz' is none, and no name of one that comes with fpt, which are {shipped}"
 
 
 def test_how_to_browse_says_where_the_results_are_but_no_password():
