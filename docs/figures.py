@@ -164,14 +164,16 @@ def draw_lambda(backbone: Any, episodes: list[EpisodeBatch], chosen: Setting, pa
         axis.errorbar(places, [one.mean for one in means], [one.ci95 for one in means], color=colour, marker=marker,
                       markersize=5, capsize=2, label=f"{patches} patch{'es' * (patches > 1)}")  # fmt: skip
     by_chance = estimate([100 * chance(key) for key in keys]).mean
-    axis.axhline(by_chance, color="0.4", linestyle=":", label="chance")
+    axis.axhline(by_chance, color="0.4", linestyle=":")
+    axis.annotate("chance", (1, by_chance), (-2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                  ha="right", fontsize=8, color="0.3")  # fmt: skip
     axis.set_xscale("log")
     axis.set_xticks(places, [f"{value:g}" for value in LAMBDAS])
     axis.minorticks_off()
     axis.set_ylim(0)
     axis.set_xlabel("λ")
     axis.set_ylabel("prompt patches on the key, %")
-    axis.legend(fontsize=8, frameon=False, ncols=2)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper right", fontsize=8, frameon=False, ncols=3)
     figure.savefig(path, dpi=130, metadata={"Software": None})
 
 

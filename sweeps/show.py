@@ -5,7 +5,6 @@ from typing import Any
 
 from fpt.backbones.loading import load_backbone
 from fpt.figures.episode import ATTENTION
-from fpt.registry import SOLVERS
 from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
@@ -18,7 +17,7 @@ from sweeps.schema.sweep import Sweep
 def show(
     sweep: Sweep, episode: int, path: Path, attention: str = "map", images: str = "both", most: int = MOST
 ) -> dict[str, Any]:
-    """Draws an episode of a configuration, on this machine alone, and says what is in it.
+    """Draws an episode of a configuration, on this machine alone, and says what is in it; prompts, where it has any.
 
     Raises ValueError for bad input, before anything is packed.
     """
@@ -29,12 +28,6 @@ def show(
     if not 1 <= most <= MOST_ALLOWED:
         raise ValueError(f"--most must be from 1 to {MOST_ALLOWED} but got {most}")
     check_run(run)
-    if not SOLVERS[run.solver.name].steered or run.prompts.alpha == 0:
-        steered = ", ".join(sorted(name for name, solver in SOLVERS.items() if solver.steered))
-        raise ValueError(
-            f"solver.name must be one that takes prompts ({steered}), and prompts.alpha above 0, "
-            f"for a picture of them but got {run.solver.name} and {run.prompts.alpha:g}"
-        )
     if path.suffix.lower() != ".png":
         raise ValueError(f"--out must be a PNG file but got {str(path)!r}")
     if load_backbone(run.backbone.name, image_size=run.backbone.image_size).pyramid:

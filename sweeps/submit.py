@@ -96,7 +96,7 @@ def named_by(wanted: Sweep) -> list[str]:
     if wanted.table is not None:
         datasets += wanted.table.datasets.values()
         backbones += wanted.table.backbones.values()
-    paths = [*(one.get("path") for one in datasets), *(one.get("weights") for one in backbones)]
+    paths = [*(one.get("path") for one in datasets), *(one.get("weights") for one in backbones), wanted.fit.support]
     return [path for path in paths if isinstance(path, str)]
 
 

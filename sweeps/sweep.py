@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fpt.phases import phase
@@ -38,7 +39,7 @@ from sweeps.statistics.t_racing import t_racing
 from sweeps.terminal.messages import say
 from sweeps.terminal.progress import Progress, shown
 from sweeps.terminal.story import story_written
-from sweeps.tracking.fields import Data, compute_tags, data_of, parameters_of_sweep, tags_of
+from sweeps.tracking.fields import Data, check_registrable, compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.tracking.node_metrics import watched
 from sweeps.tracking.provenance import code_tags, environment_tags
 from sweeps.tracking.reading import check_tracking
@@ -80,6 +81,12 @@ def check_sweep(sweep: Sweep) -> Search:
                 if values.get(BACKBONE, label) == label:
                     own = {of: value for of, value in values.items() if of != BACKBONE}
                     _check_setting(searched, own, dict.fromkeys(own, f"search.first.{name}"))
+    if sweep.fit.support is not None:
+        from sweeps.classifiers.winner import check_support  # torch, which nothing else here waits for
+
+        check_support(sweep)
+    if sweep.tracking.registers:
+        check_registrable(sweep.name)
     check_tracking(tracking_uri(sweep), sweep.name)
     for label, run in runs_of(sweep).items():
         with about_backbone(label):
@@ -190,7 +197,8 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
                 data,
             )
         progress = Progress(planned_problems(sweep, search, plan) + (raced.problems if raced else 0))
-        with recorded(tracker), story_written(session, home, place, sweep.name, progress.planned) as session:
+        story = story_written(session, home, place, sweep.name, progress.planned)
+        with TemporaryDirectory(prefix="fpt-winner-") as beside, recorded(tracker), story as session:
             tracker.arrange(arrangement(search.space))
             tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.{in_a_note(raced)}")
             if raced is not None:
@@ -209,12 +217,15 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
                 episode = aside.submit(_first_episode, sweep, winner.values, store, folder)
                 finding = judge(sweep, search, plan, session, record, progress)
             session.note("phase", name="report")
+            from sweeps.classifiers.winner import keep_winner, tell_of_winner
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
 
             rows = rows_behind(finding, Ledger(home.uri_of("ledger")))
             files = write_report(finding, sweep, episode.result(), rows, folder)
             home.keep(files)
-            _summarise(tracker, finding, sweep, files)
+            kept = keep_winner(tracker, finding, sweep, store, identity, Path(beside))
+            measured = _summarise(tracker, finding, sweep, files)
+            tell_of_winner(tracker, kept, finding, sweep, measured, data)
             work = session.status()
     where = {
         "tracking_uri": without_secrets(tracker.tracking_uri),
@@ -245,7 +256,8 @@ def _first_episode(sweep: Sweep, winner: HyperParameters, store: Path, folder: P
     return draw_first_episode(sweep, winner, store, folder)
 
 
-def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> None:
+def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Path]) -> list[str]:
+    """Records what was found, and returns the names of its metrics."""
     best, plain, frozen = finding.best, finding.compared[BASELINE], finding.compared.get(FROZEN)
     metrics = {
         "episodes": best.estimate.episodes if best.estimate else None,
@@ -272,6 +284,7 @@ def _summarise(tracker: Tracker, finding: Finding, sweep: Sweep, files: list[Pat
         {"verdict": finding.outcome, "yardstick": finding.yardstick},
         finding.record.winner.name,
     )
+    return list(metrics)
 
 
 def description(report: str, files: Sequence[Path]) -> str:

@@ -24,22 +24,25 @@ from sweeps.tracking.views import PAGES, TAG, VIEW
 
 HOST, PORT, TRIES = "127.0.0.1", 5000, 20  # ports looked at from the first on, where none is asked for
 START_SECONDS, STOP_SECONDS, PAUSE = 180.0, 5.0, 0.2
+REPORT = "report.html"  # among the artifacts of a sweep's run
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last is a terminal that is closed
 
 
 @dataclass(frozen=True)
 class Places:
-    """These places are where to click: MLflow itself, the experiment and the newest sweep in it that has finished, if
-    there is one.
+    """These places are where to click: MLflow itself, the experiment, the newest sweep in it that has finished, if
+    there is one, and that sweep's report, as MLflow shows it.
     """
 
     url: str
     experiment: str | None = None
     run: str | None = None
+    report: str | None = None
 
     def as_json(self, pid: int | None) -> dict[str, Any]:
-        return {"url": self.url, "experiment_url": self.experiment, "run_url": self.run, "pid": pid}
+        urls = {"url": self.url, "experiment_url": self.experiment, "run_url": self.run, "report_url": self.report}
+        return {**urls, "pid": pid}
 
 
 def browse(uri: str, experiment: str | None, port: int | None, as_json: bool, opens: bool) -> int:
@@ -204,10 +207,9 @@ def find_places(url: str, experiment: str | None) -> Places:
     ).get("runs", [])
     if newest:
         info = newest[0]["info"]
-        of_sweep = known[info["experiment_id"]]
-        return Places(
-            url, _page(url, of_sweep), f"{url}/#/experiments/{info['experiment_id']}/runs/{info['run_id']}?{PAGES}"
-        )
+        run = f"{url}/#/experiments/{info['experiment_id']}/runs/{info['run_id']}"
+        report = f"{run}/artifactPath/{REPORT}?{PAGES}"
+        return Places(url, _page(url, known[info["experiment_id"]]), f"{run}?{PAGES}", report)
     return Places(url, _page(url, known.popitem()[1]) if experiment is not None else None)
 
 
@@ -232,13 +234,13 @@ def _as_lines(places: Places, experiment: str | None) -> Iterator[str]:
         yield f"fpt: it has no experiment {experiment!r} yet; fpt sweep makes it"
     if places.experiment is not None:
         yield f"fpt: the experiment\n  {places.experiment}"
-    if places.run is not None:
-        yield f"fpt: the report of its newest finished sweep\n  {places.run}"
+    if places.report is not None:
+        yield f"fpt: the report of its newest finished sweep\n  {places.report}"
 
 
 def _hand_out(places: Places, pid: int | None, as_json: bool, opens: bool) -> None:
     if as_json:
         print(json.dumps(places.as_json(pid)), flush=True)
-    best = places.run or places.experiment or places.url
+    best = places.report or places.experiment or places.url
     if opens and re.match("https?:", best) and not webbrowser.open(best):
         say("fpt: no browser could be opened")

@@ -24,6 +24,7 @@ TITLE, HEADING, LINE, SPACE = 0.36, 0.22, 0.135, 0.05
 COLUMNS = (5, 8)  # fewest and most side by side
 LETTERS, SMALL = 7.0, 6.5  # points
 DARK, PALE = 0.2, 0.8  # what is left of an image's brightness: unlit, and at its darkest below ink
+COVER_COLOUR = "#000000"  # of the border of what is lit, on white: it is seen on black pictures and on white ones
 DASHES = (0, (2.2, 1.4))
 
 Patches = Bool[np.ndarray, "images patches"] | None
@@ -141,6 +142,8 @@ class _Page:
                 for column, i in enumerate(chosen):
                     image, said = _attended(part, maps, i, kind, self.grid)
                     axis = self._axis(column, image)
+                    if kind == "cover" and np.isfinite(maps[i]).all():
+                        _outline(axis, smallest_cover(maps[i][None])[0], self.grid, COVER_COLOUR, "-", 0.8)
                     self._outlines(axis, part.key, None, i)
                     axis.set_xlabel(said, size=SMALL, labelpad=1.5)
                 self.down += self.side + SPACE + LINE
@@ -210,7 +213,7 @@ class _Page:
         self.down += LINE
         notes = {
             "map": f"the darker, the more {looking}, before and after on one scale",
-            "cover": f"lit: the fewest patches that hold 95 % of {looking}",
+            "cover": f"lit, within a black line on white: the fewest patches that hold 95 % of {looking}",
         }
         if kinds:
             self.put(LEFT, SMALL, "; ".join(notes[kind] for kind in kinds))

@@ -8,10 +8,10 @@ FONT = "DejaVu Sans"  # comes with matplotlib: the same picture everywhere
 
 
 def printable(class_name: str) -> str:
-    """Returns a name as the font can write it: one character with its code point, others with code points for what the
-    font lacks, in one line.
+    """Returns a name as the font can write it, in one line: one character that no keyboard has with its code point,
+    others with code points for what the font lacks.
     """
-    if len(class_name) == 1:
+    if len(class_name) == 1 and not (class_name.isascii() and class_name.isprintable() and not class_name.isspace()):
         code = f"U+{ord(class_name):04X}"
         return f"{class_name}  {code}" if _writes(class_name) and class_name.isprintable() else code
     spelt = (letter if letter.isspace() or _writes(letter) else f" U+{ord(letter):04X} " for letter in class_name)

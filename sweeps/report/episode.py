@@ -118,20 +118,23 @@ def _share(right: Tensor) -> float:
     return int(right.sum()) / len(right)
 
 
-def picture_of_episode(run: Run, store_path: Path, index: int, path: Path) -> Path:
-    """Fine-tunes on one episode and draws its images: prompts, predictions, attention before and after."""
-    return draw_solved(solved_episode(run, store_path, index), path)
+def picture_of_episode(run: Run, store_path: Path, index: int, path: Path, whose: str = "") -> Path:
+    """Fine-tunes on one episode and draws its images: prompts, predictions, attention before and after. `whose` is
+    said before the setting.
+    """
+    return draw_solved(solved_episode(run, store_path, index), path, whose=whose)
 
 
 def draw_solved(
-    solved: SolvedEpisode, path: Path, attention: str = "map", images: str = "both", most: int = MOST
+    solved: SolvedEpisode, path: Path, attention: str = "map", images: str = "both", most: int = MOST, whose: str = ""
 ) -> Path:
-    """Draws `most` images of each kind, of as many classes as can be; for a pyramid, no attention is drawn.
+    """Draws `most` images of each kind, of as many classes as can be; for a pyramid, no attention is drawn. `whose` is
+    said before the setting.
 
     Raises ValueError for another kind of attention than fpt.figures.episode.ATTENTION.
     """
-    parts = parts_of(solved, images, most)
-    return draw_episode(parts, solved.grid, title_of(solved), path, attention, solved.looking)
+    parts, (episode, setting_) = parts_of(solved, images, most), title_of(solved)
+    return draw_episode(parts, solved.grid, (episode, whose + setting_), path, attention, solved.looking)
 
 
 def parts_of(solved: SolvedEpisode, images: str = "both", most: int = MOST) -> list[Shown]:

@@ -9,12 +9,14 @@ import pyarrow.parquet
 from fpt.classifier.calibration import as_described
 from pipeline.storage.masking import without_secrets
 from sweeps.lookup.winner import CALIBRATION, parameters_of
+from sweeps.report.charts.album import NAMES as PICTURES
 from sweeps.report.charts.album import Picture, draw_all
 from sweeps.report.charts.page import configuration, write_page
 from sweeps.report.placing import placed_when_done
 from sweeps.report.text import as_markdown, verdict
 from sweeps.report.trials import NAME as TRIALS
 from sweeps.report.trials import as_csv, rows_of
+from sweeps.schema.space import logarithmic
 from sweeps.schema.strict_yaml import as_yaml
 from sweeps.schema.sweep import Sweep
 from sweeps.verdict import saved
@@ -40,9 +42,14 @@ def write_report(finding: Finding, sweep: Sweep, episode: Picture, rows: pa.Tabl
 
 
 def draw_again(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[Path]:
-    """Writes what follows from a finding and its configuration once more; all other files stay as they are."""
+    """Writes what follows from a finding and its configuration once more, and removes pictures that do not any more;
+    all other files stay as they are.
+    """
     with placed_when_done(folder) as drawn:
         names = _draw(finding, sweep, episode, drawn)
+    for name in PICTURES:
+        if f"{name}.png" not in names:
+            (folder / f"{name}.png").unlink(missing_ok=True)
     return [folder / name for name in names]
 
 
@@ -52,7 +59,7 @@ def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path)
     best = f"# {without_secrets(verdict(finding))}\n{as_yaml(described)}"
     (folder / "best.yaml").write_text(best, encoding="utf-8")
     (folder / TRIALS).write_text(as_csv(rows_of(finding.record)), encoding="utf-8")
-    charts = draw_all(finding, folder)
+    charts = draw_all(finding, logarithmic(sweep.search.space) if sweep.search else {}, folder)
     sure = _calibration(finding, folder)
     write_page(finding, sweep, [*charts, *([episode] if episode else [])], folder / "report.html")
     return ["report.md", "report.html", "best.yaml", TRIALS, *sure, *(chart.path.name for chart in charts)]

@@ -6,7 +6,7 @@ from typing import Any
 from sweeps.report import confidence
 from sweeps.report.text import judged_episodes
 from sweeps.report.trials import rows_of
-from sweeps.schema.naming import setting_name
+from sweeps.schema.naming import in_order, setting_name
 from sweeps.search.record import Backbones
 from sweeps.statistics.estimates import numbers
 from sweeps.verdict.finding import Audit, Compared, Finding
@@ -15,6 +15,7 @@ from sweeps.verdict.finding import Audit, Compared, Finding
 def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
     """Returns the object that `fpt sweep --json` prints. `where` is the `report` and its place in MLflow."""
     values = {"lambda": None, "alpha": None, "tau": None, "patches": None, **finding.values}
+    values = {name: values[name] for name in in_order(values)}
     accuracy, ci95 = numbers(finding.best.estimate)
     difference, difference_ci95 = numbers(finding.best.difference)
     return {

@@ -75,6 +75,13 @@ def _named(finding: Finding, run: Run) -> str:
     return setting_name(run) if label is None else setting_name(run, {BACKBONE: label})
 
 
+def settings_table(finding: Finding) -> tuple[list[str], list[list[str]]]:
+    """Returns the columns and rows of the table of settings, without columns in which nothing is known."""
+    rows = [cells(finding, compared) for compared in finding.compared.values()]
+    known = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
+    return [COLUMNS[place] for place in known], [[row[place] for place in known] for row in rows]
+
+
 def cells(finding: Finding, compared: Compared) -> tuple[str, ...]:
     """Returns a setting's row below COLUMNS."""
     located = compared.localisation
@@ -97,10 +104,11 @@ def as_table(finding: Finding) -> Table:
         title=f"{judged_episodes(finding)} unseen episodes; differences to {yardstick(finding)}, paired; p after Holm",
         title_justify="left",
     )
-    for column in COLUMNS[:-1]:
+    columns, rows = settings_table(finding)
+    for column in columns[:-1]:
         table.add_column(column, justify="left" if column == "setting" else "right")  # wraps before it loses a figure
-    for compared in finding.compared.values():
-        table.add_row(*map(Text, cells(finding, compared)[:-1]))  # brackets of a name are no markup
+    for row in rows:
+        table.add_row(*map(Text, row[:-1]))  # brackets of a name are no markup
     return table
 
 
@@ -113,14 +121,13 @@ def print_finding(finding: Finding, console: Console) -> None:
 
 def as_markdown(finding: Finding, sweep: Sweep) -> str:
     """Returns the report, for MLflow's description and the report file."""
+    columns, rows = settings_table(finding)
     lines = [
         in_markdown(verdict(finding)),
         "",
         in_markdown(extent(finding, sweep)),
         "",
-        *markdown.table(
-            COLUMNS, [cells(finding, compared) for compared in finding.compared.values()], texts=COLUMNS[-1:]
-        ),
+        *markdown.table(columns, rows, texts=COLUMNS[-1:]),
         "",
         with_differences(finding),
         "",

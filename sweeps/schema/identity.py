@@ -6,7 +6,7 @@ from pipeline.identity import configuration_hash
 from sweeps.schema.sweep import Sweep
 
 # Sections that change nothing about what a command finds.
-CIRCUMSTANCES = frozenset({"compute", "home", "tracking_uri"})
+CIRCUMSTANCES = frozenset({"compute", "home", "tracking_uri", "tracking", "fit"})
 NOT_OF_A_SWEEP = CIRCUMSTANCES | {"table"}
 NOT_OF_A_TABLE = CIRCUMSTANCES | {"search", "final"}
 

@@ -7,7 +7,15 @@ from fpt.registry import SOLVERS
 from pipeline.config import BACKBONE, Run
 from sweeps.schema.lines import on_a_line
 
-USUAL = frozenset({"name", "lambda", "alpha", "tau", "patches", "contrast", "lr"})
+ORDER = (BACKBONE, "name", "variant", "lambda", "alpha", "tau", "contrast", "patches", "lr")  # wherever they stand
+USUAL = frozenset(ORDER) - {BACKBONE, "variant"}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Returns hyper-parameters in the one order that they have everywhere, each once: the usual ones first, then the
+    others by their letters.
+    """
+    return sorted(set(names), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def setting_name(run: Run, searched: Iterable[str] = ()) -> str:

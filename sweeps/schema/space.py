@@ -118,6 +118,16 @@ def shared(space: Mapping[str, Dimension]) -> list[str]:
     return [name for name, of in ranges.items() if any(isinstance(one, Range) and one.share for one in of)]
 
 
+def logarithmic(space: Mapping[str, Dimension]) -> dict[str, bool]:
+    """Returns for each hyper-parameter that has a range whether it is searched by its logarithm."""
+    ranges = {name: entry.values() if isinstance(entry, dict) else (entry,) for name, entry in space.items()}
+    return {
+        name: any(one.log for one in of if isinstance(one, Range))
+        for name, of in ranges.items()
+        if any(isinstance(one, Range) for one in of)
+    }
+
+
 def backbones_of(space: Mapping[str, Dimension]) -> tuple[str, ...]:
     """Returns the backbones that are searched over; none where the run's own is the only one."""
     named = space.get(BACKBONE)

@@ -116,6 +116,22 @@ class Final(Section):
         return self
 
 
+class Fit(Section):
+    """The winner is fitted to the pictures of `support`, of any source that sweeps read, once it has been judged, and
+    MLflow keeps the fitted classifier as a model. Without, that model is the recipe, which is fitted where it is asked.
+    """
+
+    support: PathText | None = None
+
+
+class Tracking(Section):
+    """With `register` the model of the winner is registered in MLflow under the sweep's name. Its alias `best` goes to
+    the first one, and to a later one that beats it on the same episodes.
+    """
+
+    registers: Annotated[bool, Field(alias="register")] = False
+
+
 def _without_contrast(values: Any) -> Any:
     return {name: value for name, value in values.items() if name != "contrast"} if isinstance(values, dict) else values
 
@@ -158,6 +174,8 @@ class Sweep(Run):
     tracking_uri: Annotated[str, AfterValidator(whole_database)] | None = None
     search: Search | None = None
     final: Final = Final()
+    fit: Fit = Fit()
+    tracking: Tracking = Tracking()
     table: Table | None = None
 
     @model_validator(mode="before")

@@ -6,10 +6,11 @@ from typing import Any
 
 from pipeline.backbones import BackboneName
 from pipeline.config import HyperParameters, Run
+from sweeps.schema.naming import in_order
 from sweeps.statistics.estimates import Estimate
 from sweeps.statistics.rows import LOCALISATION
 
-LEAST_TRIALS = 8  # trials with a score, below which importances are not told
+LEAST_TRIALS = 32  # with a score, below which importances are not told: their best quarter would be a handful
 
 
 @dataclass(frozen=True)
@@ -193,5 +194,5 @@ class SearchRecord:
 
 
 def names_of(settings: Iterable[HyperParameters]) -> list[str]:
-    """Returns the hyper-parameters of all settings, in the order of a setting that has most of them."""
-    return list(dict.fromkeys(name for values in sorted(settings, key=lambda values: -len(values)) for name in values))
+    """Returns the hyper-parameters of all settings, in their order."""
+    return in_order(name for values in settings for name in values)

@@ -96,6 +96,15 @@ def of_its_own(parameters: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def check_registrable(name: str) -> None:
+    """Raises ValueError for a sweep's name that MLflow does not take for a registered model."""
+    if odd := [letter for letter in "/:" if letter in name]:
+        raise ValueError(
+            f"name must hold no {' and no '.join(odd)} where tracking.register is true, as MLflow registers no such "
+            f"model, but got {name!r}"
+        )
+
+
 def cut(text: str, longest: int) -> str:
     r"""Returns what MLflow takes of a text; it would cut it as well, or refuse it, as it is set up. A byte of a path
     that is no UTF-8 is written like \udcff.

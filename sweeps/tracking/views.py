@@ -9,6 +9,8 @@ import json
 import zlib
 from collections.abc import Iterable
 
+from sweeps.schema.naming import in_order
+
 VIEW = "fpt-trials"
 TAG = f"mlflow.sharedViewState.{VIEW}"
 PAGES = "workflowType=machine_learning"  # in an address: not those for language models, which come first
@@ -36,7 +38,7 @@ def trials_view(searched: Iterable[str]) -> str:
     """Returns the tag's value: trials only, their score first, then the hyper-parameters that were searched."""
     columns = [
         *(f"metrics.`{name}`" for name in METRICS),
-        *(f"params.`{name}`" for name in searched),
+        *(f"params.`{name}`" for name in in_order(searched)),
         *(f"tags.`{name}`" for name in TAGS),
         "attributes.`Duration`",
     ]

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from pipeline.config import HyperParameters
 from sweeps.search.record import names_of
 from sweeps.statistics.estimates import Estimate, estimate
+
+LEAST_OF_SLICE = 5  # trials, below which the spread over them says nothing
+LEAST_TO_SLICE = 2 * LEAST_OF_SLICE  # trials that have a hyper-parameter, below which nothing is told of it
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Slice:
     best: float
     mean: Estimate
 
+    def cells(self) -> tuple[str, str, str, str]:
+        """Returns its values, trials, their mean and the best of them in %; the mean has no interval where they are
+        few.
+        """
+        told = self.trials >= LEAST_OF_SLICE and isfinite(self.mean.ci95)
+        mean = str(self.mean) if told else f"{100 * self.mean.mean:.1f}"
+        return self.label, str(self.trials), mean, f"{100 * self.best:.1f}"
+
 
 def best_of(trials: Sequence[Scored]) -> Scored:
     """Returns the trial that all others are compared with. Raises ValueError for no trials."""
@@ -60,7 +72,8 @@ def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
     """Returns accuracy against one hyper-parameter, of the trials that have it.
 
     Names, truths and 0 are slices by themselves; other values make at most `bins` more of nearly as many trials each,
-    and equal values are never parted. Raises ValueError for no trials, no bins, and a name that no trial has.
+    LEAST_OF_SLICE where there are so many, and equal values are never parted. Raises ValueError for no trials, no bins,
+    and a name that no trial has.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1 but got {bins}")
@@ -71,7 +84,8 @@ def slices(trials: Sequence[Scored], name: str, bins: int = 4) -> list[Slice]:
     for trial in sorted(own, key=lambda trial: trial.values[name]) if numeric else own:
         alike[trial.values[name] if numeric else repr(trial.values[name])].append(trial)
     apart = [alike.pop(0)] if 0 in alike else []
-    parts = apart + _joined(list(alike.values()), bins if numeric else len(alike))
+    most = max(1, min(bins, sum(map(len, alike.values())) // LEAST_OF_SLICE)) if numeric else len(alike)
+    parts = apart + _joined(list(alike.values()), most)
     return [_slice([trial.score for trial in part], part[0].values[name], part[-1].values[name]) for part in parts]
 
 
@@ -90,8 +104,15 @@ def _slice(scores: Sequence[float], first: float | str, last: float | str) -> Sl
     return Slice(label, low, high, len(scores), max(scores), estimate(scores))
 
 
+def told_by_slices(trials: Sequence[Scored]) -> dict[str, bool]:
+    """Returns what `kinds` does, of the hyper-parameters that enough trials have."""
+    known = kinds(trials) if trials else {}
+    counts = {name: sum(name in trial.values for trial in trials) for name in known}
+    return {name: numeric for name, numeric in known.items() if counts[name] >= LEAST_TO_SLICE}
+
+
 def kinds(trials: Sequence[Scored]) -> dict[str, bool]:
-    """Returns hyper-parameters, as they come in a trial that has most, and whether their values are numbers.
+    """Returns hyper-parameters, in their order, and whether their values are numbers.
 
     Raises ValueError for no trials.
     """

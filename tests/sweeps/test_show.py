@@ -16,24 +16,9 @@ from tests.sweeps.tiny import CONFIG, TINY
 
 
 @pytest.mark.parametrize(
-    ("arguments", "override", "sentence"),
-    [
-        ([], "prompts.alpha=0", "solver.name must be one that takes prompts (full, lora, ssf, vpt)"),
-        (
-            [],
-            "solver.name=r2d2",
-            "solver.name must be one that takes prompts (full, lora, ssf, vpt)",
-        ),
-        (["--out", "a.jpg"], "prompts.alpha=1", "--out must be a PNG file but got 'a.jpg'"),
-    ],
-)
-def test_a_picture_needs_prompts_and_a_place(fpt, arguments, override, sentence):
-    refused(fpt("show", str(CONFIG), *arguments, overrides=[override]), sentence)
-
-
-@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--out", "a.jpg"], "--out must be a PNG file but got 'a.jpg'"),
         (["--attention", "all"], "--attention must be one of map, cover, both but got 'all'"),
         (["--images", "base"], "--images must be one of support, query, both but got 'base'"),
         (["--most", "0"], "--most must be from 1 to 100 but got 0"),
@@ -82,6 +67,18 @@ def test_show_draws_the_episode_that_is_asked_for_as_the_ledger_has_it(fpt, here
     right = sum(said == truth for said, truth in zip(told[0]["predictions"], told[0]["classes"], strict=True))
     assert right == row["correct"]
     assert told[0]["prompt_precision"] == pytest.approx(row["prompt_precision"])
+
+
+@pytest.mark.parametrize("override", ["prompts.alpha=0", "solver.name=r2d2"])
+def test_a_setting_without_prompts_is_drawn_without_them(fpt, here, noise, override):
+    """As a winner may be: `fpt show best.yaml`."""
+    overrides = [f"dataset={{source: packed, path: {noise}}}", override]
+    result = fpt("show", str(CONFIG), "--out", "it.png", "--most", "2", "--json", overrides=overrides)
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert told["prompt_precision"] is None
+    assert "no prompts" in told["setting"] or "frozen features" in told["setting"]
+    assert (here / "it.png").is_file()
 
 
 def test_show_says_where_the_picture_is(fpt, here, noise):

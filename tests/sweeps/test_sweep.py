@@ -111,7 +111,6 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     (folder,) = (home / "sweeps").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "best.yaml",
-        "cost.png",
         "differences.png",
         "episode-0.png",
         "events.jsonl",
@@ -122,7 +121,6 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
         "racing.png",
         "report.html",
         "report.md",
-        "slices.png",
         "sweep.yaml",
         "trials.csv",
     ]

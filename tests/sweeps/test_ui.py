@@ -179,6 +179,7 @@ def test_the_server_answers_says_where_to_click_and_ends_with_all_its_processes(
             "url": url,
             "experiment_url": f"{there}/runs?{PAGES}",
             "run_url": f"{there}/runs/{run}?{PAGES}",
+            "report_url": f"{there}/runs/{run}/artifactPath/report.html?{PAGES}",
             "pid": process.pid,
         }
         with urllib.request.urlopen(url, timeout=60) as page:
@@ -200,7 +201,7 @@ def test_the_server_answers_says_where_to_click_and_ends_with_all_its_processes(
             "fpt: the experiment",
             f"  {there}/runs?{PAGES}",
             "fpt: the report of its newest finished sweep",
-            f"  {there}/runs/{run}?{PAGES}",
+            f"  {there}/runs/{run}/artifactPath/report.html?{PAGES}",
         ]
     assert [path.name for path in here.iterdir()] == [
         "runs"

@@ -1,6 +1,6 @@
 """Which pictures a finding has, and what each shows, in words."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,13 @@ from sweeps.report.charts.confidence import confidence_figure
 from sweeps.report.charts.history import did_all, did_race, history_figure, racing_figure
 from sweeps.report.charts.space import importances_figure, parallel_figure, slices_figure
 from sweeps.report.charts.style import points, save
-from sweeps.report.charts.verdict import cost_figure, costs, differences_figure, differing, pareto_front, told
+from sweeps.report.charts.verdict import SECONDS, cost_figure, costs, differences_figure, differing, front_of, told
 from sweeps.verdict.confidence import Confidence
 from sweeps.verdict.finding import Finding
-from sweeps.verdict.landscape import best_of, kinds
+from sweeps.verdict.landscape import best_of, kinds, told_by_slices
+
+
+NAMES = ("differences", "confidence", "history", "racing", "cost", "parallel", "slices", "importances")
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,14 @@ class Picture:
     alt: str
 
 
-def draw_all(finding: Finding, folder: Path) -> list[Picture]:
-    """Writes each picture that makes sense for a finding as a PNG named for what it shows."""
-    return [Picture(save(draw(), folder / f"{name}.png"), alt) for name, draw, alt in _album(finding)]
+def draw_all(finding: Finding, logarithmic: Mapping[str, bool], folder: Path) -> list[Picture]:
+    """Writes each picture that makes sense for a finding as a PNG named for what it shows. `logarithmic` says which
+    hyper-parameters were searched by their logarithm.
+    """
+    return [Picture(save(draw(), folder / f"{name}.png"), alt) for name, draw, alt in _album(finding, logarithmic)]
 
 
-def _album(finding: Finding) -> Iterator[tuple[str, Callable[[], Any], str]]:
+def _album(finding: Finding, logarithmic: Mapping[str, bool]) -> Iterator[tuple[str, Callable[[], Any], str]]:
     trials = finding.tried
     if differing(finding):
         yield "differences", lambda: differences_figure(finding), _of_differences(finding)
@@ -39,11 +44,10 @@ def _album(finding: Finding) -> Iterator[tuple[str, Callable[[], Any], str]]:
         yield "racing", lambda: racing_figure(trials), _of_race(finding)
         if costs(trials):
             yield "cost", lambda: cost_figure(trials), _of_cost(finding)
-        names = kinds(trials)
-        if names:
-            yield "parallel", lambda: parallel_figure(trials), _of_settings(finding)
-        if any(names.values()):
-            yield "slices", lambda: slices_figure(trials), _of_slices(finding)
+        if kinds(trials):
+            yield "parallel", lambda: parallel_figure(trials, logarithmic), _of_settings(finding)
+        if any(told_by_slices(trials).values()):
+            yield "slices", lambda: slices_figure(trials, logarithmic), _of_slices(finding)
     if shares := finding.importances:
         yield "importances", lambda: importances_figure(shares), _of_importances(finding)
 
@@ -86,12 +90,10 @@ def _of_race(finding: Finding) -> str:
 
 
 def _of_cost(finding: Finding) -> str:
-    trials, found = finding.tried, costs(finding.tried)
-    assert found is not None
-    what, spent = found
-    front = pareto_front(spent, [trial.score for trial in trials])
-    told_ = ", ".join(f"{100 * trials[i].score:.1f} % for {spent[i]:.3g}" for i in front)
-    return f"Accuracy of each trial over {what}. No cheaper trial is as good as these: {told_}."
+    trials, spent = finding.tried, costs(finding.tried)
+    assert spent is not None
+    told_ = ", ".join(f"{100 * trials[i].score:.1f} % for {spent[i]:.3g}" for i in front_of(trials, spent))
+    return f"Accuracy of each trial over {SECONDS}. No cheaper one that did all episodes is as good as these: {told_}."
 
 
 def _of_settings(finding: Finding) -> str:
@@ -100,7 +102,7 @@ def _of_settings(finding: Finding) -> str:
 
 
 def _of_slices(finding: Finding) -> str:
-    names = ", ".join(name for name, numeric in kinds(finding.tried).items() if numeric)
+    names = ", ".join(name for name, numeric in told_by_slices(finding.tried).items() if numeric)
     return f"Accuracy of {len(finding.tried)} trials over each of {names}; the tables tell the same in numbers."
 
 

@@ -22,6 +22,7 @@ from sweeps.report.charts.style import (
     new_figure,
     shades,
 )
+from sweeps.schema.naming import in_order
 from sweeps.verdict.landscape import Scored, best_of
 
 WIDTH = 9.0  # inches
@@ -182,7 +183,7 @@ def _thinned(rungs: Sequence[int]) -> list[str]:
 
 def setting_text(values: Mapping[str, Any] | HyperParameters) -> str:
     """Says a trial's hyper-parameters in a line: `lambda 0.5 · alpha 2 · tau 1 · P 4 · lr 0.01`."""
-    return " · ".join(_told(name, value) for name, value in values.items())
+    return " · ".join(_told(name, values[name]) for name in in_order(values))
 
 
 def _told(name: str, value: Any) -> str:

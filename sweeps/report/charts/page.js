@@ -34,4 +34,3 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.append(button);
   });
 }
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 
-LOG_FROM = 20  # highest value over lowest
+LOG_FROM = 20  # highest value over lowest, where nothing says how it was searched
+STEPS = ((1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))  # marks of a decade
+LEAST_MARKS = 3
 
 Value = float | int | str | bool
 
@@ -41,25 +43,27 @@ class Scale:
         return (place - low) / (self.high - low)
 
 
-def scale_of(values: Sequence[Value]) -> Scale:
-    """Returns the scale on which all values have a place. Raises ValueError for no values."""
+def scale_of(values: Sequence[Value], logarithmic: bool | None = None) -> Scale:
+    """Returns the scale on which all values have a place, by logarithm or not; as the values span much or not where
+    that is None. Raises ValueError for no values.
+    """
     if not values:
         raise ValueError("values must be at least 1 but got 0")
     if any(isinstance(value, (str, bool)) for value in values):
         names = sorted({str(value) for value in values})
         choices = {name: float(place) for place, name in enumerate(names)}
         return Scale(0.0, len(names) - 1.0, {place: name for name, place in choices.items()}, choices=choices)
-    return _of_numbers([float(value) for value in values])
+    return _of_numbers([float(value) for value in values], logarithmic)
 
 
-def _of_numbers(values: Sequence[float]) -> Scale:
-    from matplotlib.ticker import LogLocator, MaxNLocator
+def _of_numbers(values: Sequence[float], wanted: bool | None) -> Scale:
+    from matplotlib.ticker import MaxNLocator
 
     others = [value for value in values if value != 0] or [0.0]
     low, high = min(others), max(others)
-    logarithmic = low > 0 and high > LOG_FROM * low
+    logarithmic = 0 < low < high and (high > LOG_FROM * low if wanted is None else wanted)
     if logarithmic:
-        ticks = LogLocator(subs=(1, 3)).tick_values(low, high)
+        ticks = _decades(low, high, whole=all(value.is_integer() for value in others))
         line, zero = (low * (low / high) ** away for away in (0.07, 0.14))
     else:
         ticks = MaxNLocator(4, integer=all(value.is_integer() for value in others)).tick_values(low, high)
@@ -68,3 +72,16 @@ def _of_numbers(values: Sequence[float]) -> Scale:
     if 0 not in values or low == 0:
         return Scale(low, high, marks, logarithmic)
     return Scale(low, high, {zero: "0", **marks}, logarithmic, zero, line)
+
+
+def _decades(low: float, high: float, whole: bool) -> Sequence[float]:
+    """Returns round numbers between two, at even steps of their logarithm: as few a decade as make three marks."""
+    from matplotlib.ticker import LogLocator
+
+    inside: list[float] = []
+    for steps in STEPS:
+        ticks = LogLocator(subs=steps).tick_values(low, high)
+        inside = [float(tick) for tick in ticks if low <= tick <= high and not (whole and float(tick) % 1)]
+        if len(inside) >= LEAST_MARKS:
+            break
+    return inside

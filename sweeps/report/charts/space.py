@@ -22,22 +22,25 @@ from sweeps.report.charts.style import (
     new_figure,
     shades,
 )
-from sweeps.verdict.landscape import Scored, best_of, kinds
+from sweeps.verdict.landscape import Scored, best_of, kinds, told_by_slices
 
 HIGH = 1.06  # where names stand above the axes, which are 1 high
 DASHES, THIN = (0, (4, 1.5)), 0.4
 
 
 @in_style
-def parallel_figure(trials: Sequence[Scored]) -> Any:
+def parallel_figure(trials: Sequence[Scored], logarithmic: Mapping[str, bool]) -> Any:
     """Draws a line for each trial through its hyper-parameters to its accuracy, the darker the better, and thin where
-    it did not race; where a trial lacks a hyper-parameter, its line is broken. Raises ValueError for no trials and for
-    none that has a hyper-parameter.
+    it did not race; where a trial lacks a hyper-parameter, its line is broken. `logarithmic` says how each was
+    searched. Raises ValueError for no trials and for none that has a hyper-parameter.
     """
     best, names = best_of(trials), list(kinds(trials))
     if not names:
         raise ValueError("trials must have a hyper-parameter to be drawn but have none")
-    scales = {name: scale_of([trial.values[name] for trial in trials if name in trial.values]) for name in names}
+    scales = {
+        name: scale_of([trial.values[name] for trial in trials if name in trial.values], logarithmic.get(name))
+        for name in names
+    }
     accuracy = scale_of([100 * trial.score for trial in trials])
     figure = new_figure(min(16.0, max(5.0, 1.4 * len(names) + 1.2)), 4.4)
     axis = figure.add_subplot()
@@ -81,7 +84,7 @@ def _stand(axis: Any, place: int, name: str, scale: Scale) -> None:
         height = scale.share(at)
         said = "no prompts" if name == "alpha" and at == scale.zero else text
         axis.plot([place - 0.02, place], [height, height], color="black", linewidth=0.9, zorder=3)
-        behind = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
+        behind = {"boxstyle": "square,pad=0.15", "facecolor": "white", "linewidth": 0}  # no line goes across a number
         shown = label(said, 0.9, TINY)
         axis.text(place - 0.05, height, shown, ha="right", va="center", fontsize=TINY, bbox=behind, zorder=4)
 
@@ -112,20 +115,19 @@ def importances_figure(shares: Mapping[str, float]) -> Any:
 
 
 @in_style
-def slices_figure(trials: Sequence[Scored]) -> Any:
-    """Draws a panel for each numeric hyper-parameter: scores of those that raced with 95 % of their difference to the
-    best, cut where it is far more than the scores span, and small what is expected of the others. Raises ValueError for
-    no trials and no panel.
+def slices_figure(trials: Sequence[Scored], logarithmic: Mapping[str, bool]) -> Any:
+    """Draws a panel for each numeric hyper-parameter that enough trials have: scores of those that raced with 95 % of
+    their difference to the best, cut where it is far more than the scores span, and small what is expected of the
+    others. `logarithmic` says how each was searched. Raises ValueError for no trials and no panel.
     """
-    names = [name for name, numeric in kinds(trials).items() if numeric]
+    best, names = best_of(trials), [name for name, numeric in told_by_slices(trials).items() if numeric]
     if not names:
-        raise ValueError("trials must have a numeric hyper-parameter to be drawn but have none")
-    best = best_of(trials)
+        raise ValueError("enough trials must have a numeric hyper-parameter to be drawn but do not")
     columns, rows = min(3, len(names)), ceil(len(names) / 3)
     figure = new_figure(3 * columns + 0.6, 2.4 * rows + 0.6)
     for place, name in enumerate(names, 1):
         axis = figure.add_subplot(rows, columns, place, sharey=figure.axes[0] if figure.axes else None)
-        _draw_panel(axis, trials, name, best)
+        _draw_panel(axis, trials, name, best, logarithmic.get(name))
     scores = np.array([100 * trial.score for trial in trials])
     margin = max(np.ptp(scores) / 2, 0.5)
     axis.set_ylim(scores.min() - margin, scores.max() + margin)
@@ -134,11 +136,11 @@ def slices_figure(trials: Sequence[Scored]) -> Any:
     return figure
 
 
-def _draw_panel(axis: Any, trials: Sequence[Scored], name: str, best: Scored) -> None:
+def _draw_panel(axis: Any, trials: Sequence[Scored], name: str, best: Scored, logarithmic: bool | None) -> None:
     all_raced = did_race(trials)
     raced = all_raced[[name in trial.values for trial in trials]]
     own = [trial for trial in trials if name in trial.values]
-    at = np.array(_places(axis, [float(trial.values[name]) for trial in own]))
+    at = np.array(_places(axis, [float(trial.values[name]) for trial in own], logarithmic))
     scores = np.array([100 * trial.score for trial in own])
     bars = np.array([100 * trial.difference.ci95 if isfinite(trial.difference.ci95) else np.nan for trial in own])
     if not all_raced.all():
@@ -150,9 +152,9 @@ def _draw_panel(axis: Any, trials: Sequence[Scored], name: str, best: Scored) ->
     axis.set_xlabel(label(name, 2.5, LETTERS))
 
 
-def _places(axis: Any, values: Sequence[float]) -> list[float]:
+def _places(axis: Any, values: Sequence[float], logarithmic: bool | None) -> list[float]:
     """Returns where values are on the axis, whose scale and ticks this sets: 0 at the left of all others."""
-    scale = scale_of(values)
+    scale = scale_of(values, logarithmic)
     if scale.logarithmic:
         axis.set_xscale("log")
     if scale.line is not None:

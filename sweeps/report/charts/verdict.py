@@ -1,13 +1,15 @@
 """What was found, as pictures: differences to the yardstick, and accuracy against its cost."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
+from pipeline.config import BACKBONE
 from sweeps.report.charts.history import DID_ALL, NO_RACE, STOPPED, did_all, did_race
-from sweeps.report.charts.scale import LOG_FROM
+from sweeps.report.charts.scale import scale_of
 from sweeps.report.charts.style import (
     BLUE,
     GREEN,
@@ -27,6 +29,9 @@ from sweeps.verdict.finding import Compared, Finding
 from sweeps.verdict.landscape import Scored, best_of
 
 ALIKE = 1.5  # highest cost over lowest that says little
+# Settings share orders, whose time is divided evenly among them, unless they differ in one of these.
+APART = (BACKBONE, "blocks", "embeddings")
+SECONDS = "a worker's seconds an episode (mean of the trials that adapt as much)"
 NAME = 2.4  # inches
 
 BETTER, WORSE, UNTOLD = "better", "worse", "cannot be told apart from it"
@@ -97,39 +102,46 @@ def _numbers(compared: Compared) -> str:
     return f"{said}, p {p_text(compared.p_holm)}"
 
 
-def costs(trials: Sequence[Scored]) -> tuple[str, list[float]] | None:
-    """Says what trials cost, and how much each: seconds where they differ, else episodes; None where those are alike
-    too.
+def costs(trials: Sequence[Scored]) -> list[float] | None:
+    """Returns what each trial costs, in seconds an episode: the mean over all that adapt as much of the same backbone,
+    as those that share an order have one time, and others of them differ by chance. None where that is one cost, or
+    nearly.
     """
-    seconds = [trial.seconds for trial in trials]
-    if min(seconds) > 0 and max(seconds) >= ALIKE * min(seconds):
-        return "a worker's seconds an episode", seconds
-    episodes = [float(trial.episodes + trial.looks) for trial in trials]
-    return ("validation episodes taken", episodes) if max(episodes) > min(episodes) else None
+    alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for place, trial in enumerate(trials):
+        alike[tuple(trial.values.get(name) for name in APART)].append(place)
+    cost = [0.0] * len(trials)
+    for places in alike.values():
+        episodes = [trials[place].episodes + trials[place].looks for place in places]
+        spent = sum(trials[place].seconds * count for place, count in zip(places, episodes, strict=True))
+        for place in places:
+            cost[place] = spent / max(1, sum(episodes))
+    return cost if min(cost) > 0 and max(cost) >= ALIKE * min(cost) else None
 
 
 @in_style
 def cost_figure(trials: Sequence[Scored]) -> Any:
-    """Draws scores over cost, of those that raced with 95 % of their difference to the best, and the front: those that
-    no cheaper trial equals.
+    """Draws scores over cost, of those that raced with 95 % of their difference to the best, and the front: those of
+    the trials that did all episodes which no cheaper one equals.
 
     Raises ValueError for no trials, and where all cost the same.
     """
     best = best_of(trials)
-    found = costs(trials)
-    if found is None:
+    spent = costs(trials)
+    if spent is None:
         raise ValueError("trials must differ in cost to be drawn but do not")
-    what, spent = found
     at, scores = np.array(spent), np.array([100 * trial.score for trial in trials])
     halves = np.array([100 * trial.difference.ci95 for trial in trials])
     halves[~np.isfinite(halves)] = np.nan
     figure = new_figure(7.5, 4.2)
     axis = figure.add_subplot()
-    if max(spent) > LOG_FROM * min(spent):
-        axis.set_xscale("log")
-    front = pareto_front(spent, scores.tolist())
+    scale = scale_of(spent)
+    axis.set_xscale("log" if scale.logarithmic else "linear")
+    axis.set_xticks(list(scale.marks), list(scale.marks.values()))
+    axis.minorticks_off()
+    front = front_of(trials, spent)
     line = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2}
-    axis.step(at[front], scores[front], where="post", label="front: no cheaper trial is as good", **line)
+    axis.step(at[front], scores[front], where="post", label="front of those that did all", **line)
     whole, raced = did_all(trials), did_race(trials)
     if not raced.all():
         axis.plot(at[~raced], scores[~raced], ".", color="0.6", markersize=4, label=f"{NO_RACE}, as expected")
@@ -140,11 +152,17 @@ def cost_figure(trials: Sequence[Scored]) -> Any:
     axis.plot([spent[trials.index(best)]], [100 * best.score], label="winner", **STAR, markersize=15)
     margin = max(float(np.ptp(scores)) / 4, 0.5)
     axis.set_ylim(scores.min() - margin, scores.max() + margin)
-    axis.set(xlabel=what, ylabel="validation accuracy %", title="Accuracy against cost")
+    axis.set(xlabel=SECONDS, ylabel="validation accuracy %", title="Accuracy against cost")
     axis.grid(color=PALE, linewidth=0.5)
     axis.set_axisbelow(True)
     legend_below(figure, axis)
     return figure
+
+
+def front_of(trials: Sequence[Scored], spent: Sequence[float]) -> list[int]:
+    """Returns the places of the front of those trials that did all episodes: what was stopped is not as well known."""
+    whole = [place for place, did in enumerate(did_all(trials)) if did]
+    return [whole[i] for i in pareto_front([spent[i] for i in whole], [trials[i].score for i in whole])]
 
 
 def pareto_front(spent: Sequence[float], scores: Sequence[float]) -> list[int]:

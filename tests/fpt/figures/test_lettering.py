@@ -7,8 +7,10 @@ from fpt.figures.lettering import printable, shortened, width_of
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("h", "h  U+0068"),
-        ("$", "$  U+0024"),
+        ("h", "h"),
+        ("$", "$"),
+        ("0", "0"),
+        ("é", "é  U+00E9"),
         ("猫", "U+732B"),
         ("\u00a0", "U+00A0"),
         ("\U0001f9ff", "U+1F9FF"),

@@ -16,7 +16,7 @@ from sweeps.verdict.saved import finding_of
 from tests.sweeps.findings import CONFIDENCE, SWEEP, WON
 from tests.sweeps.report.charts.trials import findings
 
-CHARTS = ["differences", "history", "racing", "cost", "parallel", "slices", "importances"]
+CHARTS = ["differences", "history", "racing", "parallel", "importances"]
 
 
 @pytest.fixture
@@ -52,6 +52,16 @@ def test_a_report_is_a_page_its_pictures_and_what_machines_read(folder, ledger):
     assert finding_of((folder / "finding.json").read_text()) == found
     assert len((folder / "trials.csv").read_text().splitlines()) == 1 + 16
     assert pyarrow.parquet.read_table(folder / "ledger.parquet")["episode"].to_pylist() == [0, 1]
+
+
+def test_a_picture_that_makes_no_sense_any_more_is_removed(folder, ledger):
+    found = findings()["usual"]
+    files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), ledger.read(found.hashes), folder)
+    before = {path.name for path in folder.iterdir()}
+    for name in ("cost.png", "of-mine.png"):  # the first as an older version drew it
+        Image.new("RGB", (30, 20)).save(folder / name)
+    files.draw_again(found, SWEEP, None, folder)
+    assert {path.name for path in folder.iterdir()} == before | {"of-mine.png"}
 
 
 @pytest.mark.parametrize("drawing", ["as_markdown", "as_csv", "draw_all", "write_page", "configuration"])

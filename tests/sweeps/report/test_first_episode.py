@@ -17,16 +17,17 @@ def naming(**first):
 
 
 @pytest.mark.parametrize(
-    ("sweep", "winner", "alpha", "lr"),
+    ("sweep", "winner", "named", "alpha", "lr"),
     [
-        (naming(plain={"alpha": 0}), WITHOUT, 0, 0.02),
-        (naming(plain={"alpha": 0}, named={"alpha": 3}), WITHOUT, 3, plain_run(SWEEP).solver.lr),
-        (SWEEP, STEERED, 0.5, 0.02),
-        (SWEEP.model_copy(update={"search": None}), WITHOUT, 0, 0.02),
+        (naming(plain={"alpha": 0}), WITHOUT, None, 0, 0.02),
+        (naming(plain={"alpha": 0}, named={"alpha": 3}), WITHOUT, "named", 3, plain_run(SWEEP).solver.lr),
+        (SWEEP, STEERED, None, 0.5, 0.02),
+        (SWEEP.model_copy(update={"search": None}), WITHOUT, None, 0, 0.02),
     ],
 )
-def test_the_pictured_episode_has_prompts_where_any_setting_does(sweep, winner, alpha, lr):
-    run = pictured_run(sweep, winner)
+def test_the_pictured_episode_has_prompts_where_any_setting_does(sweep, winner, named, alpha, lr):
+    name, run = pictured_run(sweep, winner)
+    assert name == named
     assert (run.prompts.alpha, run.solver.lr, run.episodes) == (alpha, lr, sweep.episodes)
 
 
@@ -52,6 +53,14 @@ def test_the_pictured_episode_is_on_the_winners_backbone():
     named = naming(
         there={"alpha": 3, "backbone": "vit_other"}, here={"alpha": 2}, same={"alpha": 4, "backbone": "vit_x"}
     )
-    run = pictured_run(named, {**WITHOUT, "backbone": "vit_x"})
-    assert (run.backbone.name, run.prompts.alpha) == ("vit_x", 2)
-    assert pictured_run(named, {**STEERED, "backbone": "vit_x"}).prompts.alpha == 0.5
+    name, run = pictured_run(named, {**WITHOUT, "backbone": "vit_x"})
+    assert (name, run.backbone.name, run.prompts.alpha) == ("here", "vit_x", 2)
+    name, run = pictured_run(named, {**STEERED, "backbone": "vit_x"})
+    assert (name, run.prompts.alpha) == (None, 0.5)
+
+
+def test_whose_prompts_are_shown_is_said_where_the_winner_has_none(tmp_path):
+    named = naming(**{"plain": {"alpha": 0}, "paper defaults": {"alpha": 3}})
+    said = "The first unseen episode with paper defaults, as the winner has no prompts: lora · lambda 1 · alpha 3 ·"
+    assert first_episode(named, WITHOUT, tmp_path).alt.startswith(said)
+    assert "as the winner has no prompts" not in first_episode(named, STEERED, tmp_path).alt

@@ -79,7 +79,7 @@ def test_the_report_has_a_row_for_each_setting():
 
 
 def test_a_failed_setting_is_said_to_have_failed():
-    assert "| best | failed |  |" in as_markdown(finding(mean=None, gain=None), SWEEP)
+    assert "| best | failed |" in as_markdown(finding(mean=None, gain=None), SWEEP)
 
 
 def test_the_table_fits_a_hundred_columns():

@@ -5,7 +5,7 @@ import pytest
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import identity
 from sweeps.schema.loading import load
-from sweeps.schema.naming import setting_name, setting_of
+from sweeps.schema.naming import in_order, setting_name, setting_of
 from tests.sweeps.ledgers import FOUND, WITH
 from tests.sweeps.tiny import CONFIG, TINY
 
@@ -61,3 +61,11 @@ def test_a_backbone_that_was_chosen_comes_first():
     run = plain_run(WITH)
     assert setting_name(run, {"backbone": "mine", "lr": 0.01}) == f"mine · {setting_name(run)}"
     assert setting_name(run, {"lr": 0.01}) == setting_name(run, ["backbone"]) == setting_name(run)
+
+
+def test_hyper_parameters_stand_in_one_order_each_once():
+    given = ["rank", "lr", "alpha", "lambda", "name", "blocks", "alpha", "contrast", "tau", "patches", "backbone"]
+    usual = ["backbone", "name", "lambda", "alpha", "tau", "contrast", "patches", "lr"]
+    assert in_order(given) == [*usual, "blocks", "rank"]
+    named = [part.split()[0] for part in NAMES[0][1].split(" · ")[1:]]
+    assert named == ["lambda", "alpha", "tau", "P", "lr"]  # as a setting's name has them

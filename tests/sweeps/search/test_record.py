@@ -78,11 +78,7 @@ def test_a_report_holds_all_metrics_of_its_rows():
     assert {*vars(found), *located} - {"localisation"} == set(METRICS)
 
 
-def test_hyper_parameters_are_named_as_the_setting_has_them_that_has_most():
-    assert names_of([{"alpha": 0.0, "lr": 1}, {"tau": 1, "alpha": 1, "lr": 1}, {"name": "a"}]) == [
-        "tau",
-        "alpha",
-        "lr",
-        "name",
-    ]
+def test_hyper_parameters_have_one_order_whatever_that_of_settings():
+    settings = [{"alpha": 0.0, "lr": 1}, {"tau": 1, "rank": 2, "alpha": 1, "lambda": 1, "blocks": 1}, {"name": "a"}]
+    assert names_of(settings) == ["name", "lambda", "alpha", "tau", "lr", "blocks", "rank"]
     assert names_of([]) == []

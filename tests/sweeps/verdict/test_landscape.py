@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweeps.statistics.estimates import Estimate, estimate
-from sweeps.verdict.landscape import Scored, best_of, kinds, slices
+from sweeps.verdict.landscape import LEAST_OF_SLICE, Scored, best_of, kinds, slices, told_by_slices
 
 BEST = Estimate(0.0, 0.0, 64)
 WORSE = Estimate(-0.02, 0.01, 64)
@@ -20,7 +20,8 @@ def test_slices_hold_all_trials_evenly_in_order(count, bins):
     values = np.random.default_rng(count).permutation(np.geomspace(0.001, 1, count)).tolist()
     scores = np.random.default_rng(bins).random(count)
     found = slices(trials_of("lr", values, scores), "lr", bins)
-    assert sorted(one.trials for one in found) == sorted(map(len, np.array_split(values, bins)))
+    parts = max(1, min(bins, count // LEAST_OF_SLICE))
+    assert sorted(one.trials for one in found) == sorted(map(len, np.array_split(values, parts)))
     for one in found:
         inside = scores[(np.array(values) >= one.low) & (np.array(values) <= one.high)]
         assert (len(inside), inside.max()) == (one.trials, one.best)
@@ -43,12 +44,28 @@ def counted(values, bins=4):
 
 
 def test_few_values_have_a_slice_each_and_a_common_one_takes_no_others():
-    assert counted([1] * 10 + [2, 3, 3.0, 16]) == [("1", 10), ("2", 1), ("3", 2), ("16", 1)]
-    assert counted([1] * 10 + [2, 3, 4, 5, 6]) == [("1", 10), ("2 – 3", 2), ("4", 1), ("5 – 6", 2)]
+    assert counted([1] * 10 + [2, 3, 3.0, 16] * 3) == [("1", 10), ("2", 3), ("3", 6), ("16", 3)]
+    assert counted([1] * 30 + [2, 3, 4, 5, 6] * 2) == [("1", 30), ("2 – 3", 4), ("4", 2), ("5 – 6", 4)]
+
+
+def test_a_slice_has_enough_trials_or_no_interval():
+    assert counted([0.1, 0.2, 0.3, 0.4]) == [("0.1 – 0.4", 4)]
+    (few,) = slices(trials_of("lr", [0.1, 0.2], [0.5, 0.6]), "lr")
+    assert few.cells() == ("0.1 – 0.2", "2", "55.0", "60.0")
+    (enough,) = slices(trials_of("lr", [0.1] * 5, [0.5, 0.5, 0.6, 0.7, 0.7]), "lr")
+    # mean 60, deviation 10 / sqrt 5 x t(0.975, 4) = 2.7764
+    assert enough.cells() == ("0.1", "5", "60.0 ± 12.4", "70.0")
+
+
+def test_what_few_trials_have_is_not_told_by_slices():
+    trials = trials_of("lr", [0.1] * 10) + trials_of("name", ["a"] * 10) + trials_of("tau", [1.0] * 9)
+    assert told_by_slices(trials) == {"name": False, "lr": True}
+    assert told_by_slices([]) == {}
 
 
 def test_zero_names_and_truths_are_apart():
-    assert counted([0.0, 0.5, 0, 0.25, 0.0, 1.0, 2.0, 4.0], 2) == [("0", 3), ("0.25 – 0.5", 2), ("1 – 4", 3)]
+    spread = [0.25, 0.3, 0.4, 0.5, 0.6, 1.0, 2.0, 3.0, 3.5, 4.0]
+    assert counted([0.0, 0, 0.0, *spread], 2) == [("0", 3), ("0.25 – 0.6", 5), ("1 – 4", 5)]
     assert counted(["vpt", "ssf", "vpt", "a", "b", "c"]) == [("vpt", 2), ("ssf", 1), ("a", 1), ("b", 1), ("c", 1)]
     assert counted([False, True, False]) == [("False", 2), ("True", 1)]
     zero, _, name = slices(trials_of("x", [0]), "x") + slices(trials_of("x", ["a", "b"]), "x")
@@ -81,11 +98,11 @@ def test_the_best_is_what_all_others_are_compared_with_and_did_most():
     assert (looked_at.episodes, best_of([looked_at, best])) == (0, best)
 
 
-def test_hyper_parameters_come_in_the_order_of_a_trial_that_has_most():
+def test_hyper_parameters_come_in_their_order():
     trials = [Scored(values, 0.5, WORSE) for values in ({"alpha": 0.0, "lr": 1}, {"tau": 1, "alpha": 1, "lr": 1})]
     assert list(kinds([*trials, Scored({"name": "a"}, 0.5, WORSE)]).items()) == [
-        ("tau", True),
-        ("alpha", True),
-        ("lr", True),
         ("name", False),
+        ("alpha", True),
+        ("tau", True),
+        ("lr", True),
     ]

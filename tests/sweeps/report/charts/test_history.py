@@ -146,7 +146,7 @@ def test_rungs_too_near_each_other_have_no_text():
 
 def test_a_setting_is_told_in_a_line_and_odd_names_are_no_formulas():
     assert setting_text({"name": "vpt", "alpha": 0.0, "tokens": 10, "deep": True}) == (
-        "vpt · no prompts · tokens 10 · deep True"
+        "vpt · no prompts · deep True · tokens 10"
     )
     names = racing_figure(solvers()).axes[0].get_yticklabels()
     assert names[0].get_text().startswith('a<b> & "c" | $x_1$ U+732B : ')

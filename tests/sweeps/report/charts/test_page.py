@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,10 +10,10 @@ import yaml
 from PIL import Image
 
 from sweeps.report.charts.album import Picture, draw_all
-from sweeps.report.charts.page import LARGE, configuration, data_of, write_page
-from sweeps.report.text import verdict
+from sweeps.report.charts.page import LARGE, configuration, data_of, marked_up, write_page
+from sweeps.report.text import as_markdown, as_table, verdict
 from sweeps.schema.sweep import Sweep
-from tests.sweeps.findings import SWEEP
+from tests.sweeps.findings import NOT_LOCATED, SWEEP
 from tests.sweeps.report.charts.trials import ODD, findings
 
 EMPTY = {"meta", "link", "img"}
@@ -45,9 +46,9 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("style", "script"):
-            self.text.append(data)
+            self.text.append(data.replace("\u00a0", " "))
         if "table" in self.open and ("td" in self.open or "th" in self.open):
-            self.tables[-1][-1][-1] += data.strip()
+            self.tables[-1][-1][-1] += data.strip().replace("\u00a0", " ")
 
     def all(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
@@ -58,7 +59,7 @@ class Page(HTMLParser):
 
 def written(special, folder):
     found = findings()[special]
-    return write_page(found, SWEEP, draw_all(found, folder), folder / "report.html").read_text()
+    return write_page(found, SWEEP, draw_all(found, {}, folder), folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize("special", findings())
@@ -83,24 +84,43 @@ def test_a_page_is_whole_and_needs_nothing_else(special, tmp_path):
 def test_each_trial_is_a_row_that_sorts_by_numbers(tmp_path):
     text = written("usual", tmp_path)
     head, *rows = Page(text).trials()
-    assert head[:7] == [
-        "trial",
-        "ended",
-        "episodes of looks",
-        "of the race",
-        "accuracy %",
-        "to the winner",
-        "seconds an episode",
-    ]
-    assert head[7:] == ["lambda", "alpha", "patches", "lr"]
-    assert rows[0] == ["0.0", "stopped", "1", "16", "50.0", "-5.0 ± 2.0", "0.1", "", "0", "", "0.02"]
-    assert rows[2] == ["0.2", "winner", "1", "100", "70.0", "", "0.3", "0.9", "0.16", "2", "0.012"]
+    assert head[:6] == ["trial", "ended", "episodes of looks", "of the race", "accuracy %", "to the winner"]
+    assert head[6:] == ["lambda", "alpha", "patches", "lr"]
+    assert rows[0] == ["0.0", "stopped", "1", "16", "50.0", "-5.0 ± 2.0", "", "0", "", "0.02"]
+    assert rows[2] == ["0.2", "winner", "1", "100", "70.0", "", "0.9", "0.16", "2", "0.012"]
     assert rows[4][:2] == ["1.1", "all episodes"]
-    settings = [tuple(row[7:]) for row in rows]
+    settings = [tuple(row[6:]) for row in rows]
     assert len(set(settings)) == len(settings) == 6
     numbers = [float(one["data-number"]) for one in Page(text).all("td") if "data-number" in one]
-    of_first = [1, 16, 0.5, -0.05, 0.1, 0.0, 0.02]
+    of_first = [1, 16, 0.5, -0.05, 0.0, 0.02]
     assert numbers[: len(of_first)] == pytest.approx(of_first)
+
+
+def test_a_column_in_which_nothing_is_known_is_left_out(tmp_path):
+    """What seconds an episode takes is known where it differs, prompts on key where the data knows its keys."""
+    page = Page(written("costs differ", tmp_path / "a"))
+    assert page.trials()[0][6] == "seconds an episode"
+    assert len({row[6] for row in page.trials()[1:]}) == 2
+    assert "prompts on key" in page.tables[0][0]
+    found = findings()["usual"]
+    nowhere = {name: replace(one, localisation=NOT_LOCATED) for name, one in found.compared.items()}
+    unknown = replace(found, compared=nowhere)
+    page = Page(write_page(unknown, SWEEP, [], tmp_path / "b" / "report.html").read_text())
+    assert page.tables[0][0] == ["setting", "accuracy %", "difference", "p", "hyper-parameters"]
+    assert "prompts on key" not in as_markdown(unknown, SWEEP)
+    assert [column.header for column in as_table(unknown).columns] == page.tables[0][0][:-1]
+
+
+def test_a_number_and_its_interval_are_not_parted(tmp_path):
+    text = written("usual", tmp_path).split("<pre>")[0]
+    assert "±" in text
+    assert " ±" not in text.split("<main>")[1].split("data-number")[0]
+
+
+def test_what_markdown_marks_is_marked_in_html_and_names_are_text():
+    line = "**Skewed**: `fpt sweep CONFIG` gains +1.0 ± 0.5 for <b>"
+    marked = "<strong>Skewed</strong>: <code>fpt sweep CONFIG</code> gains +1.0\u00a0±\u00a00.5 for &lt;b&gt;"
+    assert marked_up(line) == marked
 
 
 def test_a_trial_that_did_not_race_says_so(tmp_path):

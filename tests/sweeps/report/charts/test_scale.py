@@ -10,6 +10,18 @@ def test_numbers_that_span_much_stand_by_their_logarithm():
     assert list(scale.marks.values()) == ["0.01", "0.03", "0.1", "0.3", "1"]
 
 
+def test_what_was_searched_by_its_logarithm_stands_so_however_little_it_spans():
+    scale = scale_of([0.01, 0.02], logarithmic=True)
+    assert scale.share(scale.place(0.0141421356)) == pytest.approx(0.5)
+    assert list(scale.marks.values()) == ["0.01", "0.015", "0.02"]
+    patches = scale_of([1, 2, 8], logarithmic=True)
+    assert patches.share(patches.place(2)) == pytest.approx(1 / 3)
+    assert list(patches.marks.values()) == ["1", "2", "5"]
+    linear = scale_of([0.01, 1.0], logarithmic=False)
+    assert linear.share(linear.place(0.505)) == pytest.approx(0.5)
+    assert scale_of([3.0], logarithmic=True).share(3.0) == 0.5
+
+
 def test_zero_is_apart_below_a_line():
     scale = scale_of([0.0, 1.0, 100])
     assert scale.place(0) == scale.zero == pytest.approx(100**-0.14)

@@ -5,8 +5,15 @@ from PIL import Image
 from sweeps.report.charts.space import importances_figure, parallel_figure, slices_figure
 from sweeps.report.charts.style import save
 from sweeps.statistics.estimates import Estimate
+from sweeps.verdict import landscape
 from sweeps.verdict.landscape import Scored
 from tests.sweeps.report.charts.trials import few, looked_at, many, one, solvers, texts
+
+
+@pytest.fixture
+def _few_are_enough(monkeypatch):
+    monkeypatch.setattr(landscape, "LEAST_TO_SLICE", 1)
+
 
 BEST, WORSE = Estimate(0.0, 0.0, 64), Estimate(-0.02, 0.01, 64)
 
@@ -30,7 +37,7 @@ def lines_of(axis, count):
 
 
 def test_a_line_goes_through_the_shares_of_its_values():
-    (axis,) = parallel_figure(few()).axes
+    (axis,) = parallel_figure(few(), {}).axes
     lines = lines_of(axis, 5)
     assert len(lines) == 6
     # The winner is last: lambda 0.9 of 0.3 ... 24.3 by logarithm, alpha 0.16 of 0.04 ... 10.24 with 0 apart below,
@@ -43,38 +50,47 @@ def test_a_line_goes_through_the_shares_of_its_values():
     assert sorted(line[-1] for line in lines[:-1]) == [line[-1] for line in lines[:-1]]  # the better over the worse
 
 
+def test_what_was_searched_by_its_logarithm_is_drawn_by_it():
+    """The rate, 0.011 to 0.02, spans too little to be so by itself."""
+    (axis,) = parallel_figure(few(), {"lr": True, "patches": True}).axes
+    won = lines_of(axis, 5)[-1]
+    assert won[2:4] == pytest.approx([np.log(2) / np.log(5), np.log(12 / 11) / np.log(20 / 11)])
+    assert slices_figure(trials_of("lr", [0.01, 0.02] * 5), {"lr": True}).axes[0].get_xscale() == "log"
+    assert slices_figure(trials_of("lr", [0.01, 2.0] * 5), {"lr": False}).axes[0].get_xscale() == "linear"
+
+
 def test_each_hyper_parameter_stands_once_and_accuracy_last():
-    shown = texts(parallel_figure(few()))
+    shown = texts(parallel_figure(few(), {}))
     heads = [text for text in shown if text in ("lambda", "alpha", "patches", "lr", "accuracy %")]
     assert heads == ["lambda", "alpha", "patches", "lr", "accuracy %"]
     assert "no prompts" in shown
 
 
 def test_choices_and_what_only_some_have():
-    figure = parallel_figure(solvers())
+    figure = parallel_figure(solvers(), {})
     (axis,) = figure.axes
-    worst, middle, best = lines_of(axis, 5)  # name, lr, rank, deep, accuracy
-    np.testing.assert_allclose(worst, [0, np.nan, np.nan, 1, 0])
-    np.testing.assert_allclose(middle, [1, np.nan, np.nan, 0, 0.5])
-    np.testing.assert_allclose(best, [0.5, 0.5, 0.5, np.nan, 1])
+    worst, middle, best = lines_of(axis, 5)  # name, lr, deep, rank, accuracy
+    np.testing.assert_allclose(worst, [0, np.nan, 1, np.nan, 0])
+    np.testing.assert_allclose(middle, [1, np.nan, 0, np.nan, 0.5])
+    np.testing.assert_allclose(best, [0.5, 0.5, np.nan, 0.5, 1])
     assert {"True", "False", "ridge", "lora"} <= set(texts(figure))
 
 
 @pytest.mark.parametrize("trials", [one(), many(200)])
 def test_one_and_many_are_drawn(trials):
-    (axis,) = parallel_figure(trials).axes
+    (axis,) = parallel_figure(trials, {}).axes
     assert len(lines_of(axis, 3)) == len(trials)
 
 
 def test_those_that_did_not_race_are_thin_and_small():
     trials = looked_at(60)
-    figure = parallel_figure(trials)
+    figure = parallel_figure(trials, {})
     (axis,) = figure.axes
     widths = sorted(line.get_linewidth() for line in axis.lines if len(line.get_xdata()) == 3)
     assert [widths.count(width) for width in (0.4, 1.4, 3.0)] == [50, 9, 1]
     assert "did not race" in texts(figure)
-    assert "did not race" not in texts(parallel_figure(few()))
-    for panel in slices_figure(trials).axes:
+    assert "did not race" not in texts(parallel_figure(few(), {}))
+    for panel in slices_figure(trials, {}).axes:
         points = [line for line in panel.lines if line.get_label() == "did not race, as expected"]
         assert [len(line.get_xdata()) for line in points] == [50]
         assert len(panel.containers[0].lines[0].get_xdata()) == 10  # with bars
@@ -89,8 +105,9 @@ def test_bars_are_the_importances():
     assert {"0.60", "0.40", "0.00"} <= set(texts(figure))
 
 
+@pytest.mark.usefixtures("_few_are_enough")
 def test_there_is_a_panel_for_each_number_and_zero_stands_left():
-    alpha, patches = slices_figure(drawn_trials()).axes
+    alpha, patches = slices_figure(drawn_trials(), {}).axes
     assert (alpha.get_xlabel(), patches.get_xlabel()) == ("alpha", "patches")
     assert (alpha.get_xscale(), patches.get_xscale()) == ("log", "linear")
     at, scores = alpha.containers[0].lines[0].get_data()
@@ -104,8 +121,9 @@ def test_there_is_a_panel_for_each_number_and_zero_stands_left():
     assert np.isnan(nowhere.get_xdata()).all()
 
 
+@pytest.mark.usefixtures("_few_are_enough")
 def test_bars_are_those_of_the_difference_and_an_infinite_one_is_none():
-    _, _, (bars,) = slices_figure(drawn_trials()).axes[1].containers[0]
+    _, _, (bars,) = slices_figure(drawn_trials(), {}).axes[1].containers[0]
     halves = [np.diff(segment[:, 1]).item() / 2 if len(segment) else np.nan for segment in bars.get_segments()]
     np.testing.assert_allclose(halves, [1, 2, np.nan, 3, 4])
 
@@ -113,7 +131,7 @@ def test_bars_are_those_of_the_difference_and_an_infinite_one_is_none():
 @pytest.mark.parametrize("values", [[0, 0.0], [3], [0, 5], [0.3, 0.31, 0.32], [0.001, 1000.0]])
 def test_figures_of_few_values_are_drawn(tmp_path, values):
     for draw in (slices_figure, parallel_figure):
-        with Image.open(save(draw(trials_of("lr", values)), tmp_path / "new folder" / "one.png")) as image:
+        with Image.open(save(draw(trials_of("lr", values * 10), {}), tmp_path / "new folder" / "one.png")) as image:
             assert image.format == "PNG"
             assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
 
@@ -121,10 +139,10 @@ def test_figures_of_few_values_are_drawn(tmp_path, values):
 def test_what_trials_do_not_have_is_refused():
     for draw in (slices_figure, parallel_figure):
         with pytest.raises(ValueError, match="trials must be at least 1 but got 0"):
-            draw([])
+            draw([], {})
     with pytest.raises(ValueError, match="must have a numeric hyper-parameter"):
-        slices_figure(trials_of("name", ["lora", "ssf"]))
+        slices_figure(trials_of("name", ["lora", "ssf"] * 5), {})
     with pytest.raises(ValueError, match="must have a hyper-parameter"):
-        parallel_figure([Scored({}, 0.5, BEST)])
+        parallel_figure([Scored({}, 0.5, BEST)], {})
     with pytest.raises(ValueError, match="importances must be of at least 1"):
         importances_figure({})

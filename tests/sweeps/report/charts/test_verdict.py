@@ -15,7 +15,7 @@ from sweeps.report.charts.verdict import (
 )
 from sweeps.statistics.estimates import Estimate
 from tests.sweeps.findings import SWEEP, compared, finding
-from tests.sweeps.report.charts.trials import few, looked_at, many, of_one_episode, one, texts, with_odd_names
+from tests.sweeps.report.charts.trials import few, many, of_one_episode, of_two_costs, one, texts, with_odd_names
 
 GAIN = Estimate(0.021, 0.009, 200)
 AGAIN = finding().best.run.model_copy(update={"episodes": SWEEP.episodes.model_copy(update={"seed": 7})})
@@ -80,34 +80,49 @@ def test_without_differences_there_is_nothing_to_draw():
         differences_figure(finding(mean=None, gain=None))
 
 
-def test_cost_is_seconds_where_they_differ_and_else_episodes():
-    assert costs(few()) == ("a worker's seconds an episode", pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
-    alike = [replace(trial, seconds=0.1 + i / 200) for i, trial in enumerate(few())]
-    assert costs(alike) == ("validation episodes taken", [17, 33, 101, 17, 101, 49])
-    assert costs([replace(trial, seconds=0.0) for trial in few()])[0] == "validation episodes taken"
-    assert costs(one()) is None
-    assert costs(of_one_episode()) is None
-    with pytest.raises(ValueError, match="trials must differ in cost"):
-        cost_figure(one())
+def test_trials_that_may_share_an_order_have_one_cost_and_without_others_there_is_none():
+    trials = of_two_costs()
+    counts = [one.episodes + one.looks for one in trials]
+    spent = costs(trials)
+    for first in (0, 1):
+        own = range(first, 20, 2)
+        mean = sum(trials[i].seconds * counts[i] for i in own) / sum(counts[i] for i in own)
+        assert [spent[i] for i in own] == pytest.approx([mean] * 10)
+    for others in (few(), [replace(trial, seconds=0.0) for trial in trials], one(), of_one_episode()):
+        assert costs(others) is None
+        with pytest.raises(ValueError, match="trials must differ in cost"):
+            cost_figure(others)
 
 
 def test_points_are_scores_over_cost_with_the_interval_of_the_difference():
-    (axis,) = cost_figure(few()).axes
+    trials = of_two_costs()
+    spent = costs(trials)
+    (axis,) = cost_figure(trials).axes
     by_name = {container.get_label(): container for container in axis.containers}
     whole, stopped = by_name["did all episodes"], by_name["stopped"]
-    assert whole.lines[0].get_xydata().tolist() == [pytest.approx([0.3, 70]), pytest.approx([0.5, 66])]
-    assert stopped.lines[0].get_ydata().tolist() == pytest.approx([50, 62, 30, 64])
+    expected = [[spent[i], 100 * trials[i].score] for i in (0, 7, 14)]
+    assert whole.lines[0].get_xydata().tolist() == [pytest.approx(pair) for pair in expected]
     halves = [np.ptp(segment[:, 1]) / 2 for segment in stopped.lines[2][0].get_segments()]
-    assert halves == pytest.approx([2, 2, 2, 2])
+    assert halves == pytest.approx([2] * 17)
     (star,) = (line for line in axis.lines if line.get_marker() == "*")
-    assert star.get_xydata().tolist() == [pytest.approx([0.3, 70])]
+    assert star.get_xydata().tolist() == [pytest.approx([spent[14], 70])]
+
+
+def test_the_front_goes_through_trials_that_did_all_episodes_alone():
+    trials = of_two_costs()
+    trials[1] = replace(trials[1], score=0.99)  # it was stopped
+    (axis,) = cost_figure(trials).axes
+    (drawn,) = (line for line in axis.lines if str(line.get_label()).startswith("front"))
+    assert drawn.get_ydata().tolist() == pytest.approx([70])  # the winner, which is a cheap one
+    assert 99 in [round(height) for container in axis.containers for height in container.lines[0].get_ydata()]
 
 
 def test_what_is_expected_of_those_that_did_not_race_has_no_bar():
-    (axis,) = cost_figure(looked_at(60)).axes
+    trials = [replace(one, curve=()) if i in (1, 2) else one for i, one in enumerate(of_two_costs())]
+    (axis,) = cost_figure(trials).axes
     (small,) = (line for line in axis.lines if line.get_label() == "did not race, as expected")
-    assert len(small.get_xdata()) == 50
-    assert sum(len(container.lines[0].get_xdata()) for container in axis.containers) == 10
+    assert len(small.get_xdata()) == 2
+    assert sum(len(container.lines[0].get_xdata()) for container in axis.containers) == 18
 
 
 def test_the_front_is_what_nothing_beats_by_trying_all_pairs():
@@ -121,9 +136,6 @@ def test_the_front_is_what_nothing_beats_by_trying_all_pairs():
     front = pareto_front(spent, scores)
     assert sorted(front) == [i for i in range(60) if not beaten(i)]
     assert [spent[i] for i in front] == sorted(spent[i] for i in front)
-    (axis,) = cost_figure(trials).axes
-    (drawn,) = (line for line in axis.lines if str(line.get_label()).startswith("front"))
-    assert drawn.get_ydata().tolist() == pytest.approx([100 * scores[i] for i in front])
 
 
 def test_equal_trials_are_on_the_front_once():

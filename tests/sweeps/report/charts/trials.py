@@ -32,6 +32,16 @@ def few():
     ]
 
 
+def of_two_costs():
+    """Twenty trials, of which every other adapts four blocks instead of two; times that an order shared are noise."""
+    trials = []
+    for i, one in enumerate(many(20)):
+        deep = i % 2
+        seconds = (0.1, 0.3)[deep] + 0.01 * (i // 2)
+        trials.append(replace(one, values={**one.values, "blocks": 2 + 2 * deep}, seconds=seconds))
+    return trials
+
+
 def many(count):
     """Every seventh did all; the last of those is the winner."""
     random, last = np.random.default_rng(count), 7 * ((count - 1) // 7)
@@ -105,6 +115,7 @@ def findings():
         "failed": failed,
         "16 trials": finding(tried=tuple(many(16))),
         "200 trials": finding(tried=tuple(many(200))),
+        "costs differ": finding(tried=tuple(of_two_costs())),
         "most did not race": finding(tried=tuple(looked_at(300))),
         "odd names": with_odd_names(),
         "calibrated": finding(confidence=CONFIDENCE, mistakes=MISTAKES),

@@ -1,0 +1,78 @@
+"""A sweep's winner as a folder that MLflow loads and serves: code, a recipe or a fitted classifier, a signature."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from sweeps.tracking.connecting import quiet
+
+CODE = Path(__file__).with_name("served.py")
+CLASSIFIER = "classifier"  # among the model's artifacts
+# What `fpt` imports, and what MLflow needs to run its code.
+PACKAGES = (
+    "mlflow",
+    "pandas",
+    "torch",
+    "timm",
+    "numpy",
+    "scikit-learn",
+    "safetensors",
+    "jaxtyping",
+    "pillow",
+    "matplotlib",
+)
+# The bytes of pictures, which HTTP carries as base64; in Python a column of bytes takes paths too.
+IMAGE = ColSpec(DataType.binary, "image")
+CLASS = ColSpec(DataType.string, "class")
+ANSWER = Schema(
+    [
+        CLASS,
+        ColSpec(DataType.double, "probability"),
+        ColSpec(DataType.string, "runner_up"),
+        ColSpec(DataType.double, "runner_up_probability"),
+    ]
+)
+
+
+class Labelled(NamedTuple):
+    """A picture, as the bytes of its file, and its class, None where it is to be named."""
+
+    image: bytes
+    label: str | None = None
+
+
+def write_model(
+    folder: Path, parameters: Mapping[str, Any], example: Sequence[Labelled], classifier: Path | None = None
+) -> Path:
+    """Writes what MLflow takes for a model: the recipe of those parameters of a FewShotClassifier, or the fitted
+    classifier of a folder. `example` are pictures that it may be asked; a recipe needs some with their class. Returns
+    the folder, which must not be there yet.
+    """
+    quiet()
+    asked: dict[str, list[Any]] = {"image": [one.image for one in example]}
+    columns = [IMAGE]
+    if classifier is None:
+        asked["class"] = [one.label for one in example]
+        columns.append(CLASS)
+    package = find_spec("fpt")
+    assert package is not None
+    assert package.origin is not None
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=str(CODE),
+        code_paths=[str(Path(package.origin).parent)],
+        artifacts=None if classifier is None else {CLASSIFIER: str(classifier)},
+        model_config=json.loads(json.dumps(parameters)),
+        signature=ModelSignature(Schema(columns), ANSWER),
+        input_example=pd.DataFrame(asked),
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES],
+    )
+    return folder
