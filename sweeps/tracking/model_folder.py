@@ -1,18 +1,23 @@
 """A sweep's winner as a folder that MLflow loads and serves: code, a recipe or a fitted classifier, a signature."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow
 import pandas as pd
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
 
 from sweeps.tracking.connecting import quiet
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow warns of classes of its own
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.models.model import MLMODEL_FILE_NAME
+    from mlflow.types import ColSpec, DataType, Schema
 
 CODE = Path(__file__).with_name("served.py")
 CLASSIFIER = "classifier"  # among the model's artifacts
@@ -65,14 +70,23 @@ def write_model(
     package = find_spec("fpt")
     assert package is not None
     assert package.origin is not None
-    mlflow.pyfunc.save_model(
-        folder,
-        python_model=str(CODE),
-        code_paths=[str(Path(package.origin).parent)],
-        artifacts=None if classifier is None else {CLASSIFIER: str(classifier)},
-        model_config=json.loads(json.dumps(parameters)),
-        signature=ModelSignature(Schema(columns), ANSWER),
-        input_example=pd.DataFrame(asked),
-        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES],
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what MLflow asks pandas for
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(CODE),
+            code_paths=[str(Path(package.origin).parent)],
+            artifacts=None if classifier is None else {CLASSIFIER: str(classifier)},
+            model_config=json.loads(json.dumps(parameters)),
+            signature=ModelSignature(Schema(columns), ANSWER),
+            input_example=pd.DataFrame(asked),
+            pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES],
+        )
     return folder
+
+
+def with_run(folder: Path, model_id: str, location: str, run_id: str) -> None:
+    """Has the folder of a model tell which model of which run it is."""
+    told = Model.load(str(folder))
+    told.model_uuid, told.model_id, told.run_id, told.artifact_path = model_id, model_id, run_id, location
+    told.save(str(folder / MLMODEL_FILE_NAME))

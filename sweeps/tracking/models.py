@@ -13,12 +13,11 @@ from pathlib import Path
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
-from mlflow.models.model import MLMODEL_FILE_NAME
 
 from pipeline.storage.masking import masked, sentence
 from sweeps.tracking.connecting import is_transient
 from sweeps.tracking.fields import Data
+from sweeps.tracking.model_folder import with_run
 from sweeps.tracking.tracker import IDENTITY_TAG, Tracker
 
 BEST = "best"  # the alias of a registered model
@@ -99,10 +98,7 @@ def _fill(tracker: Tracker, winner: Winner) -> None:
     held = tracker.client.get_logged_model(winner.model_id)
     if held.status == LoggedModelStatus.READY:
         return
-    told = Model.load(str(winner.folder))
-    told.model_uuid, told.model_id, told.run_id = held.model_id, held.model_id, tracker.run_id
-    told.artifact_path = held.artifact_location
-    told.save(str(winner.folder / MLMODEL_FILE_NAME))
+    with_run(winner.folder, held.model_id, held.artifact_location, tracker.run_id)
     tracker.client.log_model_artifacts(held.model_id, str(winner.folder))
     tracker.client.finalize_logged_model(held.model_id, LoggedModelStatus.READY)
 
@@ -165,9 +161,12 @@ def _version(tracker: Tracker, winner: Winner, name: str) -> ModelVersion:
         if version.name == name and version.tags.get(IDENTITY_TAG) == winner.identity:
             return version
     tags = masked({**winner.tags, IDENTITY_TAG: winner.identity})
-    source = f"models:/{winner.model_id}"
-    made = client.create_model_version(name, source, tracker.run_id, tags, model_id=winner.model_id)
-    held = client.get_logged_model(winner.model_id).tags.get(VERSIONS_TAG)
+    model = client.get_logged_model(winner.model_id)
+    # Its address would do as `models:/ID`, which MLflow looks up in the store of the whole process.
+    made = client.create_model_version(
+        name, model.artifact_location, tracker.run_id, tags, model_id=winner.model_id, await_creation_for=None
+    )
+    held = model.tags.get(VERSIONS_TAG)
     versions = [*(json.loads(held) if held else []), {"name": made.name, "version": made.version}]
     client.set_logged_model_tags(winner.model_id, {VERSIONS_TAG: json.dumps(versions)})
     return made

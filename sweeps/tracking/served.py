@@ -3,13 +3,17 @@
 Pictures go in, paths or the bytes of files; classes and their probabilities come out. Nothing is pickled.
 """
 
+import warnings
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 
 from fpt.classifier.estimator import FewShotClassifier
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # MLflow warns of classes of its own
+    import mlflow.pyfunc
 
 
 class Winner(mlflow.pyfunc.PythonModel):  # type: ignore[misc]

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import mlflow
 import pytest
 import yaml
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND, PERMISSION_DENIED
 
 from sweeps.tracking.fields import Data
 from sweeps.tracking.models import Winner, log_measured, log_winner, register_winner
@@ -42,13 +43,13 @@ def again(tracker):
 def test_a_winner_is_a_model_of_its_run_however_often_it_is_logged(tracker, winner):
     for one in (started(tracker), again(tracker)):
         log_winner(one, replace(winner))
-        assert one.flush(60) == 0
+        assert one.flush(30) == 0
     (model,) = tracker.client.search_logged_models([tracker.experiment_id])
     assert (model.name, model.status, model.source_run_id) == ("glyphs recipe", "READY", tracker.run_id)
     assert (model.params, model.tags["config_hash"]) == ({"lam": "0.3"}, "h1")
     run = tracker.client.get_run(tracker.run_id)
     assert [one.model_id for one in run.outputs.model_outputs] == [model.model_id]
-    held = Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}", tracking_uri=tracker.tracking_uri))
+    held = Path(urlsplit(model.artifact_location).path)
     assert (held / "part.txt").read_text() == "a part"
     told = yaml.safe_load((held / "MLmodel").read_text())
     assert (told["model_id"], told["run_id"]) == (model.model_id, tracker.run_id)
@@ -56,17 +57,17 @@ def test_a_winner_is_a_model_of_its_run_however_often_it_is_logged(tracker, winn
 
 def test_an_upload_that_broke_off_is_made_again(tracker, winner, monkeypatch):
     def broken(*_):
-        raise MlflowException("gone", error_code=7)  # for good
+        raise MlflowException("gone", error_code=PERMISSION_DENIED)  # for good
 
     started(tracker)
     with monkeypatch.context() as patched:
         patched.setattr(tracker.client, "log_model_artifacts", broken)
         log_winner(tracker, replace(winner))
-        assert tracker.flush(60) == 0
+        assert tracker.flush(30) == 0
     (model,) = tracker.client.search_logged_models([tracker.experiment_id])
     assert model.status == "PENDING"
     log_winner(tracker, replace(winner))
-    assert tracker.flush(60) == 0
+    assert tracker.flush(30) == 0
     (model,) = tracker.client.search_logged_models([tracker.experiment_id])
     assert model.status == "READY"
 
@@ -77,7 +78,7 @@ def test_the_models_metrics_are_the_runs_on_the_data_that_decided(tracker, winne
     tracker.summarise({"accuracy": 0.7, "ci95": 0.01, "p": None}, 200, "so it is", [])
     for _ in range(2):
         log_measured(tracker, winner, ["accuracy", "ci95", "p"], [SEARCH, FINAL])
-    assert tracker.flush(60) == 0
+    assert tracker.flush(30) == 0
     (model,) = tracker.client.search_logged_models([tracker.experiment_id])
     told = [(one.key, one.value, one.step, one.dataset_name, one.dataset_digest) for one in model.metrics]
     assert sorted(told) == [("accuracy", 0.7, 200, "glyphs novel", "abc"), ("ci95", 0.01, 200, "glyphs novel", "abc")]
@@ -93,7 +94,7 @@ def test_the_alias_goes_to_the_first_and_then_to_who_beats_its_holder(tracker, w
         return better, "+0.3 ± 0.5 points"
 
     def best():
-        assert tracker.flush(60) == 0
+        assert tracker.flush(30) == 0
         return tracker.client.get_model_version_by_alias("glyphs", "best").tags["config_hash"]
 
     for identity, hashed, better in (("abc/1", "h1", False), ("abc/2", "h2", False), ("abc/3", "h3", True)):
@@ -117,14 +118,14 @@ def test_the_alias_goes_to_the_first_and_then_to_who_beats_its_holder(tracker, w
 
 def test_what_mlflow_refuses_is_said_and_ends_nothing(tracker, winner, monkeypatch, capfd):
     def refused(*_):
-        raise MlflowException("no such endpoint", error_code=5)
+        raise MlflowException("no such endpoint", error_code=ENDPOINT_NOT_FOUND)
 
     started(tracker)
     monkeypatch.setattr(tracker.client, "search_logged_models", refused)
     log_winner(tracker, winner)
     register_winner(tracker, winner, "glyphs", lambda tags: (True, ""))
     tracker.summarise({"accuracy": 0.7}, 200, "so it is", [])
-    assert tracker.flush(60) == 0
+    assert tracker.flush(30) == 0
     said = capfd.readouterr().err
     assert said.count("fpt: MLflow did not take the winner as a model: no such endpoint; all else is recorded") == 1
     run = tracker.client.get_run(tracker.run_id)
