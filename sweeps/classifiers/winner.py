@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from pipeline.config import Dataset, Run
@@ -129,7 +130,7 @@ def recipe_example(run: Run, store: Path) -> list[Labelled]:
     drawn = sampler_of(images.classes(run.episodes.split), run.episodes, run.dataset.small_classes)[0]
     shown = [(drawn.support[list(drawn.labels).index(label)], f"class {label}") for label in range(SHOWN)]
     rows: Sequence[tuple[int, str | None]] = [*shown, (drawn.query[0], None)]
-    return [Labelled(as_png(images.images([row])[0]), label) for row, label in rows]
+    return [Labelled(as_png(images.images(np.array([row]))[0]), label) for row, label in rows]
 
 
 def as_png(pixels: object) -> bytes:

@@ -32,6 +32,7 @@ def quiet() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     # A line for each run that ends, with the password of the tracking URI.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # A model would get the lock file of whatever project the command was typed in.
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 

@@ -14,7 +14,6 @@ from sweeps.verdict.confidence import Confidence
 from sweeps.verdict.finding import Finding
 from sweeps.verdict.landscape import best_of, kinds, told_by_slices
 
-
 NAMES = ("differences", "confidence", "history", "racing", "cost", "parallel", "slices", "importances")
 
 

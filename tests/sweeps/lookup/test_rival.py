@@ -22,7 +22,8 @@ def test_who_is_better_with_confidence_beats_the_other_and_not_itself():
     a, b = kept(WITH, OURS), kept(WITHOUT, THEIRS)
     better, why = beats("runs", a, b)
     assert better
-    assert why.startswith("+") and why.endswith(" points on 40 episodes (paired, 95 %)")
+    assert why.startswith("+")
+    assert why.endswith(" points on 40 episodes (paired, 95 %)")
     assert not beats("runs", b, a)[0]
     assert not beats("runs", a, a)[0]
 

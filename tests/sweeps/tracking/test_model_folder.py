@@ -79,9 +79,7 @@ def test_a_recipe_is_loaded_and_fitted_where_it_is_asked(photos, tmp_path):
 
 def asked_over_http(port, records):
     body = json.dumps({"dataframe_records": records}).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)["predictions"]
 

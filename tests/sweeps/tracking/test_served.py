@@ -57,7 +57,7 @@ def test_a_recipe_learns_of_the_rows_with_a_class_and_names_the_others(photos):
 
 def test_a_recipe_without_classes_says_what_it_needs(photos):
     frame = pd.DataFrame({"image": photos[:2], "class": ["stork", ""]})
-    with pytest.raises(ValueError, match="class must name at least 2 classes, .* but names 1; rows without a class"):
+    with pytest.raises(ValueError, match=r"class must name at least 2 classes, .* but names 1; rows without a class"):
         winner_of(PARAMETERS).predict(None, frame)
 
 
