@@ -198,7 +198,7 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
             )
         progress = Progress(planned_problems(sweep, search, plan) + (raced.problems if raced else 0))
         story = story_written(session, home, place, sweep.name, progress.planned)
-        with TemporaryDirectory(prefix="fpt-winner-") as beside, recorded(tracker), story as session:
+        with TemporaryDirectory(prefix=".winner-", dir=home.local) as beside, recorded(tracker), story as session:
             tracker.arrange(arrangement(search.space))
             tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.{in_a_note(raced)}")
             if raced is not None:

@@ -213,7 +213,7 @@ class _Page:
         self.down += LINE
         notes = {
             "map": f"the darker, the more {looking}, before and after on one scale",
-            "cover": f"lit, within a black line on white: the fewest patches that hold 95 % of {looking}",
+            "cover": f"lit: the fewest patches that hold 95 % of {looking}",
         }
         if kinds:
             self.put(LEFT, SMALL, "; ".join(notes[kind] for kind in kinds))

@@ -70,22 +70,31 @@ def _as_field(said: str) -> str:
     return said
 
 
-def keep_winner(tracker: Tracker, finding: Finding, sweep: Sweep, store: Path, identity: str, beside: Path) -> Winner:
+def keep_winner(
+    tracker: Tracker, finding: Finding, sweep: Sweep, store: Path, identity: str, beside: Path
+) -> Winner | None:
     """Has the tracker keep a finding's winner as a model of the sweep's run; `beside` is an empty folder that must last
-    until that is recorded. `identity` is the sweep's, `store` holds the images that it was judged on.
+    until that is recorded. `identity` is the sweep's, `store` holds the images that it was judged on. Where the model
+    cannot be written, that is said, and None is returned: the verdict stands without it.
     """
-    kept = winner_model(finding.best.run, sweep.fit.support, store, identity, beside / "model")
+    try:
+        kept = winner_model(finding.best.run, sweep.fit.support, store, identity, beside / "model")
+    except OSError as error:
+        say(f"fpt: the winner is not kept as a model: {' '.join(str(error).split())}")
+        return None
     kept.tags = {**kept.tags, "verdict": finding.outcome, "config_hash": finding.best.config_hash}
     log_winner(tracker, kept)
     return kept
 
 
 def tell_of_winner(
-    tracker: Tracker, kept: Winner, finding: Finding, sweep: Sweep, measured: Sequence[str], data: Sequence[Data]
+    tracker: Tracker, kept: Winner | None, finding: Finding, sweep: Sweep, measured: Sequence[str], data: Sequence[Data]
 ) -> None:
     """Has the model told those metrics of the sweep's run, which are recorded by then, and registered where that is
     asked for and there is a verdict.
     """
+    if kept is None:
+        return
     log_measured(tracker, kept, measured, data)
     if sweep.tracking.registers and finding.best.estimate is not None:
         own = finding.best.config_hash

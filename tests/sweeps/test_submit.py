@@ -212,6 +212,13 @@ def test_images_and_weights_that_a_configuration_names_travel(submit, cluster):
     assert cluster.staged[0][1] == ["one.yaml", "own.pth", "photos/a/1.png"]
 
 
+def test_pictures_that_the_winner_is_fitted_to_travel(submit, cluster):
+    Path("few/a").mkdir(parents=True)
+    Path("few/a/3.png").write_text("x")
+    assert submit("run", "one.yaml", "--set=fit.support=few").exit_code == 0
+    assert cluster.staged[0][1] == ["few/a/3.png", "one.yaml"]
+
+
 def test_weights_of_backbones_that_a_search_may_choose_travel(submit, cluster):
     Path("mine.pth").write_text("x")
     sets = ("--set=backbones={mine: {weights: mine.pth}}", "--set=search.space.backbone={choices: [vit_x, mine]}")

@@ -1,6 +1,7 @@
 """A finding's winner as a model: a recipe, or a classifier that is fitted to the pictures that are named."""
 
 import sys
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -10,7 +11,7 @@ from fpt.classifier.estimator import FewShotClassifier
 from fpt.glyphs.scenes import scene
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.data.store import Sample, pack
-from sweeps.classifiers.winner import check_support, recipe_example, winner_model
+from sweeps.classifiers.winner import check_support, keep_winner, recipe_example, tell_of_winner, winner_model
 from sweeps.lookup.winner import parameters_of
 from sweeps.schema.loading import load
 from tests.sweeps.classifiers.photos import folder_of
@@ -93,3 +94,14 @@ def test_a_support_set_is_looked_at_before_anything_starts(photos, tmp_path):
         (alone / empty).rmdir()
     with pytest.raises(ValueError, match=r"fit.support must hold pictures of at least 2 classes but holds 1"):
         check_support(sweep_of(f"fit.support={alone}"))
+
+
+def test_a_model_that_cannot_be_written_is_said_and_ends_nothing(store, tmp_path, monkeypatch, capfd):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sweeps.classifiers.winner.write_model", full)
+    found = SimpleNamespace(best=SimpleNamespace(run=run_of()))
+    assert keep_winner(None, found, sweep_of(), store, "abc", tmp_path) is None
+    tell_of_winner(None, None, found, sweep_of("tracking.register=true"), [], [])
+    assert "fpt: the winner is not kept as a model: [Errno 28] No space left on device" in capfd.readouterr().err

@@ -7,7 +7,7 @@ from sweeps.schema.space import Choices, Range
 from sweeps.search.encoding import Encoding
 from sweeps.search.importance import importances
 from sweeps.search.looks import spread_evenly
-from sweeps.search.record import SearchRecord, Trial
+from sweeps.search.record import LEAST_TRIALS, SearchRecord, Trial
 from tests.sweeps.search.spaces import LR, SPACE, by_lr
 
 WIDE = {name: Range(low=0.1, high=10, log=True) for name in ("lr", "tau", "lambda")}
@@ -66,7 +66,7 @@ def test_conditional_hyper_parameters_are_one_each_and_the_same_every_time():
 
 def test_a_hyper_parameter_of_a_single_trial_is_no_trouble():
     space = {"lr": Range(low=0.001, high=1), "alpha": Range(low=0.1, high=1, zero=True), "tau": Range(low=0.1, high=1)}
-    settings = [{"alpha": 0.0, "lr": (1 + place) / 20} for place in range(12)] + [
+    settings = [{"alpha": 0.0, "lr": (1 + place) / 60} for place in range(36)] + [
         {"alpha": 0.5, "lr": 0.01, "tau": 0.5}
     ]
     found = shares(space, settings, lambda values: values["lr"])
@@ -79,13 +79,13 @@ def test_what_is_named_outside_the_space_is_left_out():
     outside = [{"lr": 50.0, "tau": 1.0, "lambda": 1.0}] * 5
     plain = shares(WIDE, settings, lambda values: values["lr"])
     assert shares(WIDE, settings + outside, lambda values: values["lr"]) == plain
-    assert shares(WIDE, outside * 2, lambda values: values["lr"]) is None
+    assert shares(WIDE, outside * 8, lambda values: values["lr"]) is None
 
 
 def test_importance_is_not_told_of_few_or_equal_trials():
-    settings = evenly(WIDE, 30)
+    settings, few = evenly(WIDE, 40), LEAST_TRIALS - 1
     assert shares(WIDE, settings, lambda values: 0.5) is None
-    assert shares(WIDE, settings[:7], lambda values: values["lr"]) is None
-    assert shares(WIDE, settings[:8], lambda values: values["lr"]) is not None
-    unscored = record_of(settings[:9], [*(values["lr"] for values in settings[:7]), None, None])
+    assert shares(WIDE, settings[:few], lambda values: values["lr"]) is None
+    assert shares(WIDE, settings[: few + 1], lambda values: values["lr"]) is not None
+    unscored = record_of(settings[: few + 2], [*(values["lr"] for values in settings[:few]), None, None])
     assert importances(unscored, WIDE, "lora").importances is None

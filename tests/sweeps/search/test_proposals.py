@@ -246,7 +246,7 @@ def test_a_record_has_each_setting_once_with_all_that_it_had():
     assert found.problems == 12 + 3 * 4
     assert found.gain == proposals.sampler.gain()
     assert found.winner.values == min((values for values in asked(proposals)[-1]), key=lambda values: values["lr"])
-    assert found.importances.keys() == SPACE.keys()
+    assert found.importances is None  # of so few trials
 
 
 def ending_after(generations, plan):
