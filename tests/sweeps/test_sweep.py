@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow.parquet
@@ -234,6 +235,22 @@ def wait_for_the_end_of(processes, seconds=60.0):
     for process in processes:
         if Path(f"/proc/{process}").exists():
             os.kill(process, signal.SIGKILL)
+
+
+def test_the_winner_is_a_model_of_the_sweeps_run(undisturbed):
+    home, said = undisturbed
+    client = MlflowClient(tracking_uri=f"sqlite:///{home}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    (model,) = client.search_logged_models([experiment])
+    assert (model.name, model.status, model.source_run_id) == ("tiny recipe", "READY", said["mlflow"]["run_id"])
+    assert model.tags["config_hash"] == said["final"]["compared"]["best"]["config_hash"]
+    told = {one.key: (one.value, one.dataset_name) for one in model.metrics}
+    assert told["accuracy"] == (pytest.approx(said["final"]["accuracy"]), "glyphs novel")
+    outputs = client.get_run(said["mlflow"]["run_id"]).outputs.model_outputs
+    assert [one.model_id for one in outputs] == [model.model_id]
+    held = Path(urlsplit(model.artifact_location).path)
+    assert (held / "MLmodel").is_file()
+    assert not list(home.glob(".winner-*"))
 
 
 def test_mlflow_tells_a_sweep_as_its_users_expect(undisturbed):

@@ -102,6 +102,13 @@ def test_metrics_are_drawn_by_episodes(page, places):
     page.get_by_text("attention_on_key_after", exact=True).first.wait_for()
 
 
+def test_the_report_itself_is_what_is_linked(page, places):
+    page.goto(places["report_url"])
+    report = page.frame_locator("iframe.mlflow-html-iframe")
+    report.get_by_role("heading", name="Settings on unseen episodes").wait_for()
+    assert report.locator(".banner .outcome").count() == 1
+
+
 def test_the_sweep_tells_its_verdict_and_its_data(page, places):
     page.goto(places["run_url"])
     page.get_by_text("unseen episodes").first.wait_for()
@@ -134,4 +141,6 @@ def test_the_report_needs_no_network(browser, swept):
     assert complaints == []
     accuracy = f"{100 * said['final']['accuracy']:.1f}"
     assert accuracy in page.locator("body").inner_text()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390  # nothing moves sideways but what is in a box
     page.close()
