@@ -223,7 +223,7 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
             rows = rows_behind(finding, Ledger(home.uri_of("ledger")))
             files = write_report(finding, sweep, episode.result(), rows, folder)
             home.keep(files)
-            kept = keep_winner(tracker, finding, sweep, store, identity, Path(beside))
+            kept = keep_winner(tracker, finding, sweep, store, folder, Path(beside))
             measured = _summarise(tracker, finding, sweep, files)
             tell_of_winner(tracker, kept, finding, sweep, measured, data)
             work = session.status()

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from pipeline.data.sources.catalogue import detect
 from pipeline.data.store import ImageStore
 from sweeps.classifiers.fitting import fitted_to
 from sweeps.lookup.rival import beats
-from sweeps.lookup.winner import parameters_of
+from sweeps.lookup.winner import BEST, parameters_of, with_calibration
 from sweeps.schema.naming import setting_name
 from sweeps.schema.sweep import Sweep
 from sweeps.terminal.messages import say
@@ -71,14 +70,16 @@ def _as_field(said: str) -> str:
 
 
 def keep_winner(
-    tracker: Tracker, finding: Finding, sweep: Sweep, store: Path, identity: str, beside: Path
+    tracker: Tracker, finding: Finding, sweep: Sweep, store: Path, left: Path, beside: Path
 ) -> Winner | None:
     """Has the tracker keep a finding's winner as a model of the sweep's run; `beside` is an empty folder that must last
-    until that is recorded. `identity` is the sweep's, `store` holds the images that it was judged on. Where the model
-    cannot be written, that is said, and None is returned: the verdict stands without it.
+    until that is recorded. `store` holds the images that the winner was judged on, `left` is the folder, called by the
+    sweep's ID, that has its best.yaml and calibration. Where the model cannot be written, that is said, and None is
+    returned: the verdict stands without it.
     """
+    run, best = finding.best.run, left / BEST
     try:
-        kept = winner_model(finding.best.run, sweep.fit.support, store, identity, beside / "model")
+        kept = winner_model(run, sweep.fit.support, store, left.name, beside / "model", best)
     except OSError as error:
         say(f"fpt: the winner is not kept as a model: {' '.join(str(error).split())}")
         return None
@@ -101,18 +102,21 @@ def tell_of_winner(
         register_winner(tracker, kept, sweep.name, lambda tags: beats(sweep.home, own, tags.get("config_hash", "")))
 
 
-def winner_model(run: Run, support: str | None, store: Path, identity: str, folder: Path) -> Winner:
-    """Writes the model of a winner's run into a folder that is not there yet, fitted to `support` where that is named.
-    `store` holds the images that it was judged on, of which a recipe's example is taken.
+def winner_model(
+    run: Run, support: str | None, store: Path, identity: str, folder: Path, config: Path | None = None
+) -> Winner:
+    """Writes the model of a winner's run into a folder that is not there yet, fitted to `support` where that is named,
+    with the calibration that lies beside its file `config`. `store` holds the images that it was judged on, of which a
+    recipe's example is taken.
 
     A support set that cannot be learnt by now is said, and leaves the recipe: the sweep's answer does not hang on it.
     """
-    parameters, classifier, example = parameters_of(run), None, list[Labelled]()
-    if isinstance(parameters["weights"], str) and os.path.isfile(parameters["weights"]):
-        parameters["weights"] = os.path.abspath(parameters["weights"])
+    parameters, _ = with_calibration(parameters_of(run), config)
+    classifier, example = None, list[Labelled]()
     if support is not None:
         try:
-            fitted = fitted_to(on_support(run, support), folder.with_name(CLASSIFIER), lambda done, planned: None)
+            place = folder.with_name(CLASSIFIER)
+            fitted = fitted_to(on_support(run, support), place, lambda done, planned: None, config)
             classifier, example = folder.with_name(CLASSIFIER), [Labelled(as_png(fitted.support.images[0]))]
         except (ValueError, OSError, RuntimeError) as error:  # the last is want of memory, too
             said = " ".join(_as_field(str(error)).split())
@@ -124,7 +128,7 @@ def winner_model(run: Run, support: str | None, store: Path, identity: str, fold
         identity=f"{identity}/{digest_of(parameters, classifier)}",
         name=f"{run.name} {'fitted' if classifier is not None else 'recipe'}",
         folder=folder,
-        parameters={"setting": setting_name(run), **{name: str(value) for name, value in parameters.items()}},
+        parameters={"setting": setting_name(run), **{name: str(own) for name, own in parameters_of(run).items()}},
         tags={
             "fpt.kind": "fitted classifier" if classifier is not None else "recipe",
             "solver": run.solver.name,

@@ -102,6 +102,6 @@ def test_a_model_that_cannot_be_written_is_said_and_ends_nothing(store, tmp_path
 
     monkeypatch.setattr("sweeps.classifiers.winner.write_model", full)
     found = SimpleNamespace(best=SimpleNamespace(run=run_of()))
-    assert keep_winner(None, found, sweep_of(), store, "abc", tmp_path) is None
+    assert keep_winner(None, found, sweep_of(), store, tmp_path / "abc", tmp_path) is None
     tell_of_winner(None, None, found, sweep_of("tracking.register=true"), [], [])
     assert "fpt: the winner is not kept as a model: [Errno 28] No space left on device" in capfd.readouterr().err

@@ -111,7 +111,7 @@ def test_the_report_itself_is_what_is_linked(page, places):
 
 def test_the_sweep_tells_its_verdict_and_its_data(page, places):
     page.goto(places["run_url"])
-    page.get_by_text("unseen episodes").first.wait_for()
+    page.get_by_text("on 6 unseen").first.wait_for()  # episodes, or ones
     page.get_by_text("glyphs", exact=False).first.wait_for()
     assert page.get_by_text("Datasets used").count() or page.get_by_text("Datasets").count()
 
