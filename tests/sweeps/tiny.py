@@ -24,6 +24,6 @@ TINY = [
     "search.space.lr={low: 0.002, high: 0.05, log: true}",
     "search.first={no prompts: {alpha: 0, lr: 0.01}}",
     "search.first.paper defaults={lambda: 1, alpha: 7, tau: 1, patches: 4, lr: 0.005}",
-    "final={episodes: 6, masks: true}",
+    "final={episodes: 6, masks: true, ensemble: 5, confidence: 300}",
     "compute.workers=2",
 ]
