@@ -115,13 +115,13 @@ def test_ray_has_the_jobs_cores_ports_and_token_and_the_command_its_address(scri
     told = dict(re.findall(r"--([a-z-]+)=(\S+)", ray))
     assert (told["num-cpus"], told["num-gpus"]) == ("4", "2")
     assert told["node-ip-address"] == "10.1.2.3"
-    assert told["temp-dir"] == "/tmp/fpt-31234"
+    assert told["temp-dir"] == "/tmp/fpt-31234-0"
     fixed = [int(value) for name, value in told.items() if name.endswith("port") and "worker" not in name]
     assert len(set(fixed)) == len(fixed) == 8
     assert set(fixed) < set(range(port, port + 10))
     assert f"10.1.2.3:{port} token 64" in said
     assert any(line.endswith(f"10.1.2.3:{port} 1") for line in said if line.startswith("wait"))
-    assert not Path("/tmp/fpt-31234").exists()
+    assert not Path("/tmp/fpt-31234-0").exists()
     assert Path("runs/slurm/fpt-sweep-x-12345678-ended-31234").read_text() == "0\n"
 
 
