@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=f"needs Slurm: {missing()}"),
-    pytest.mark.xdist_group("slurm"),
 ]
 
 

@@ -11,7 +11,6 @@ from tests.pipeline.processes import alive, descendants
 from tests.sweeps.whole import ended, queried, rows, runs, started
 
 pytestmark = [
-    pytest.mark.xdist_group("whole sweeps"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
     # MLflow's own models use what SQLAlchemy has deprecated.

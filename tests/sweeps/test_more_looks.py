@@ -6,7 +6,7 @@ import pytest
 
 from tests.sweeps.whole import ended, files, rows, started
 
-pytestmark = [pytest.mark.xdist_group("whole sweeps"), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_more_looks_keep_all_that_is_done_and_are_what_one_longer_sweep_would_be(undisturbed, tmp_path):

@@ -50,7 +50,6 @@ COMPARED = ("config_hash", *JUDGED, *LIMITS)
 LOCATED = ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after")
 
 pytestmark = [
-    pytest.mark.xdist_group("whole sweeps"),  # one process makes the sweep that all of them look at
     pytest.mark.timeout(900),
     # MLflow's own models use what SQLAlchemy has deprecated.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader:sqlalchemy.exc.SADeprecationWarning"),

@@ -16,7 +16,7 @@ from fpt.problems.solving import solve
 from fpt.registry import SOLVERS
 from fpt.solvers import Training
 
-WAY, SHOT, QUERY, EPISODES = 5, 1, 8, 6
+WAY, SHOT, QUERY, EPISODES = 5, 1, 8, 2
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ class Pooled(nn.Module):
 
 def of(model):
     backbone = Backbone(model)
-    modules = [name for name, module in model.named_modules() if module in embedding_modules(backbone)]
+    found = embedding_modules(backbone)
+    modules = [name for name, module in model.named_modules() if module in found]
     return modules, set(embedding_parameters(backbone))
 
 

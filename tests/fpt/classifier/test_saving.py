@@ -33,7 +33,7 @@ def test_every_solver_comes_back_as_it_was(solver, tmp_path):
         ("test_vit", "full", {"blocks": 6, "embeddings": True}),
         ("test_vit", "vpt", {"deep": False}),
         ("vit_small_patch14_reg4_dinov2", "lora", {"image_size": 28}),
-        ("swin_tiny_patch4_window7_224", "ssf", {"image_size": 224, "patches": 2}),
+        pytest.param("swin_tiny_patch4_window7_224", "ssf", {"image_size": 224, "patches": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_backbones_travel_with_it(name, solver, options, tmp_path):

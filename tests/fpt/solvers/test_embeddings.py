@@ -106,7 +106,7 @@ def slowly(backbone, one, solver, training, seed, variant, options):
 
 
 @pytest.mark.parametrize(("variant", "rows"), [("scaled", "patches"), ("official", "all")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("solver", ADAPT)
 @pytest.mark.parametrize("name", SIDES)
 def test_each_episode_is_an_unfrozen_model_of_its_own(name, solver, dtype, variant, rows):

@@ -16,7 +16,6 @@ from tests.sweeps.whole import ended, files, queried, rows, started
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("several backbones"),  # one process makes the sweep that most of them look at
     pytest.mark.timeout(900),
 ]
 

@@ -72,7 +72,7 @@ def heavy(rng, rivals, episodes):
 
 
 @pytest.mark.parametrize("kind", [steps, collapses, own_collapses, gains, normal, heavy])
-@pytest.mark.parametrize("trials", [8, 64])
+@pytest.mark.parametrize("trials", [8, pytest.param(64, marks=pytest.mark.slow)])
 def test_the_true_best_is_dropped_no_more_often_than_promised(kind, trials):
     rng, rule, dropped = np.random.default_rng(3), racing(trials, 0.05), 0
     for _ in range(200):
