@@ -7,6 +7,8 @@ import numpy as np
 from sweeps.report.charts.style import BLUE, GREEN, GREY, PALE, VERMILION, in_style, new_figure
 from sweeps.verdict.confidence import Confidence, Kept
 
+DRAWN = 0.001  # share of all queries, below which a bin's few say nothing
+
 
 @in_style
 def confidence_figure(confidence: Confidence) -> Any:
@@ -31,15 +33,10 @@ def _draw_probabilities(axis: Any, confidence: Confidence) -> None:
     axis.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle=(0, (4, 2)))
     looks = (("as they are", VERMILION, "v"), ("calibrated", BLUE, "o"))
     for (name, colour, marker), bins in zip(looks, confidence.bins, strict=True):
-        axis.plot(
-            [100 * one.probability for one in bins],
-            [100 * one.right for one in bins],
-            color=colour,
-            linewidth=1,
-            label=name,
-        )
-        sizes = [10 + 200 * one.share for one in bins]
-        at = ([100 * one.probability for one in bins], [100 * one.right for one in bins])
+        drawn = [one for one in bins if one.share >= DRAWN]
+        at = ([100 * one.probability for one in drawn], [100 * one.right for one in drawn])
+        axis.plot(*at, color=colour, linewidth=1, label=name)
+        sizes = [10 + 200 * one.share for one in drawn]
         axis.scatter(*at, s=sizes, color=colour, marker=marker, alpha=0.7, zorder=3)
     axis.set(xlabel="highest probability %", ylabel="right %", title="Probabilities", xlim=(0, 100), ylim=(0, 102))
 
