@@ -23,3 +23,10 @@ def test_it_is_drawn_where_nothing_is_promised_or_was_answered():
     for one in (none, replace(CONFIDENCE, kept=())):
         confidence_figure(one).canvas.draw()
     assert confidence_figure(none).axes[1].get_ylim()[1] == pytest.approx(1.35 * 5)
+
+
+def test_a_bin_of_hardly_any_query_is_not_drawn():
+    before, after = CONFIDENCE.bins
+    few = replace(before[0], probability=0.1, right=1.0, share=0.0005)
+    figure = confidence_figure(replace(CONFIDENCE, bins=((few, *before), after)))
+    assert [tuple(line.get_xdata()) for line in figure.axes[0].lines[1:]] == [(50.0, 87.5), (37.5, 75.0)]
