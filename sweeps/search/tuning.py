@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import tune
+from ray.tune.search import ConcurrencyLimiter
 
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.dispatch.actors import ON_HEAD
@@ -20,6 +21,8 @@ from sweeps.search.trial import run_trial
 from sweeps.terminal.progress import Progress
 from sweeps.tracking.fields import Data
 from sweeps.tracking.tracker import Tracker
+
+LOOKS_AT_ONCE = 2  # that Tune has a process for: a look waits for what workers compute, and that is asked for at once
 
 
 def search_settings(
@@ -58,9 +61,8 @@ def search_settings(
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
             tune_config=tune.TuneConfig(
-                search_alg=proposals,
+                search_alg=_Few(proposals, LOOKS_AT_ONCE),
                 num_samples=plan.looks + plan.racers,
-                max_concurrent_trials=plan.racers,  # they wait for each other; looks do not
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -81,6 +83,18 @@ def search_settings(
         record = proposals.finish()
         recorder.close(record)
         return record
+
+
+class _Few(ConcurrencyLimiter):  # type: ignore[misc]
+    """Looks have few processes, which go from one to the next: Tune ends those that too many looks leave at once, and
+    starts others, of which each takes seconds. All that race have one each, for they wait for each other.
+    """
+
+    searcher: Proposals
+
+    def suggest(self, trial_id: str) -> Any:
+        self.max_concurrent = self.searcher.plan.racers if self.searcher.racing else LOOKS_AT_ONCE
+        return super().suggest(trial_id)
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]
