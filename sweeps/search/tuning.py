@@ -22,7 +22,7 @@ from sweeps.terminal.progress import Progress
 from sweeps.tracking.fields import Data
 from sweeps.tracking.tracker import Tracker
 
-LOOKS_AT_ONCE = 2  # that Tune has a process for: a look waits for what workers compute, and that is asked for at once
+LOOKS_AT_ONCE = 1  # that Tune has a process for: workers do not wait for that, as a generation is asked for as a whole
 
 
 def search_settings(
@@ -86,7 +86,7 @@ def search_settings(
 
 
 class _Few(ConcurrencyLimiter):  # type: ignore[misc]
-    """Looks have few processes, which go from one to the next: Tune ends those that too many looks leave at once, and
+    """Looks have one process, which goes from one to the next: of several that look and end at once Tune keeps one, and
     starts others, of which each takes seconds. All that race have one each, for they wait for each other.
     """
 
