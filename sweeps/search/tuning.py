@@ -13,7 +13,7 @@ from pipeline.session import Session
 from pipeline.storage.folder import Home
 from pipeline.storage.sqlite import sqlite_uri
 from sweeps.schema.sweep import Search, Sweep
-from sweeps.search.plan import Plan
+from sweeps.search.plan import FEW_WORKERS, Plan
 from sweeps.search.proposals import Proposals, open_study
 from sweeps.search.record import SearchRecord
 from sweeps.search.recorder import Recorder
@@ -21,8 +21,6 @@ from sweeps.search.trial import run_trial
 from sweeps.terminal.progress import Progress
 from sweeps.tracking.fields import Data
 from sweeps.tracking.tracker import Tracker
-
-LOOKS_AT_ONCE = 1  # that Tune has a process for: workers do not wait for that, as a generation is asked for as a whole
 
 
 def search_settings(
@@ -61,7 +59,7 @@ def search_settings(
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
             tune_config=tune.TuneConfig(
-                search_alg=_Few(proposals, LOOKS_AT_ONCE),
+                search_alg=_Few(proposals, 1 if search.parallel <= FEW_WORKERS else plan.racers),
                 num_samples=plan.looks + plan.racers,
                 reuse_actors=True,
             ),
@@ -86,14 +84,17 @@ def search_settings(
 
 
 class _Few(ConcurrencyLimiter):  # type: ignore[misc]
-    """Looks have one process, which goes from one to the next: of several that look and end at once Tune keeps one, and
-    starts others, of which each takes seconds. All that race have one each, for they wait for each other.
+    """Of few workers, looks have one process of Tune's, which goes from one to the next, some five a second: of several
+    that end at once Tune keeps one, and starts others, each of which takes seconds of the cores that workers need. All
+    that race have one each, for they wait for each other.
     """
 
-    searcher: Proposals
+    def __init__(self, proposals: Proposals, looks: int) -> None:
+        super().__init__(proposals, looks)
+        self.looks = looks
 
     def suggest(self, trial_id: str) -> Any:
-        self.max_concurrent = self.searcher.plan.racers if self.searcher.racing else LOOKS_AT_ONCE
+        self.max_concurrent = self.searcher.plan.racers if self.searcher.racing else self.looks
         return super().suggest(trial_id)
 
 

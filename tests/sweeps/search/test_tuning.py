@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 from ray.tune.search import Searcher
 
-from sweeps.search.tuning import LOOKS_AT_ONCE, _Few
+from sweeps.search.tuning import _Few
 
 
 class Asked(Searcher):
@@ -21,7 +21,7 @@ class Asked(Searcher):
 
 def test_looks_have_a_process_and_so_has_each_that_races():
     proposals = Asked(racing=False)
-    few = _Few(proposals, LOOKS_AT_ONCE)
+    few = _Few(proposals, 1)
     names = [f"tune {i}" for i in range(9)]
     assert [few.suggest(name) is not None for name in names[:3]] == [True, False, False]
     few.on_trial_complete(names[0])
