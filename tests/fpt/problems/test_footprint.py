@@ -49,6 +49,8 @@ def test_what_is_counted_is_allocated_and_no_more_than_half_as_much_again(solver
 
 def test_a_share_of_a_card_holds_a_share_of_the_problems(monkeypatch):
     setting = setting_of("lora")
+    monkeypatch.setattr(memory, "_share", [1.0])  # a worker that lived in this process may have left its own
+    monkeypatch.setattr(memory, "_kept", [0])
     with pretend_cuda():
         backbone = backbone_of("glyphs", "cuda", torch.float32)
         episodes = episodes_of(backbone, setting)
