@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,10 @@ from pipeline.storage.masking import has_secrets
 from sweeps.schema.loading import load, values_of
 from sweeps.schema.shipped import file_of, is_shipped
 from sweeps.schema.sweep import Sweep
+
+GO_ON = "the same command goes on where it stopped"  # what is said wherever a job has ended
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,14 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from typing import Any
 
-from sweeps.jobs.command import Command
+from sweeps.jobs.command import GO_ON, Command, Say
 from sweeps.jobs.kuberay import Pods, name_of_rayjob, rendered
 from sweeps.jobs.patience import patiently
 
 PAUSE = 5.0  # seconds between two looks at a job
 ENDED = ("Complete", "Failed")  # what KubeRay calls a RayJob that does no more
-GO_ON = "the same command goes on where it stopped"
-
-Say = Callable[[str], None]
 
 
 def as_kubernetes_job(

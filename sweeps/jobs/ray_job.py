@@ -4,12 +4,11 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sweeps.jobs.command import Command, named_by
+from sweeps.jobs.command import GO_ON, Command, Say, named_by
 from sweeps.jobs.dashboard import find_token
 from sweeps.jobs.missing import what_is_missing
 from sweeps.jobs.upload import MIB, Upload, stage, travelling
@@ -24,8 +23,6 @@ STARTING, START_TRIES = (
     "No available agent",
     24,
 )  # what Ray answers until its first nodes are ready, and how often it may
-
-Say = Callable[[str], None]
 
 
 def rehearse(command: Command, python: str | None, say: Say, as_json: bool) -> None:
@@ -74,7 +71,7 @@ def submit(
         if status != "SUCCEEDED":
             missing = what_is_missing(job)
             why = (job.message or "").strip().partition("\n")[0].partition(", last available logs")[0]
-            say(f"fpt: {name} ended as {status}: {missing or f'{why}; the same command goes on where it stopped'}")
+            say(f"fpt: {name} ended as {status}: {missing or f'{why}; {GO_ON}'}")
     elif status != "SUCCEEDED":
         say(f"fpt: {how}")
     if as_json:

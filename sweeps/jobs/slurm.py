@@ -7,22 +7,19 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.storage.folder import Home
 from pipeline.storage.locking import waited_for
 from pipeline.storage.mounts import is_on_network, kind_of_disk
-from sweeps.jobs.command import Command
+from sweeps.jobs.command import GO_ON, Command, Say
 from sweeps.jobs.patience import patiently
 from sweeps.jobs.slurm_script import Allocation, script_of
 
 PAUSE = 2.0  # seconds between two looks at a job
 LOG_SECONDS = 10.0  # after its end that the log of a job may take to be seen here
 STOP_TRIES = 60
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def as_slurm_job(
     status = job.status if ended else None
     if ended and status != 0:
         why = "without a word: cancelled, out of memory, or its node was lost" if status is None else f"with {status}"
-        say(f"fpt: job {job.job} ended {why}; the same command goes on where it stopped")
+        say(f"fpt: job {job.job} ended {why}; {GO_ON}")
     if as_json:
         told = {"submission_id": name, "job": job.job, "status": status, "ended": ended, "log": str(job.log)}
         print(json.dumps(told), flush=True)

@@ -268,10 +268,10 @@ def _again(
     """Compares the best setting with prompts, which was `solved` on episodes of the other part, and the yardstick there
     once more: chance does not repeat itself.
     """
-    pair = {name: _elsewhere(settings[name], parts) for name in dict.fromkeys((*solved, yardstick))}
-    more = session.solve([run for name, run in pair.items() if name not in solved], range(count))
-    there = {row["episode"] for own in more for row in own}  # one may have been lost since
-    rows = [[row for row in own if row["episode"] in there or not more] for own in (*solved.values(), *more)]
-    return compare_all(
-        pair, session.hashes(list(pair.values())), rows, _drawn(session, parts.other, rows[0]), yardstick
-    )
+    pair = {name: _elsewhere(settings[name], parts) for name in (*solved, yardstick)}
+    (ours,) = solved.values()
+    (theirs,) = session.solve([pair[yardstick]], range(count))
+    there = {row["episode"] for row in theirs}  # one may have been lost since
+    ours = [row for row in ours if row["episode"] in there]
+    drawn = _drawn(session, parts.other, ours)
+    return compare_all(pair, session.hashes(list(pair.values())), [ours, theirs], drawn, yardstick)
