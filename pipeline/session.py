@@ -93,9 +93,10 @@ class Session:
         """Has the first rung of a generation computed, whether its trials have asked for it or not."""
         _answered(self.dispatcher.begin.remote(self._context, spec))
 
-    def next_rung(self, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
-        """Returns all rows of a trial up to the end of a rung; None where it was stopped after the rung before."""
-        rows: list[Row] | None = _answered(self.dispatcher.next_rung.remote(self._context, spec, trial, rung))
+    def next_rung(self, spec: GenerationSpec, trials: Sequence[str], rung: int) -> list[list[Row] | None]:
+        """Returns all rows of each trial up to the end of a rung; None where it was stopped after the rung before."""
+        asked = self.dispatcher.next_rung.remote(self._context, spec, list(trials), rung)
+        rows: list[list[Row] | None] = _answered(asked)
         return rows
 
     def status(self, seconds: float | None = None) -> Status:

@@ -183,19 +183,24 @@ class Dispatcher:
             tell(LOG, "generation begun", generation=spec.number, trials=sorted(spec.runs))
             self.generations[spec.number].begin()
 
-    async def next_rung(self, context: Context, spec: GenerationSpec, trial: str, rung: int) -> list[Row] | None:
-        """Returns all rows of a trial up to the end of a rung; None where the trial was stopped after the rung before.
+    async def next_rung(
+        self, context: Context, spec: GenerationSpec, trials: Sequence[str], rung: int
+    ) -> list[list[Row] | None]:
+        """Returns all rows of each trial up to the end of a rung; None where it was stopped after the rung before.
 
         Waits until all trials of the generation that are left have asked; for the first rung they need not.
         """
         await self.start(context)
         await self.begin(context, spec)
-        if not await self.generations[spec.number].ask(trial, rung):
-            return None
-        run = spec.runs[trial]
-        rows = self.known.of(_hash(run, context))
+        generation = self.generations[spec.number]
+        going = await asyncio.gather(*(generation.ask(trial, rung) for trial in trials))
         past = [episode for part in spec.episodes[: rung + 1] for episode in part]
-        return [rows[episode] for episode in self._there([run], past)]
+        answers: list[list[Row] | None] = []
+        for trial, goes_on in zip(trials, going, strict=True):
+            run = spec.runs[trial]
+            rows = self.known.of(_hash(run, context))
+            answers.append([rows[episode] for episode in self._there([run], past)] if goes_on else None)
+        return answers
 
     async def accuracies(self, context: Context, asked: Sequence[tuple[Run, int]]) -> list[list[float | None]]:
         """Returns the accuracies of each run on as many of the first episodes as are asked for, all of which it must

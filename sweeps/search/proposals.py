@@ -33,7 +33,7 @@ Hear = Callable[[HyperParameters, float, float, int], None]
 
 @dataclass
 class _Asked:
-    """A trial of Tune's: a look, or a part in the race."""
+    """A trial of Optuna's: a look, or a part in the race."""
 
     trial: optuna.Trial
     values: HyperParameters
@@ -45,7 +45,9 @@ class _Asked:
 class Proposals(Searcher):  # type: ignore[misc]
     """Proposals are drawn by a LookSampler on an Optuna study, over `search.space` for a run whose solver is `solver`.
 
-    What Tune runs is called `generation.place`; a setting that is looked at again goes by the name of its first look.
+    Each look, and each part in the race, is called `generation.place`; a setting that is looked at again goes by the
+    name of its first look. All looks of a generation are one trial of Tune's, for they end together, and Tune takes a
+    fifth of a second for each; those that race have one each.
     `announce` hears of a generation before Tune does, as soon as those are known that it follows from, and `hear` of
     the setting that is believed to be the best after it, its expected accuracy and how uncertain that is. A trial that
     was stopped in the race is told by its control variate, for which `accuracies` are asked.
@@ -69,27 +71,29 @@ class Proposals(Searcher):  # type: ignore[misc]
         )
         study.sampler = self.sampler
         self.asked: list[list[_Asked]] = []  # by generation
-        self.names: dict[str, tuple[int, int]] = {}  # Tune's trial id -> generation, place
+        self.names: dict[str, dict[str, _Asked]] = {}  # Tune's trial id -> what it asks for, by name
         self.first_looks: dict[str, str] = {}  # what a setting goes by
         self.told = 0  # generations
 
     def suggest(self, trial_id: str) -> Any:
-        generation, place = self.sampler.place_of(len(self.names))
+        number, race = len(self.names), self.sampler.race
+        generation = min(number, race)
         if generation == len(self.asked):
             self._propose_what_is_known()
         if generation == len(self.asked):
             return None
-        if place >= len(self.asked[generation]):
-            return Searcher.FINISHED
-        self.names[trial_id] = generation, place
-        settings = {f"{generation}.{i}": asked.values for i, asked in enumerate(self.asked[generation])}
-        values = self.asked[generation][place].values
+        named = {f"{generation}.{place}": one for place, one in enumerate(self.asked[generation])}
+        asked = named
+        if generation == self.sampler.race:
+            place = number - generation
+            if place >= len(named):
+                return Searcher.FINISHED
+            asked = dict([list(named.items())[place]])
+        self.names[trial_id] = asked
         return {
-            "trial": self.first_looks[key_of(values)],
-            "look": f"{generation}.{place}",
+            "asked": {name: self.first_looks[key_of(one.values)] for name, one in asked.items()},
             "generation": generation,
-            "values": values,
-            "settings": settings,
+            "settings": {name: one.values for name, one in named.items()},
             "rungs": self.rungs_of(generation),
             "race": generation == self.sampler.race,
         }
@@ -135,26 +139,26 @@ class Proposals(Searcher):  # type: ignore[misc]
             self.asked[generation].append(_Asked(trial, values))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keeps the report of a rung, or why there are no more; a trial that is run again after a fault reports the
+        """Keeps the reports of a rung, or why there are no more; a trial that is run again after a fault reports the
         same again.
         """
-        asked = self._asked(trial_id)
-        if "stopped_by" in result or "error" in result:
-            asked.stopped_by = result.get("stopped_by", "error")
-        elif len(asked.reports) < result["rung"]:
-            asked.reports.append(Report.of(result))
+        named = self.names[trial_id]
+        for report in result.get("reports", []):
+            asked = named[report["asked"]]
+            if "stopped_by" in report:
+                asked.stopped_by = report["stopped_by"]
+            elif len(asked.reports) < report["rung"]:
+                asked.reports.append(Report.of(report))
+        if "error" in result:
+            for asked in named.values():
+                asked.stopped_by = "error"
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if trial_id in self.names:
-            asked = self._asked(trial_id)
+        for asked in self.names.get(trial_id, {}).values():
             asked.ended = True
             if error:
                 asked.stopped_by = "error"
-            self._propose_what_is_known()
-
-    def _asked(self, trial_id: str) -> _Asked:
-        generation, place = self.names[trial_id]
-        return self.asked[generation][place]
+        self._propose_what_is_known()
 
     def finish(self) -> SearchRecord:
         """Tells Optuna what the race gave, and returns all that was found.

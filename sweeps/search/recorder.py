@@ -53,52 +53,64 @@ class Recorder(tune.Callback):  # type: ignore[misc]
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        name, values = trial.config["trial"], trial.config["values"]
-        if trial.config["race"]:
-            self.racing.add(name)  # a trial may be started again
-        if name not in self.known:
-            self.known.add(name)
-            run, generation = with_hyper_parameters(self.searched, values), int(name.split(".")[0])
-            inputs = self.session.inputs_of(run)
-            self.tracker.trial(
-                name,
-                setting_name(run, values),
-                parameters_of_trial(run, values, generation, self.search.seed, inputs),
-                # `winner` may be said otherwise at the end, `stopped_by` when the search ends.
-                {**tags_of(run, "trial"), **hash_tag(run, inputs), **self.code, "winner": "no"},
-                [one for one in self.data if one.digest == inputs.dataset_fingerprint],
-            )
+        for place, name in trial.config["asked"].items():
+            if trial.config["race"]:
+                self.racing.add(name)  # a trial may be started again
+            if name not in self.known:
+                self.known.add(name)
+                self._begin(name, trial.config["settings"][place])
         self._note()
+
+    def _begin(self, name: str, values: HyperParameters) -> None:
+        run, generation = with_hyper_parameters(self.searched, values), int(name.split(".")[0])
+        inputs = self.session.inputs_of(run)
+        self.tracker.trial(
+            name,
+            setting_name(run, values),
+            parameters_of_trial(run, values, generation, self.search.seed, inputs),
+            # `winner` may be said otherwise at the end, `stopped_by` when the search ends.
+            {**tags_of(run, "trial"), **hash_tag(run, inputs), **self.code, "winner": "no"},
+            [one for one in self.data if one.digest == inputs.dataset_fingerprint],
+        )
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if "stopped_by" in result or "error" in result:
-            return
-        if not trial.config["race"]:
-            self.tracker.look(trial.config["trial"], trial.config["generation"], result["accuracy"])
-            return
-        metrics = {name: result[name] for name in METRICS}
-        if result["seconds_per_episode"]:
-            metrics["episodes_per_second"] = 1 / result["seconds_per_episode"]  # of one worker
-        self.tracker.report(trial.config["trial"], result["episodes"], metrics)
+        for report in result.get("reports", []):
+            name = trial.config["asked"][report["asked"]]
+            if "stopped_by" in report:
+                self._stop(name, report.get("episodes", 0))
+            elif trial.config["race"]:
+                metrics = {name: report[name] for name in METRICS}
+                if report["seconds_per_episode"]:
+                    metrics["episodes_per_second"] = 1 / report["seconds_per_episode"]  # of one worker
+                self.tracker.report(name, report["episodes"], metrics)
+            else:
+                self.tracker.look(name, trial.config["generation"], report["accuracy"])
+        self._note()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial, (trial.last_result or {}).get("stopped_by"))
+        ended = set(trial.config["asked"].values())
+        if trial.config["race"]:
+            self.raced += len(ended & self.racing)
+            self.racing -= ended
+        else:
+            self.looks += len(trial.config["asked"])
+        self._note()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._end(trial, "error")
+        if trial.config["race"]:
+            for name in trial.config["asked"].values():
+                self._stop(name, 0)
+        self.on_trial_complete(iteration, trials, trial)
 
-    def _end(self, trial: Any, stopped_by: str | None) -> None:
-        if not trial.config["race"]:
-            self.looks += 1
-        else:
-            self.racing.discard(trial.config["trial"])
+    def _stop(self, name: str, episodes: int) -> None:
+        """Notes that one that raced was stopped after so many episodes."""
+        if name in self.racing:
+            self.racing.discard(name)
             self.raced += 1
-            if stopped_by is not None:
-                self.stopped += 1
-                self.spared += self.plan.rungs[-1] - (trial.last_result or {}).get("episodes", 0)
-        self._note()
+            self.stopped += 1
+            self.spared += self.plan.rungs[-1] - episodes
 
     def believed(self, values: HyperParameters, mean: float, spread: float, looks: int) -> None:
         """Notes which setting is believed to be the best after so many looks, and how accurate it would be."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import tune
-from ray.tune.search import ConcurrencyLimiter
 
 from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
 from pipeline.dispatch.actors import ON_HEAD
@@ -13,7 +12,7 @@ from pipeline.session import Session
 from pipeline.storage.folder import Home
 from pipeline.storage.sqlite import sqlite_uri
 from sweeps.schema.sweep import Search, Sweep
-from sweeps.search.plan import FEW_WORKERS, Plan
+from sweeps.search.plan import Plan
 from sweeps.search.proposals import Proposals, open_study
 from sweeps.search.record import SearchRecord
 from sweeps.search.recorder import Recorder
@@ -59,8 +58,8 @@ def search_settings(
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),
             tune_config=tune.TuneConfig(
-                search_alg=_Few(proposals, 1 if search.parallel <= FEW_WORKERS else plan.racers),
-                num_samples=plan.looks + plan.racers,
+                search_alg=proposals,
+                num_samples=len(plan.generations) + plan.racers,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -81,21 +80,6 @@ def search_settings(
         record = proposals.finish()
         recorder.close(record)
         return record
-
-
-class _Few(ConcurrencyLimiter):  # type: ignore[misc]
-    """Of few workers, looks have one process of Tune's, which goes from one to the next, some five a second: of several
-    that end at once Tune keeps one, and starts others, each of which takes seconds of the cores that workers need. All
-    that race have one each, for they wait for each other.
-    """
-
-    def __init__(self, proposals: Proposals, looks: int) -> None:
-        super().__init__(proposals, looks)
-        self.looks = looks
-
-    def suggest(self, trial_id: str) -> Any:
-        self.max_concurrent = self.searcher.plan.racers if self.searcher.racing else self.looks
-        return super().suggest(trial_id)
 
 
 class _Failure(tune.Stopper):  # type: ignore[misc]

@@ -173,7 +173,7 @@ def test_trials_advance_rung_by_rung(made, run):
     generation = GenerationSpec(3, runs, [[0, 1], [2, 3, 4], [5]])
 
     def ask(rung, trials=runs):
-        return asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, name, rung) for name in trials))
+        return dispatcher.next_rung(CONTEXT, generation, list(trials), rung)
 
     async def scenario():
         await dispatcher.begin(CONTEXT, generation)
@@ -206,7 +206,7 @@ def test_trials_are_judged_by_all_episodes_of_their_generation_so_far(made, run)
     async def scenario():
         await dispatcher.solve(CONTEXT, [one], [6, 7, 8])
         for rung in range(3):
-            await asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, name, rung) for name in "xy"))
+            await asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, [name], rung) for name in "xy"))
 
     going(dispatcher, scenario)
     known = {name: [accuracy_of(own, i) for i in range(3)] for name, own in generation.runs.items()}
@@ -221,7 +221,8 @@ def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, ru
         return set(sorted(accuracies, key=lambda trial: -sum(accuracies[trial]))[: 3 - rung])
 
     async def ask(dispatcher, trials, rung):
-        return await asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, trial, rung) for trial in trials))
+        asked = await asyncio.gather(*(dispatcher.next_rung(CONTEXT, generation, [name], rung) for name in trials))
+        return [rows for (rows,) in asked]
 
     dispatcher, _ = made(stopping=keep_two)
 
@@ -252,7 +253,7 @@ def test_a_lost_episode_is_left_out_for_all(made, run):
         rows = await dispatcher.solve(CONTEXT, [first], range(4))
         tried = len(staff.orders)
         generation = GenerationSpec(0, {"0.0": first, "0.1": second}, [[1, 2], [3]])
-        rungs = [await dispatcher.next_rung(CONTEXT, generation, name, 0) for name in generation.runs]
+        rungs = await dispatcher.next_rung(CONTEXT, generation, list(generation.runs), 0)
         both = await dispatcher.solve(CONTEXT, [second, first], range(6))
         assert all(2 not in order.episodes for order in staff.orders[tried:])
         return rows, rungs, both, await dispatcher.status()

@@ -1,6 +1,7 @@
 """A search that is gone through without Tune, by accuracies of a formula."""
 
 import random
+from types import SimpleNamespace
 
 import optuna
 from ray.tune.search import Searcher
@@ -29,22 +30,27 @@ def made(plan=PLAN, accuracy=by_lr, announce=None, hear=None, **fields):
     return Proposals(search, plan, "lora", optuna.create_study(direction="maximize"), accuracies, announce, hear)
 
 
-def report(accuracy, rung=1, episodes=1):
-    """What Tune hears after a rung."""
-    return {**dict.fromkeys(METRICS), "rung": rung, "episodes": episodes, "failed": 0, "accuracy": accuracy}
+def report(name, accuracy, rung=1, episodes=1):
+    """What Tune hears of one after a rung."""
+    figures = {"episodes": episodes, "failed": 0, "accuracy": accuracy}
+    return {**dict.fromkeys(METRICS), "asked": name, "rung": rung, **figures}
 
 
 def end(proposals, trial, config, accuracy=by_lr, rungs=2):
-    """Ends a look, or a part in the race after so many rungs."""
-    own = accuracy(config["values"])
+    """Ends the looks of a generation, or a part in the race after so many rungs."""
+    own = {name: accuracy(config["settings"][name]) for name in config["asked"]}
     if config["race"]:
+        ((name, mine),) = own.items()
         for rung, episodes in zip(range(1, rungs + 1), (2, 4), strict=False):
-            seen = None if own is None else own + sum(DIFFICULTY[:episodes]) / episodes
-            proposals.on_trial_result(trial, report(seen, rung, episodes))
+            seen = None if mine is None else mine + sum(DIFFICULTY[:episodes]) / episodes
+            proposals.on_trial_result(trial, {"reports": [report(name, seen, rung, episodes)]})
         if rungs < 2:
-            proposals.on_trial_result(trial, {**report(seen, rung, episodes), "stopped_by": "racing"})
+            last = {**report(name, seen, rung, episodes), "stopped_by": "racing"}
+            proposals.on_trial_result(trial, {"reports": [last]})
     else:
-        proposals.on_trial_result(trial, report(None if own is None else own + HARD[config["generation"]]))
+        harder = HARD[config["generation"]]
+        reports = [report(name, None if one is None else one + harder) for name, one in own.items()]
+        proposals.on_trial_result(trial, {"reports": reports})
     proposals.on_trial_complete(trial, {})
 
 
@@ -63,7 +69,24 @@ def play(proposals, accuracy=by_lr, order=None, rungs_of=lambda name: 2, width=5
         if not running:
             return given
         trial = running.pop(chance.randrange(len(running)))
-        end(proposals, trial, given[trial], accuracy, rungs_of(given[trial]["look"]))
+        end(proposals, trial, given[trial], accuracy, rungs_of(next(iter(given[trial]["asked"]))))
+
+
+def looked(given):
+    """What each look and each part in the race was given, in their order: its name, its setting's, its values, its
+    generation, and whether it is of the race.
+    """
+    return [
+        SimpleNamespace(
+            name=name,
+            trial=trial,
+            values=config["settings"][name],
+            generation=config["generation"],
+            race=config["race"],
+        )
+        for config in given.values()
+        for name, trial in config["asked"].items()
+    ]
 
 
 def asked(proposals):

@@ -9,7 +9,7 @@ from sweeps.search.looks import key_of
 from sweeps.search.plan import Plan
 from sweeps.search.proposals import open_study
 from sweeps.search.record import Gain
-from tests.sweeps.search.played import HARD, PLAN, asked, end, made, play
+from tests.sweeps.search.played import HARD, PLAN, asked, end, looked, made, play, report
 from tests.sweeps.search.spaces import FIRST, SPACE, by_lr
 
 PAIRS = Plan((2, 2, 2, 2), 2, (2, 4))
@@ -53,71 +53,62 @@ def test_a_search_learns():
     assert max(values["lr"] for values in race) < sum(values["lr"] for values in looks) / len(looks)
 
 
+def names(given):
+    return [one.name for one in looked(given)]
+
+
 def test_a_generation_waits_for_those_up_to_the_one_before_the_last():
     proposals = made(PAIRS)
-    first = suggested(proposals, 2)
-    assert [config["look"] for config in first.values()] == ["0.0", "0.1"]
-    assert proposals.suggest("tune 2") is None
-    end(proposals, "tune 1", first["tune 1"])
-    assert proposals.suggest("tune 2") is None
+    first = suggested(proposals, 1)
+    assert names(first) == ["0.0", "0.1"]
+    assert proposals.suggest("tune 1") is None
     end(proposals, "tune 0", first["tune 0"])
-    second, third = suggested(proposals, 2, 2), suggested(proposals, 2, 4)  # which follow from the first alone
-    assert [config["look"] for config in (*second.values(), *third.values())] == ["1.0", "1.1", "2.0", "2.1"]
-    assert proposals.suggest("tune 6") is None
-    for trial, config in third.items():
-        end(proposals, trial, config)
-    end(proposals, "tune 2", second["tune 2"])
-    assert proposals.suggest("tune 6") is None
-    end(proposals, "tune 3", second["tune 3"])
-    assert proposals.suggest("tune 6")["look"] == "3.0"
+    second, third = suggested(proposals, 1, 1), suggested(proposals, 1, 2)  # which follow from the first alone
+    assert names({**second, **third}) == ["1.0", "1.1", "2.0", "2.1"]
+    assert proposals.suggest("tune 3") is None
+    end(proposals, "tune 2", third["tune 2"])
+    assert proposals.suggest("tune 3") is None
+    end(proposals, "tune 1", second["tune 1"])
+    assert names(suggested(proposals, 1, 3)) == ["3.0", "3.1"]
 
 
 def test_the_race_comes_last_and_once_all_looks_have_ended():
     proposals = made(PAIRS)
     looks = {}
-    for first in range(0, 8, 2):
-        looks |= suggested(proposals, 2, first)
-        for trial in list(looks)[first : first + 2]:
-            if trial != "tune 6":
-                end(proposals, trial, looks[trial])
+    for number in range(4):
+        looks |= suggested(proposals, 1, number)
+        if number != 2:
+            end(proposals, f"tune {number}", looks[f"tune {number}"])
     assert not any(config["race"] for config in looks.values())
-    assert (proposals.suggest("tune 8"), proposals.racing) == (None, False)
-    end(proposals, "tune 6", looks["tune 6"])
-    race = suggested(proposals, 2, 8)
+    assert (proposals.suggest("tune 4"), proposals.racing) == (None, False)
+    end(proposals, "tune 2", looks["tune 2"])
+    race = suggested(proposals, 2, 4)
     assert proposals.racing
-    assert [(config["race"], config["generation"], config["look"]) for config in race.values()] == [
-        (True, 4, "4.0"),
-        (True, 4, "4.1"),
-    ]
-    assert proposals.suggest("tune 10") == Searcher.FINISHED
+    assert [(one.race, one.generation, one.name) for one in looked(race)] == [(True, 4, "4.0"), (True, 4, "4.1")]
+    assert proposals.suggest("tune 6") == Searcher.FINISHED
 
 
-def test_a_look_that_errs_has_ended():
+def test_looks_that_err_have_ended():
     proposals = made(PAIRS)
-    first = suggested(proposals, 2)
-    end(proposals, "tune 0", first["tune 0"])
-    proposals.on_trial_complete("tune 1", error=True)
+    suggested(proposals, 1)
+    proposals.on_trial_complete("tune 0", error=True)
     proposals.on_trial_complete("tune that never was", error=True)
-    assert proposals.suggest("tune 2")["look"] == "1.0"
-    assert [trial.state for trial in proposals.study.trials[:2]] == [TrialState.COMPLETE, TrialState.FAIL]
+    assert names(suggested(proposals, 1, 1)) == ["1.0", "1.1"]
+    assert [trial.state for trial in proposals.study.trials[:2]] == [TrialState.FAIL, TrialState.FAIL]
 
 
 def test_what_tune_is_given_says_all_that_a_trial_asks_for():
     proposals, given, _ = usual()
-    for number, config in enumerate(given.values()):
-        generation, place = proposals.sampler.place_of(number)
-        settings = asked(proposals)[generation]
-        assert (config["look"], config["generation"]) == (f"{generation}.{place}", generation)
-        assert config["values"] == settings[place]
-        assert config["settings"] == {f"{generation}.{i}": values for i, values in enumerate(settings)}
+    known = {f"{g}.{i}": one for g, settings in enumerate(asked(proposals)) for i, one in enumerate(settings)}
+    assert [config["generation"] for config in given.values()] == [0, 1, 2, 3, 3, 3]
+    assert [one.name for one in looked(given)] == list(known)
+    for config in given.values():
+        generation = config["generation"]
+        assert config["settings"] == {name: one for name, one in known.items() if name.startswith(f"{generation}.")}
         assert config["rungs"] == ([[0, 1], [2, 3]] if generation == 3 else [[4 + generation]])
-        first = next(
-            f"{g}.{i}"
-            for g, values in enumerate(asked(proposals))
-            for i, one in enumerate(values)
-            if key_of(one) == key_of(config["values"])
-        )
-        assert config["trial"] == first
+    for one in looked(given):
+        assert one.values == known[one.name]
+        assert one.trial == next(name for name, values in known.items() if key_of(values) == key_of(one.values))
 
 
 def test_a_generation_is_announced_once_and_before_tune_has_it():
@@ -125,11 +116,9 @@ def test_a_generation_is_announced_once_and_before_tune_has_it():
     proposals = made(PAIRS, announce=lambda *said: heard.append(said))
     first = suggested(proposals, 1)["tune 0"]
     assert heard == [(0, first["settings"], [[4]])]
-    play_on = {"tune 0": first, **suggested(proposals, 1, 1)}
-    for trial, config in play_on.items():
-        end(proposals, trial, config)
+    end(proposals, "tune 0", first)
     assert [said[0] for said in heard] == [0, 1, 2]  # as soon as what they follow from is known
-    third = suggested(proposals, 3, 2)["tune 4"]
+    third = suggested(proposals, 2, 1)["tune 2"]
     assert (heard[2][1], heard[2][2]) == (third["settings"], [[6]])
 
 
@@ -169,13 +158,13 @@ def test_optuna_is_told_what_settings_are_believed_to_have_and_what_the_race_gav
     trials = proposals.study.trials
     assert len(trials) == 15
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
-    assert [trial.user_attrs["trial"] for trial in trials] == [config["look"] for config in given.values()]
-    for trial, config in zip(trials[:12], given.values(), strict=False):
-        seen = by_lr(config["values"]) + HARD[config["generation"]]
+    assert [trial.user_attrs["trial"] for trial in trials] == names(given)
+    for trial, one in zip(trials[:12], looked(given), strict=False):
+        seen = by_lr(one.values) + HARD[one.generation]
         assert trial.user_attrs["accuracy"] == pytest.approx(seen)
         assert trial.intermediate_values == {1: pytest.approx(seen)}
         assert trial.value != seen
-    expected = [by_lr(config["values"]) for config in list(given.values())[12:]]
+    expected = [by_lr(one.values) for one in looked(given)[12:]]
     easier = sum((0.02, 0.04, -0.03, -0.05)) / 4
     assert [trial.value for trial in trials[12:]] == pytest.approx([own + easier for own in expected])
     assert trials[12].intermediate_values == pytest.approx({2: expected[0] + 0.03, 4: expected[0] + easier})
@@ -189,7 +178,7 @@ def test_a_failed_look_is_told_as_one():
     proposals = made()
     given = play(proposals, accuracy=lambda values: None if values["lr"] > 0.02 else by_lr(values))
     found = proposals.finish()
-    failed = [config["look"] for config in given.values() if config["values"]["lr"] > 0.02]
+    failed = [one.name for one in looked(given) if one.values["lr"] > 0.02]
     assert failed
     assert [one.user_attrs["trial"] for one in proposals.study.trials if one.state == TrialState.FAIL] == failed
     assert {trial.score is None for trial in found.trials if trial.values["lr"] > 0.02} == {True}
@@ -198,21 +187,18 @@ def test_a_failed_look_is_told_as_one():
 
 def test_a_trial_that_is_run_again_reports_the_same_once():
     proposals = made(PAIRS)
-    first = suggested(proposals, 2)
-    for trial, config in first.items():
-        end(proposals, trial, config)
-        end(proposals, trial, config)
+    first = suggested(proposals, 1)["tune 0"]
+    end(proposals, "tune 0", first)
+    end(proposals, "tune 0", first)
     assert [len(trial.looks) for trial in proposals.trials()] == [1, 1, *[0] * (len(proposals.trials()) - 2)]
 
 
-@pytest.mark.parametrize(("ended", "said"), [(0, 0), (1, 1), (7, 7), (14, 14)])
+@pytest.mark.parametrize(("ended", "said"), [(0, 0), (1, 6), (3, 12), (5, 14)])
 def test_a_search_that_tune_ends_early_finds_nothing(ended, said):
     """As it does where it is interrupted: a trial was under way, or a generation never began."""
-    proposals, left = made(), ended
-    while left:
-        trial = f"tune {ended - left}"
-        end(proposals, trial, proposals.suggest(trial))
-        left -= 1
+    proposals = made()
+    for number in range(ended):
+        end(proposals, f"tune {number}", proposals.suggest(f"tune {number}"))
     proposals.suggest(f"tune {ended}")
     message = f"the search has ended early, with {said} of 15 trials done; the same command goes on with it"
     with pytest.raises(RuntimeError, match=f"^{message}$"):
@@ -224,23 +210,31 @@ def test_a_trial_that_tune_cuts_off_has_not_ended(rungs):
     """Tune tells its end like any other, though it has reported fewer rungs than there are and nothing stopped it."""
     proposals = made()
     given = play(proposals)
-    last = list(given)[-1]
-    cut = proposals._asked(last)
+    (cut,) = proposals.names[list(given)[-1]].values()
     cut.reports, cut.stopped_by = cut.reports[:rungs], None
     with pytest.raises(RuntimeError, match=r"^the search has ended early, with 14 of 15 trials done"):
         proposals.finish()
 
 
+def test_looks_of_which_one_was_not_told_have_not_all_ended():
+    proposals = made(PAIRS)
+    given = suggested(proposals, 1)["tune 0"]
+    proposals.on_trial_result("tune 0", {"reports": [report("0.0", 0.5)]})
+    proposals.on_trial_complete("tune 0", {})
+    assert list(given["asked"]) == ["0.0", "0.1"]
+    with pytest.raises(RuntimeError, match=r"^the search has ended early, with 1 of 10 trials done"):
+        proposals.finish()
+
+
 def test_a_record_has_each_setting_once_with_all_that_it_had():
     proposals, given, found = usual()
-    names = [trial.name for trial in found.trials]
-    assert names == list(dict.fromkeys(config["trial"] for config in given.values()))
+    assert [trial.name for trial in found.trials] == list(dict.fromkeys(one.trial for one in looked(given)))
     assert found.rungs == (2, 4)
     for trial in found.trials:
-        looks = [config for config in given.values() if config["trial"] == trial.name and not config["race"]]
-        assert trial.generation == looks[0]["generation"]
+        looks = [one for one in looked(given) if one.trial == trial.name and not one.race]
+        assert trial.generation == looks[0].generation
         assert [look.accuracy for look in trial.looks] == pytest.approx(
-            [by_lr(trial.values) + HARD[config["generation"]] for config in looks]
+            [by_lr(trial.values) + HARD[one.generation] for one in looks]
         )
     assert [len(trial.reports) for trial in found.racers] == [2, 2, 2]
     assert found.problems == 12 + 3 * 4
@@ -259,15 +253,15 @@ def ending_after(generations, plan):
 def test_looking_ends_once_it_is_enough():
     proposals = ending_after(1, PLAN)
     given = play(proposals)
-    assert [config["look"] for config in given.values()] == [*(f"0.{i}" for i in range(6)), "1.0", "1.1", "1.2"]
-    assert [config["race"] for config in given.values()] == [False] * 6 + [True] * 3
+    assert names(given) == [*(f"0.{i}" for i in range(6)), "1.0", "1.1", "1.2"]
+    assert [one.race for one in looked(given)] == [False] * 6 + [True] * 3
     assert len(proposals.finish().racers) == 3
 
 
 def test_the_race_follows_from_all_looks_where_they_were_enough():
     proposals = ending_after(2, Plan((6, 3, 3, 3, 3), 3, (2, 4)))
     given = play(proposals)
-    assert [config["generation"] for config in given.values()] == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
+    assert [one.generation for one in looked(given)] == [0] * 6 + [1] * 3 + [2] * 3 + [3] * 3
     assert proposals.sampler.looks.blocks == [0] * 6 + [1] * 3 + [2] * 3
 
 

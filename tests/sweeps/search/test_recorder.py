@@ -35,10 +35,21 @@ def recorder():
     return recorder_of()
 
 
-def trial(name, values=FIRST, generation=0, race=False, **last):
-    """What Tune says of a trial; `name` is that of its setting's first look."""
-    config = {"trial": name, "generation": generation, "values": values, "race": race}
-    return SimpleNamespace(config=config, last_result=last)
+def trial(name, values=FIRST, generation=0, race=False):
+    """What Tune says of a trial that asks for one; `name` is that of its setting's first look."""
+    return of_several({name: values}, generation, race)
+
+
+def of_several(settings, generation=0, race=False):
+    """What Tune says of a trial that asks for several, each called as its setting's first look."""
+    asked = {f"{generation}.{place}": name for place, name in enumerate(settings)}
+    config = {
+        "asked": asked,
+        "generation": generation,
+        "settings": dict(zip(asked, settings.values(), strict=True)),
+        "race": race,
+    }
+    return SimpleNamespace(config=config)
 
 
 def report(episodes, accuracy, **other):
@@ -47,6 +58,12 @@ def report(episodes, accuracy, **other):
 
 def begin(recorder, one):
     recorder.on_trial_start(0, [one], one)
+
+
+def tell(recorder, one, *reports):
+    """Has Tune say what those that the trial asks for reported."""
+    named = [{"asked": name, **own} for name, own in zip(one.config["asked"], reports, strict=False)]
+    recorder.on_trial_result(0, [one], one, {"accuracy": 0.5, "reports": named})
 
 
 def test_a_setting_begins_with_what_it_is_and_once(recorder):
@@ -67,17 +84,18 @@ def test_a_setting_begins_with_what_it_is_and_once(recorder):
 
 def test_a_look_is_told_by_its_generation(recorder):
     for generation, accuracy in ((0, 0.75), (1, None)):
-        one = trial("0.1", SECOND, generation)
-        recorder.on_trial_result(0, [one], one, report(1, accuracy))
-    assert recorder.tracker.of("look") == [["0.1", 0, 0.75], ["0.1", 1, None]]
+        tell(recorder, trial("0.1", SECOND, generation), report(1, accuracy))
+    tell(recorder, of_several({"0.0": FIRST, "0.1": SECOND}, 2), report(1, 0.5), report(1, 0.25))
+    looks = [["0.1", 0, 0.75], ["0.1", 1, None], ["0.0", 2, 0.5], ["0.1", 2, 0.25]]
+    assert recorder.tracker.of("look") == looks
     assert recorder.tracker.of("report") == []
 
 
 def test_a_rung_of_the_race_is_told_by_its_episodes(recorder):
     one = trial("0.1", SECOND, 2, race=True)
-    recorder.on_trial_result(0, [one], one, report(2, 0.625, seconds_per_episode=0.25, ci95=0.1, rung=1))
-    recorder.on_trial_result(0, [one], one, report(4, None))
-    recorder.on_trial_result(0, [one], one, {**report(4, 0.5), "stopped_by": "racing"})
+    tell(recorder, one, report(2, 0.625, seconds_per_episode=0.25, ci95=0.1, rung=1))
+    tell(recorder, one, report(4, None))
+    tell(recorder, one, {**report(4, 0.5), "stopped_by": "racing"})
     recorder.on_trial_result(0, [one], one, {"accuracy": None, "error": "broken"})
     (first, second) = recorder.tracker.of("report")
     assert (first[:2], second[:2]) == (["0.1", 2], ["0.1", 4])
@@ -91,42 +109,37 @@ def test_a_rung_of_the_race_is_told_by_its_episodes(recorder):
 def test_how_the_search_stands_is_shown(stop, spared):
     recorder = recorder_of(stop)
     shown = [recorder.progress.trials]
-    looks = [trial("0.0"), trial("0.1", SECOND), trial("0.0", FIRST, 1)]
-    race = [trial("0.0", FIRST, 2, race=True, episodes=4), trial("0.1", SECOND, 2, race=True, episodes=2)]
-    race[1].last_result["stopped_by"] = stop
-    for one in looks:
+    race = [trial("0.0", FIRST, 2, race=True), trial("0.1", SECOND, 2, race=True)]
+    for one in (of_several({"0.0": FIRST, "0.1": SECOND}), trial("0.0", FIRST, 1)):
         begin(recorder, one)
-        recorder.on_trial_complete(0, looks, one)
+        tell(recorder, one, report(1, 0.5), report(1, 0.5))
+        recorder.on_trial_complete(0, [], one)
         shown.append(recorder.progress.trials)
     for one in race:
         begin(recorder, one)
+        tell(recorder, one, report(2, 0.5))
+    shown.append(recorder.progress.trials)
+    tell(recorder, race[1], {**report(2, 0.5), "stopped_by": stop})
     shown.append(recorder.progress.trials)
     for one in race:
         recorder.on_trial_complete(0, race, one)
-        shown.append(recorder.progress.trials)
+    shown.append(recorder.progress.trials)
     nothing = None if spared is None else 0
     assert shown == [
         Trials(0, 6, 0, spared=nothing),
-        Trials(1, 6, 1, spared=nothing),
         Trials(2, 6, 2, spared=nothing),
         Trials(3, 6, 2, spared=nothing),
         Trials(3, 6, 2, 2, spared=nothing),
-        Trials(3, 6, 2, 1, 1, spared=nothing),
+        Trials(3, 6, 2, 1, 1, 1, spared=spared),
         Trials(3, 6, 2, 0, 2, 1, spared=spared),
     ]
 
 
-def test_a_trial_that_errs_has_ended_and_spares_what_it_need_not_do(recorder):
-    look, racer = trial("0.0"), trial("0.1", SECOND, 2, race=True, episodes=2)
-    for one in (look, racer):
+def test_a_trial_that_errs_has_ended(recorder):
+    for one in (trial("0.0"), trial("0.1", SECOND, 2, race=True)):
         begin(recorder, one)
         recorder.on_trial_error(0, [one], one)
-    assert recorder.progress.trials == Trials(1, 6, 2, 0, 1, 1, spared=2)
-    other = trial("0.0", FIRST, 2, race=True)
-    other.last_result = None  # it had none
-    begin(recorder, other)
-    recorder.on_trial_error(0, [other], other)
-    assert recorder.progress.trials == Trials(1, 6, 2, 0, 2, 2, spared=6)
+    assert recorder.progress.trials == Trials(1, 6, 2, 0, 1, 1, spared=4)
 
 
 def test_what_is_believed_is_told(recorder):
