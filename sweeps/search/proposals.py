@@ -3,19 +3,15 @@
 Proposal k depends on (seed, k, what earlier generations gave) alone, so that a sweep can be repeated exactly.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
-from sqlalchemy import event
 
 from pipeline.config import HyperParameters
-from pipeline.storage.masking import without_secrets
-from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.space import sample
 from sweeps.schema.sweep import Search
 from sweeps.search.importance import importances
@@ -27,6 +23,8 @@ from sweeps.search.scores import Accuracies, scored
 
 # Hears of a generation: its number, its trials' hyper-parameters by name, and the episodes that each rung adds.
 Announce = Callable[[int, dict[str, HyperParameters], list[list[int]]], None]
+# Takes trials of the study that have ended.
+Keep = Callable[[Sequence[FrozenTrial]], None]
 # Hears which setting is believed to be the best, its accuracy, that one's standard deviation, and after how many looks.
 Hear = Callable[[HyperParameters, float, float, int], None]
 
@@ -44,6 +42,8 @@ class _Asked:
 
 class Proposals(Searcher):  # type: ignore[misc]
     """Proposals are drawn by a LookSampler on an Optuna study, over `search.space` for a run whose solver is `solver`.
+    The study is in memory, as a database takes Optuna a second for a trial beside 200 that are under way; its trials
+    are given to `keep` as they end.
 
     Each look, and each part in the race, is called `generation.place`; a setting that is looked at again goes by the
     name of its first look. All looks of a generation are one trial of Tune's, for they end together, and Tune takes a
@@ -58,18 +58,19 @@ class Proposals(Searcher):  # type: ignore[misc]
         search: Search,
         plan: Plan,
         solver: str,
-        study: optuna.Study,
         accuracies: Accuracies,
+        keep: Keep | None = None,
         announce: Announce | None = None,
         hear: Hear | None = None,
     ) -> None:
         super().__init__(metric="accuracy", mode="max")
-        self.search, self.plan, self.solver, self.study = search, plan, solver, study
-        self.accuracies, self.announce, self.hear = accuracies, announce, hear
+        self.search, self.plan, self.solver = search, plan, solver
+        self.accuracies, self.keep, self.announce, self.hear = accuracies, keep, announce, hear
         self.sampler = LookSampler(
             search.space, solver, plan, search.seed, list(search.first.values()), search.warm, search.enough
         )
-        study.sampler = self.sampler
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.study = optuna.create_study(direction="maximize", sampler=self.sampler)
         self.asked: list[list[_Asked]] = []  # by generation
         self.names: dict[str, dict[str, _Asked]] = {}  # Tune's trial id -> what it asks for, by name
         self.first_looks: dict[str, str] = {}  # what a setting goes by
@@ -127,7 +128,7 @@ class Proposals(Searcher):  # type: ignore[misc]
                 return
             self._tell(generation)
         settings = self.sampler.propose(self.study, generation)
-        if self.announce is not None:  # workers can begin while Optuna writes
+        if self.announce is not None:
             named = {f"{generation}.{place}": values for place, values in enumerate(settings)}
             self.announce(generation, named, self.rungs_of(generation))
         self.asked.append([])
@@ -182,6 +183,7 @@ class Proposals(Searcher):  # type: ignore[misc]
                 if report.accuracy is not None:
                     one.trial.report(report.accuracy, report.episodes)
             self._tell_one(one, of_setting[self.first_looks[key_of(one.values)]].score)
+        self._keep(self.asked[self.sampler.race])
         return importances(record, self.search.space, self.solver)
 
     def trials(self) -> list[Trial]:
@@ -237,6 +239,7 @@ class Proposals(Searcher):  # type: ignore[misc]
         values = dict(zip(map(id, told), map(float, expected), strict=True))
         for one in new:
             self._tell_one(one, values.get(id(one)))
+        self._keep(new)
         self.told = generations
 
     def _tell_one(self, one: _Asked, value: float | None) -> None:
@@ -245,35 +248,7 @@ class Proposals(Searcher):  # type: ignore[misc]
         else:
             self.study.tell(one.trial, value)
 
-
-@contextmanager
-def open_study(storage: str, name: str) -> Iterator[optuna.Study]:
-    """Makes a study under a name, in place of an older study of that name, for a sweep replays its ledger: who calls
-    this runs that sweep alone. Its database is open within the block. Raises RuntimeError where somebody else deletes
-    the study meanwhile.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with first_use(database_of(storage)):
-        database = optuna.storages.RDBStorage(storage)
-    event.listen(database.engine, "connect", _hurried)
-    database.engine.dispose()  # connections that it has made before
-    try:
-        if name in optuna.study.get_all_study_names(database):
-            optuna.delete_study(study_name=name, storage=database)
-        yield optuna.create_study(study_name=name, storage=database, direction="maximize")
-    except KeyError as error:
-        if name in optuna.study.get_all_study_names(database):
-            raise
-        raise RuntimeError(
-            f"the study {name!r} was deleted from {without_secrets(storage)} while the sweep ran; the same command "
-            "makes it anew from the ledger, and goes on"
-        ) from error
-    finally:
-        database.remove_session()
-        database.engine.dispose()
-
-
-def _hurried(connection: Any, _: Any) -> None:
-    """Has SQLite wait for no disk: a study that a crash damages is made anew by the same command, from the ledger."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = OFF")
+    def _keep(self, told: Sequence[_Asked]) -> None:
+        if self.keep is not None:
+            trials = self.study.get_trials(deepcopy=False)
+            self.keep([trials[one.trial.number] for one in told])

@@ -13,9 +13,10 @@ from pipeline.storage.folder import Home
 from pipeline.storage.sqlite import sqlite_uri
 from sweeps.schema.sweep import Search, Sweep
 from sweeps.search.plan import Plan
-from sweeps.search.proposals import Proposals, open_study
+from sweeps.search.proposals import Proposals
 from sweeps.search.record import SearchRecord
 from sweeps.search.recorder import Recorder
+from sweeps.search.study import open_study
 from sweeps.search.trial import run_trial
 from sweeps.terminal.progress import Progress
 from sweeps.tracking.fields import Data
@@ -53,7 +54,7 @@ def search_settings(
         trainable = tune.with_parameters(run_trial, session=session, searched=searched, rule=search.stop)
         read = [one for one in data if one.context == "search"]
         recorder = Recorder(searched, search, plan, session, tracker, progress, code, read)
-        proposals = Proposals(search, plan, searched.solver.name, study, accuracies, begin, recorder.believed)
+        proposals = Proposals(search, plan, searched.solver.name, accuracies, study.add, begin, recorder.believed)
         failure = _Failure()
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 0, **ON_HEAD}),

@@ -3,7 +3,6 @@
 import random
 from types import SimpleNamespace
 
-import optuna
 from ray.tune.search import Searcher
 
 from sweeps.schema.sweep import Search
@@ -17,8 +16,8 @@ HARD = [0.0, 0.05, -0.05, 0.02]  # the episodes of looks, by generation
 DIFFICULTY = [0.02, 0.04, -0.03, -0.05]  # those of the race
 
 
-def made(plan=PLAN, accuracy=by_lr, announce=None, hear=None, **fields):
-    """Proposals on a study in memory."""
+def made(plan=PLAN, accuracy=by_lr, keep=None, announce=None, hear=None, **fields):
+    """Proposals that ask a formula."""
 
     def accuracies(trials):
         return {
@@ -27,7 +26,7 @@ def made(plan=PLAN, accuracy=by_lr, announce=None, hear=None, **fields):
         }
 
     search = Search(space=SPACE, **fields)
-    return Proposals(search, plan, "lora", optuna.create_study(direction="maximize"), accuracies, announce, hear)
+    return Proposals(search, plan, "lora", accuracies, keep, announce, hear)
 
 
 def report(name, accuracy, rung=1, episodes=1):

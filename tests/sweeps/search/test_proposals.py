@@ -1,13 +1,11 @@
 from functools import cache
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps.search.looks import key_of
 from sweeps.search.plan import Plan
-from sweeps.search.proposals import open_study
 from sweeps.search.record import Gain
 from tests.sweeps.search.played import HARD, PLAN, asked, end, looked, made, play, report
 from tests.sweeps.search.spaces import FIRST, SPACE, by_lr
@@ -265,31 +263,10 @@ def test_the_race_follows_from_all_looks_where_they_were_enough():
     assert proposals.sampler.looks.blocks == [0] * 6 + [1] * 3 + [2] * 3
 
 
-def test_a_study_is_begun_anew_under_its_name(tmp_path):
-    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
-    with open_study(storage, "mine") as study, open_study(storage, "other") as other:
-        study.add_trial(optuna.create_trial(value=0.5))
-        other.add_trial(optuna.create_trial(value=0.5))
-    with open_study(storage, "mine") as study:
-        assert study.trials == []
-    database = optuna.storages.RDBStorage(storage)
-    assert len(optuna.load_study(study_name="other", storage=database).trials) == 1
-    assert sorted(optuna.get_all_study_names(database)) == ["mine", "other"]
-    database.remove_session()
-    database.engine.dispose()
-
-
-def deleted_meanwhile(storage):
-    with open_study(storage, "mine") as study:
-        trial = study.ask()
-        optuna.delete_study(study_name="mine", storage=study._storage)
-        study.tell(trial, 1.0)
-
-
-def test_a_study_that_somebody_deletes_is_said_to_be_gone(tmp_path):
-    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
-    said = r"^the study 'mine' was deleted from sqlite:///.* while the sweep ran; the same command"
-    with pytest.raises(RuntimeError, match=said):
-        deleted_meanwhile(storage)
-    with pytest.raises(KeyError, match="ours"), open_study(storage, "mine"):
-        raise KeyError("ours")
+def test_trials_are_kept_in_the_order_of_the_study_once_they_have_ended():
+    kept = []
+    proposals = made(first=FIRST, keep=lambda trials: kept.append([trial.number for trial in trials]))
+    play(proposals)
+    assert kept == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    proposals.finish()
+    assert kept[2:] == [[12, 13, 14]]
