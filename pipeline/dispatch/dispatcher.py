@@ -173,7 +173,7 @@ class Dispatcher:
                 task.result()
         self.reused += len(shared)
         there = self._there(runs, episodes)
-        return [[self.known.of(config_hash)[episode] for episode in there] for config_hash in hashes]
+        return [self._rows(context, run, there) for run in runs]
 
     async def begin(self, context: Context, spec: GenerationSpec) -> None:
         """Starts a generation of trials: its first rung is computed whether they have asked for it or not."""
@@ -195,12 +195,8 @@ class Dispatcher:
         generation = self.generations[spec.number]
         going = await asyncio.gather(*(generation.ask(trial, rung) for trial in trials))
         past = [episode for part in spec.episodes[: rung + 1] for episode in part]
-        answers: list[list[Row] | None] = []
-        for trial, goes_on in zip(trials, going, strict=True):
-            run = spec.runs[trial]
-            rows = self.known.of(_hash(run, context))
-            answers.append([rows[episode] for episode in self._there([run], past)] if goes_on else None)
-        return answers
+        asked = [spec.runs[trial] if goes_on else None for trial, goes_on in zip(trials, going, strict=True)]
+        return [self._rows(context, run, self._there([run], past)) if run is not None else None for run in asked]
 
     async def accuracies(self, context: Context, asked: Sequence[tuple[Run, int]]) -> list[list[float | None]]:
         """Returns the accuracies of each run on as many of the first episodes as are asked for, all of which it must
@@ -208,11 +204,14 @@ class Dispatcher:
         """
         await self.start(context)
         there = self._there([run for run, _ in asked], range(max((count for _, count in asked), default=0)))
-        accuracies = []
-        for run, count in asked:
-            rows = self.known.of(_hash(run, context))
-            accuracies.append([rows[episode]["accuracy"] for episode in there if episode < count])
-        return accuracies
+        return [
+            [row["accuracy"] for row in self._rows(context, run, [one for one in there if one < count])]
+            for run, count in asked
+        ]
+
+    def _rows(self, context: Context, run: Run, episodes: Sequence[int]) -> list[Row]:
+        rows = self.known.of(_hash(run, context))
+        return [rows[episode] for episode in episodes]
 
     def _hire(self, name: str) -> Any:
         """Returns the handle of a new worker, which is placed on a node that breaks none."""
@@ -229,12 +228,8 @@ class Dispatcher:
                 return left
             past = [episode for part in spec.episodes[:rung] for episode in part]
             there = self._there(list(spec.runs.values()), past)
-
-            def of(run: Run) -> list[float | None]:
-                rows = self.known.of(_hash(run, context))
-                return [rows[episode]["accuracy"] for episode in there]
-
-            going = self.stopping(rung, {trial: of(spec.runs[trial]) for trial in left})
+            rows = {trial: self._rows(context, spec.runs[trial], there) for trial in left}
+            going = self.stopping(rung, {trial: [row["accuracy"] for row in own] for trial, own in rows.items()})
             if stopped := sorted(left - going):
                 tell(LOG, "trials stopped", generation=spec.number, rung=rung, trials=stopped)
             return going

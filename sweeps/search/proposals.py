@@ -211,6 +211,10 @@ class Proposals(Searcher):  # type: ignore[misc]
             for name, own in values.items()
         ]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Tune writes down what it would go on with, but a sweep is gone on with from its ledger."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Saves nothing: a sweep is resumed by running it again over its ledger."""
 
