@@ -96,10 +96,13 @@ def _check_registers(model: Any, state: State, source: str) -> None:
 
 
 def _check_biases(model: nn.Module, state: State, source: str) -> None:
-    """DINOv3's biases of queries and values are all zero in some of its models, which timm then has without."""
+    """DINOv3's biases of queries and values are all zero in some of its models, which timm then has without. The larger
+    EVA-02 have them in layers of their own.
+    """
     own = {name for name, _ in model.named_parameters()}
     for name, value in state.items():
-        if name.endswith(BIASES_APART) and name not in own and bool(value.any()):
+        there = {name, name.replace("_bias", "_proj.bias")} & own
+        if name.endswith(BIASES_APART) and not there and bool(value.any()):
             known = architecture(model)
             hint = f"; backbone.name {known}_qkvb is such a model" if timm.is_model(f"{known}_qkvb") else ""
             raise ValueError(

@@ -45,6 +45,21 @@ def hugging_vit(state, words=VIT):
     return found
 
 
+def eva02(state):
+    """As its authors name EVA-02, of which the larger have queries, keys and values apart, and norms in between."""
+    words = {"attn.norm": "attn.inner_attn_ln", "mlp.norm": "mlp.ffn_ln", "mlp.fc1_g": "mlp.w1", "mlp.fc1_x": "mlp.w2"}
+    apart = "blocks.0.mlp.fc1_g.weight" in state
+    words |= {"q_proj.bias": "q_bias", "v_proj.bias": "v_bias"}
+    words["mlp.fc1."], words["mlp.fc2"] = "mlp.w12.", "mlp.w3"
+    found = {"rope.freqs_cos": torch.ones(4, 16), "rope.freqs_sin": torch.ones(4, 16)}
+    for name, value in state.items():
+        for own, other in words.items():
+            name = name.replace(own, other)
+        found[name] = value
+    assert apart == ("blocks.0.attn.q_proj.weight" in found)
+    return found
+
+
 def hugging_dinov2(state):
     found = hugging_vit({"cls_token": None, **state}, DINOV2)
     for block in range(_depth(state)):

@@ -9,6 +9,7 @@ from fpt.backbones.weights import load_weights, read_file
 from tests.fpt.backbones.checkpoints.foreign import (
     dinov2_with_registers,
     dinov3,
+    eva02,
     hugging_clip,
     hugging_dinov2,
     hugging_dinov3,
@@ -25,6 +26,7 @@ VIT = ("vit_tiny_patch16_224", 32)
 DINOV2, REGISTERS = ("vit_small_patch14_dinov2", 28), ("vit_small_patch14_reg4_dinov2", 28)
 DINOV3, BIASES = ("vit_small_patch16_dinov3", 32), ("vit_small_patch16_dinov3_qkvb", 32)
 GATED = ("vit_small_plus_patch16_dinov3_qkvb", 32)
+EVA02, LARGE_EVA02 = ("eva02_small_patch14_336", 28), ("eva02_base_patch14_448", 28)
 CLIP, SIGLIP = ("vit_base_patch16_clip_quickgelu_224", 32), ("vit_base_patch16_siglip_224", 32)
 HEAD = {"head.mlp.0.weight": torch.ones(8, 48), "head.last_layer.weight_v": torch.ones(5, 8)}
 
@@ -173,6 +175,8 @@ FILES = {
         "plain",
         None,
     ),
+    "EVA-02": (EVA02, lambda state: {"model": eva02(state)}, "plain", None),
+    "EVA-02, larger": (LARGE_EVA02, lambda state: {"model": eva02(state)}, "plain", None),
     "Hugging Face's SigLIP": (SIGLIP, whole_hugging_clip, "Hugging Face's SigLIP", SIGLIPS),
 }
 
