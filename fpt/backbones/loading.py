@@ -10,7 +10,7 @@ import torch
 import fpt.glyphs.backbone  # noqa: F401  (registers the embedded backbone with timm)
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.checkpoints.beside import said_beside
-from fpt.backbones.checkpoints.fitting import pooled_by_mean
+from fpt.backbones.checkpoints.fitting import heads_trained, pooled_by_mean
 from fpt.backbones.checkpoints.layouts import layout_of
 from fpt.backbones.checkpoints.pixels import Pixels, pixels_of_file
 from fpt.backbones.naming import check_name
@@ -101,19 +101,26 @@ def _filled(
     model: Any, name: str, image_size: int | None, path: Path, told: Pixels | None
 ) -> tuple[Any, Matched, Pixels]:
     """Returns the model with a file's weights, what of them matched, and the pixels that they were trained on. A file
-    that was trained with the mean of patches has the model take that.
+    that was trained with the mean of patches, or with other heads, has the model take those.
     """
     source = f"backbone.weights {path}"
     try:
         file: FileWeights = read_file(path)
     except ValueError as error:
         raise ValueError(f"backbone.{error}; {WAYS_ON}" if not path.exists() else f"backbone.{error}") from error
-    if pooled_by_mean(own_names(model, file.state, source)) and getattr(model, "global_pool", "") == "token":
-        model = _made(name, image_size, False, global_pool="avg")
+    named, layout = own_names(model, file.state, source), layout_of(file.state, file.found_in)
     beside = said_beside(path, name.partition(".")[2])
+    options: dict[str, Any] = {}
+    if pooled_by_mean(named) and getattr(model, "global_pool", "") == "token":
+        options["global_pool"] = "avg"
+    heads, own_heads = heads_trained(named, layout, beside), {getattr(part, "num_heads", 0) for part in model.modules()}
+    if heads and len(own_heads - {0, heads}) == 1:
+        options["num_heads"] = heads
+    if options:
+        model = _made(name, image_size, False, **options)
     matched = load_weights(model, file.state, source, file.found_in, beside)
     own = (_colours(model.pretrained_cfg["mean"], "mean"), _colours(model.pretrained_cfg["std"], "std"))
-    return model, matched, told or pixels_of_file(name, own, layout_of(file.state, file.found_in), beside, source)
+    return model, matched, told or pixels_of_file(name, own, layout, beside, source)
 
 
 def _colours(values: Sequence[float], field: str) -> tuple[float, float, float]:

@@ -17,12 +17,13 @@ GELU_TAGS = ("laion", "datacomp", "merged", "tinyclip")
 
 @dataclass(frozen=True)
 class Beside:
-    """This is what is said of weights: mean and standard deviation of pixels, and whether the activation is quickgelu;
-    None where nothing is said.
+    """This is what is said of weights: mean and standard deviation of pixels, whether the activation is quickgelu, and
+    how many heads attention has; None where nothing is said.
     """
 
     pixels: tuple[Colours, Colours] | None = None
     quickgelu: bool | None = None
+    heads: int | None = None
 
 
 NOTHING_BESIDE = Beside()
@@ -44,7 +45,8 @@ def said_beside(path: Path, tag: str = "") -> Beside:
         _pixels(config.get("pretrained_cfg"), "mean", "std"),
     ]
     quickgelu = _quickgelu(config, clip)
-    return Beside(next((pixels for pixels in told if pixels), None), by_tag if quickgelu is None else quickgelu)
+    pixels = next((pixels for pixels in told if pixels), None)
+    return Beside(pixels, by_tag if quickgelu is None else quickgelu, _heads(config))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -60,6 +62,12 @@ def _pixels(told: Any, mean: str, std: str) -> tuple[Colours, Colours] | None:
         if len(first) == len(second) == 3 and all(value > 0 for value in second):
             return (first[0], first[1], first[2]), (second[0], second[1], second[2])
     return None
+
+
+def _heads(config: dict[str, Any]) -> int | None:
+    vision = config.get("vision_config", config)
+    heads = vision.get("num_attention_heads") if isinstance(vision, dict) else None
+    return heads if isinstance(heads, int) and heads > 0 else None
 
 
 def _quickgelu(config: dict[str, Any], clip: dict[str, Any]) -> bool | None:

@@ -14,6 +14,7 @@ from fpt.backbones.checkpoints.layouts import Layout, State
 PATCHES = ("patch_embed.proj.weight", "visual.conv1.weight")
 POSITIONS = ("pos_embed", "visual.positional_embedding")
 BIASES_APART = (".attn.q_bias", ".attn.v_bias")
+MOCO_HEADS = {384: 12}  # by width, where they are not timm's
 REGISTERS = ("reg_token", "register_tokens", "storage_tokens")
 
 
@@ -39,6 +40,15 @@ def pooled_by_mean(state: Mapping[str, Tensor]) -> bool:
     before, as MAE's fine-tuned ones.
     """
     return "fc_norm.weight" in state and "norm.weight" not in state
+
+
+def heads_trained(state: Mapping[str, Tensor], layout: Layout, beside: Beside) -> int | None:
+    """Returns how many heads weights were trained with, which their shapes do not tell; None where nothing else does.
+    MoCo v3's small models have 12 (its `vits.py`), all others of their width 6.
+    """
+    if layout.name == "MoCo v3" and "cls_token" in state:
+        return MOCO_HEADS.get(state["cls_token"].shape[-1])
+    return beside.heads
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:

@@ -1,5 +1,7 @@
 """Weights that have all the right names and shapes, or could be bent to them, and are of another model."""
 
+import json
+
 import pytest
 import timm
 import torch
@@ -130,6 +132,36 @@ def test_a_mean_of_patches_is_followed(tmp_path):
     torch.testing.assert_close(backbone.features(images), expected, rtol=0, atol=1e-5)
     lower = backbone.upper(backbone.lower(images, 10), 10).features
     torch.testing.assert_close(lower, expected, rtol=0, atol=1e-5)
+
+
+def moco(state):
+    return {"state_dict": {f"module.momentum_encoder.{name}": value for name, value in state.items()}}
+
+
+@pytest.mark.parametrize(
+    ("name", "trained", "usual", "held", "file", "config"),
+    [
+        ("vit_small_patch16_224", 12, 6, moco, "moco.pth.tar", {}),
+        ("vit_tiny_patch16_224.augreg_in21k", 6, 3, dict, "pytorch_model.bin", {"num_attention_heads": 6}),
+        ("vit_tiny_patch16_224.augreg_in21k", 3, 6, dict, "pytorch_model.bin", {"num_attention_heads": 3}),
+        ("swin_tiny_patch4_window7_224.ms_in1k", None, None, dict, "pytorch_model.bin", {"num_attention_heads": 3}),
+    ],
+)
+def test_as_many_heads_are_taken_as_there_were_where_that_is_told(name, trained, usual, held, file, config, tmp_path):
+    """Shapes do not tell it: with other heads the features are others. Of a pyramid each stage has its own."""
+    options = {} if trained is None else {"num_heads": trained}
+    side = 224 if trained is None else 32
+    torch.manual_seed(0)
+    original = timm.create_model(name, img_size=side, num_classes=0, **options).eval().requires_grad_(False)
+    torch.save(held(original.state_dict()), tmp_path / file)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    backbone = load_backbone(name, image_size=side, weights=tmp_path / file)
+    images = torch.rand(1, 3, side, side)
+    torch.testing.assert_close(backbone.features(images), original(images), rtol=0, atol=1e-5)
+    if trained is not None:
+        other = timm.create_model(name, img_size=side, num_classes=0, num_heads=usual).eval()
+        other.load_state_dict(original.state_dict())
+        assert not torch.allclose(other(images), original(images), atol=1e-3)
 
 
 def test_a_model_is_called_by_timm_s_name_or_its_class():
