@@ -1,6 +1,7 @@
 """Loads a backbone by name: timm's models, their weights from timm or a local file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def _filled(
     if options:
         model = _made(name, image_size, False, **options)
     matched = load_weights(model, file.state, source, file.found_in, beside)
+    matched = replace(matched, heads=options.get("num_heads"))
     own = (_colours(model.pretrained_cfg["mean"], "mean"), _colours(model.pretrained_cfg["std"], "std"))
     return model, matched, told or pixels_of_file(name, own, layout, beside, source)
 

@@ -29,13 +29,14 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Matched:
     """Tells how a file's weights met a model's, by name. A `mismatched` one has its shape in the file, then in the
-    model.
+    model. `heads` is how many the model was given to fit the file, None where it has those that timm gives it.
     """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[tuple[str, Shape, Shape], ...]
+    heads: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 from safetensors.torch import save_file
 
+from fpt.backbones.checkpoints.beside import HEADS
 from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.pictures.resizing import described
 
@@ -49,8 +50,9 @@ def save(classifier: Any, path: Path) -> Path:
         }
         save_file(tensors, part / LEARNT)
         if kept:
-            state = fitted.backbone.model.state_dict().items()
-            save_file({name: value.detach().cpu().contiguous().clone() for name, value in state}, part / BACKBONE)
+            state, heads = fitted.backbone.model.state_dict().items(), getattr(fitted.backbone.weights, "heads", None)
+            kept_weights = {name: value.detach().cpu().contiguous().clone() for name, value in state}
+            save_file(kept_weights, part / BACKBONE, {HEADS: str(heads)} if heads else None)
         told = {
             "format": FORMAT,
             "kind": "fpt.FewShotClassifier",

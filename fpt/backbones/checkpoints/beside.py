@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from fpt.backbones.checkpoints.layouts import Colours
 
 # Files of weights that have a folder to themselves; beside others, a config.json may be of something else.
 ALONE = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+HEADS = "num_attention_heads"
 
 # Tags of timm's whose CLIP models were trained with the exact GELU.
 GELU_TAGS = ("laion", "datacomp", "merged", "tinyclip")
@@ -35,7 +39,7 @@ def said_beside(path: Path, tag: str = "") -> Beside:
     """
     by_tag = False if tag.startswith(GELU_TAGS) else None
     if path.name not in ALONE:
-        return Beside(quickgelu=by_tag)
+        return Beside(quickgelu=by_tag, heads=_heads_inside(path))
     config, pictures, clip = (
         _read(path.parent / name) for name in ("config.json", "preprocessor_config.json", "open_clip_config.json")
     )
@@ -64,9 +68,16 @@ def _pixels(told: Any, mean: str, std: str) -> tuple[Colours, Colours] | None:
     return None
 
 
+def _heads_inside(path: Path) -> int | None:
+    """Returns what a file of safetensors says in its header, as classifiers are saved here."""
+    with suppress(SafetensorError, OSError, ValueError, KeyError), safe_open(path, "pt") as held:
+        return int((held.metadata() or {})[HEADS])
+    return None
+
+
 def _heads(config: dict[str, Any]) -> int | None:
     vision = config.get("vision_config", config)
-    heads = vision.get("num_attention_heads") if isinstance(vision, dict) else None
+    heads = vision.get(HEADS) if isinstance(vision, dict) else None
     return heads if isinstance(heads, int) and heads > 0 else None
 
 
