@@ -1,5 +1,6 @@
 """How long a sweep will take, about, by how long sweeps of its kind took in the same home. Nothing is computed."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def foreseen(home: Home, identity: str, kind: str, planned: int, workers: int) -
     sweeps = 0
     if not paces:
         others = [file for file in folder.glob(f"*/{FILE}") if file.parent.name != identity]
-        for file in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True):
+        for file in sorted(others, key=os.path.getmtime, reverse=True):
             if time.monotonic() < until and (pace := _pace(_latest(file, kind), planned)):
                 paces.append(pace)
         sweeps = len(paces)
@@ -85,7 +86,10 @@ def _latest(file: Path, kind: str) -> list[Event]:
     """Returns the events of a sweep since it was last begun; none where it is not of the kind, which is told before its
     story is taken apart.
     """
-    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # it is not there, or another's who lets nobody read it
+        return []
     events = list(events_in(text.splitlines())) if kind in text else []
     starts = [number for number, event in enumerate(events) if event["event"] == BEGAN]
     return events[starts[-1] :] if starts and events[starts[-1]].get("kind") == kind else []
@@ -93,14 +97,16 @@ def _latest(file: Path, kind: str) -> list[Event]:
 
 def _done(latest: Sequence[Event]) -> int:
     """Returns how many of a sweep's planned problems are done, as it last said."""
-    if _finished(latest):
+    if _finished(latest) is not None:
         return int(latest[0]["planned"])
     told = [event["computed"] + event["reused"] for event in latest if event["event"] == "progress"]
     return int(told[-1]) if told else 0
 
 
-def _finished(latest: Sequence[Event]) -> bool:
-    return bool(latest) and latest[-1]["event"] == ENDED and latest[-1].get("how") == FINISHED
+def _finished(latest: Sequence[Event]) -> float | None:
+    """Returns when a sweep has finished, None where it has not; workers are dismissed after that."""
+    ends = [event["time"] for event in latest if event["event"] == ENDED and event.get("how") == FINISHED]
+    return float(ends[-1]) if ends else None
 
 
 def _pace(latest: Sequence[Event], planned: int) -> float | None:
@@ -115,6 +121,6 @@ def _pace(latest: Sequence[Event], planned: int) -> float | None:
     if not planned / SCALE <= problems <= planned * SCALE:
         return None
     told = [event["reused"] for event in latest if event["event"] == "progress"]
-    if _finished(latest) and not any(told):
-        problems, until = max(problems, int(latest[0]["planned"])), latest[-1]["time"]
+    if (finished := _finished(latest)) is not None and not any(told):
+        problems, until = max(problems, int(latest[0]["planned"])), finished
     return float((until - ordered[0]) * len({event["worker"] for event in answered}) / problems)

@@ -26,7 +26,8 @@ def story(planned, until, ended=True, reused=0, kind=KIND, workers=2, problems=N
         *({"time": until - 5.0, "event": "answered", "problems": problems // workers, **one} for one in own),
         {"time": until - 4.0, "event": "progress", "computed": problems, "reused": reused, "workers": workers},
     ]
-    return [*events, *([{"time": until, "event": "ended", "how": "finished"}] if ended else [])]
+    dismissed = [{"time": until + 60.0, "event": "dismissed", **one} for one in own]
+    return [*events, *([{"time": until, "event": "ended", "how": "finished"}] if ended else []), *dismissed]
 
 
 @pytest.fixture
@@ -92,6 +93,11 @@ def test_only_what_was_begun_last_counts_and_lines_that_were_cut_off_do_not(home
     with (tmp_path / "sweeps" / "other" / "events.jsonl").open("a") as file:
         file.write('{"time": 1')
     assert foreseen(there, "own", KIND, 100, 2).most == 100.0
+
+
+def test_a_story_that_cannot_be_read_tells_nothing_and_ends_nothing(home, tmp_path):
+    (tmp_path / "sweeps" / "odd" / "events.jsonl").mkdir(parents=True)
+    assert foreseen(home(other=story(100, 110)), "own", KIND, 100, 2).sweeps == 1
 
 
 def test_reading_ends_when_it_has_taken_long_enough(home, monkeypatch):
