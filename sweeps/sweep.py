@@ -22,6 +22,7 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.locking import held_alone
 from pipeline.storage.masking import without_secrets
 from sweeps.gate.ready import say_ready
+from sweeps.lookup.duration import Foreseen, foreseen, kind_of
 from sweeps.report.backbones import in_a_note, tags_of_backbones, told_of
 from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
@@ -38,6 +39,7 @@ from sweeps.statistics.racing import racing
 from sweeps.statistics.t_racing import t_racing
 from sweeps.terminal.messages import say
 from sweeps.terminal.progress import Progress, shown
+from sweeps.terminal.spans import about
 from sweeps.terminal.story import story_written
 from sweeps.tracking.fields import Data, check_registrable, compute_tags, data_of, parameters_of_sweep, tags_of
 from sweeps.tracking.node_metrics import watched
@@ -197,7 +199,9 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
                 data,
             )
         progress = Progress(planned_problems(sweep, search, plan) + (raced.problems if raced else 0))
-        story = story_written(session, home, place, sweep.name, progress.planned)
+        kind = kind_of(sweep, session.found.device)
+        _foresee(progress, foreseen(home, identity, kind, progress.planned, session.status().wanted))
+        story = story_written(session, home, place, sweep.name, progress.planned, kind)
         with TemporaryDirectory(prefix=".winner-", dir=home.local) as beside, recorded(tracker), story as session:
             tracker.arrange(arrangement(search.space))
             tracker.describe(f"**Searching:** {plan.looks} looks at settings, none has ended yet.{in_a_note(raced)}")
@@ -234,6 +238,16 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
         "report": str(next(file for file in files if file.name == "report.html")),
     }
     return finding, where, work
+
+
+def _foresee(progress: Progress, seen: Foreseen | None) -> None:
+    """Says about how long a sweep will take, where something tells."""
+    if seen is not None:
+        progress.foreseen = about(seen.least, seen.most)
+        say(
+            f"fpt: {progress.foreseen} for {seen.problems:,} episodes on {seen.workers} workers, by {seen.source}; "
+            "less where the ledger holds some of them"
+        )
 
 
 def _with_problems(sweep: Sweep, search: Search) -> Sweep:

@@ -48,7 +48,7 @@ def pictures_in(places: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 def read_pictures(paths: Sequence[Path], transform: Transform, processes: int) -> Iterator[Batch]:
     """Yields the pictures in their order, a batch at a time; no more than some batches are in memory at once."""
-    tasks = [(paths[first : first + AT_ONCE], transform) for first in range(0, len(paths), AT_ONCE)]
+    tasks = ((paths[first : first + AT_ONCE], transform) for first in range(0, len(paths), AT_ONCE))
     if processes == 1 or len(paths) < WORTH_PROCESSES:
         yield from (read_some(*task) for task in tasks)
         return

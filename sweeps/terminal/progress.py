@@ -20,6 +20,7 @@ from pipeline.dispatch.status import Status
 from pipeline.session import DispatcherGoneError, Session
 from sweeps.statistics.estimates import Estimate
 from sweeps.terminal.messages import say
+from sweeps.terminal.spans import about, clock
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.5
@@ -105,11 +106,12 @@ class Facts:
 
 class Progress:
     """Progress is problems done of those planned. `note` says what goes on; other parts of the program set it.
-    `away_since` tells when MLflow was first found not to answer (by time.monotonic()), None where it does.
+    `away_since` tells when MLflow was first found not to answer (by time.monotonic()), None where it does. `foreseen`
+    says how long all of it may take, empty where nothing told so beforehand.
     """
 
     def __init__(self, planned: int) -> None:
-        self.planned, self.note = planned, ""
+        self.planned, self.note, self.foreseen = planned, "", ""
         self.away_since: Callable[[], float | None] = lambda: None
         self.speed = Speed()
         self.trials: Trials | None = None
@@ -132,13 +134,16 @@ class Progress:
         planned = max(1, self.planned - (searched.spared or 0 if searched else 0), done)
         begun = status.computed > 0 or status.first_order is not None
         speed = self.speed.at(now, status.computed, begun)
-        left = "time left not known yet"
+        workers, wanted = status.workers, status.wanted
+        left = f"{self.foreseen} in all" if self.foreseen else "time left not known yet"
         if done >= planned:
             left = ""
         elif speed:
             most = "up to " if searched and searched.spared is not None else ""
-            left = f"{most}{_clock((planned - done) / speed)} left"
-        workers, wanted = status.workers, status.wanted
+            left = f"{most}{clock((planned - done) / speed)} left"
+        elif status.computed and status.busy_seconds and workers:
+            each = status.busy_seconds / status.computed
+            left = f"{about(each * (planned - done) / workers)} left, by the first orders"
         alive = f"{workers} of {wanted} workers" if wanted > workers else f"{workers} workers"
         return Facts(
             phase=self.note or ("episodes" if done or workers else "starting workers"),
@@ -162,7 +167,7 @@ class Progress:
     def _notices(self, status: Status, now: float) -> tuple[str, ...]:
         notices = []
         if (since := self.away_since()) is not None:
-            notices.append(f"MLflow has not answered for {_clock(now - since)}; what it has missed it is told later")
+            notices.append(f"MLflow has not answered for {clock(now - since)}; what it has missed it is told later")
         if status.complaint:
             notices.append(f"a worker could not be started: {status.complaint}")
         if status.lost:
@@ -188,12 +193,6 @@ def _row(text: str, style: str = "") -> Text:
 
 def _percent(share: float) -> str:
     return f"{min(100, int(100 * share)):3d}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextmanager

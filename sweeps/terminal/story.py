@@ -14,13 +14,15 @@ FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
 
 
 @contextmanager
-def story_written(session: Session, home: Home, folder: str, name: str, planned: int) -> Iterator[Session]:
+def story_written(
+    session: Session, home: Home, folder: str, name: str, planned: int, kind: str | None = None
+) -> Iterator[Session]:
     """Writes what happens in the block into `folder` of the home; it is for the session that is yielded. `planned`
-    problems are what the command foresees.
+    problems are what the command foresees; those of commands of a `kind` take as long.
     """
     session = session.with_story(home.uri, f"{folder}/{FILE}")
     who = {"pid": os.getpid(), "host": socket.gethostname(), "user": _user()}
-    session.note(BEGAN, name=name, planned=planned, **who)
+    session.note(BEGAN, name=name, planned=planned, **({} if kind is None else {"kind": kind}), **who)
     try:
         yield session
     except BaseException as error:

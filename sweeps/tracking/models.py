@@ -60,14 +60,18 @@ def register_winner(tracker: Tracker, winner: Winner, name: str, beats: Beats) -
 
 
 def _put(tracker: Tracker, step: Callable[[], None]) -> None:
-    """Has a step done. What MLflow refuses is said, and does not end the sweep: its results do not hang on a model."""
+    """Has a step done. What MLflow refuses is said, and does not end the sweep: its results do not hang on a model.
+    Where the sweep's run is deleted, the step waits until that is restored, as all else does.
+    """
 
     def told() -> None:
         try:
             step()
+            tracker.deletions.now = None
         except (MlflowException, OSError) as error:
             if is_transient(error):
                 raise
+            tracker.is_deleted()
             said = f"fpt: MLflow did not take the winner as a model: {sentence(error)[:300]}; all else is recorded"
             print(said, file=sys.stderr, flush=True)
 
@@ -139,7 +143,12 @@ def _register(tracker: Tracker, winner: Winner, name: str, beats: Beats) -> None
     holder = _holder(tracker, name)
     if holder is not None and holder.version == version.version:
         return
-    better, why = (True, "the first") if holder is None else beats(holder.tags)
+    if holder is None:
+        better, why = True, "the first"
+    elif holder.tags.get(IDENTITY_TAG) == winner.identity:
+        better, why = True, "the same model, which was deleted and is made anew"
+    else:
+        better, why = beats(holder.tags)
     if holder is not None:
         why = f"{why}, against version {holder.version}"
     tracker.client.set_model_version_tag(name, version.version, WHY_TAG, why)
@@ -149,19 +158,19 @@ def _register(tracker: Tracker, winner: Winner, name: str, beats: Beats) -> None
 
 
 def _version(tracker: Tracker, winner: Winner, name: str) -> ModelVersion:
-    """Returns the model's version, made where it is not there."""
+    """Returns the model's version, made where it is not there; one of a model that was deleted since is another."""
     client = tracker.client
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    known = client.search_model_versions(f"run_id = '{tracker.run_id}'")
-    for version in known:
-        if version.name == name and version.tags.get(IDENTITY_TAG) == winner.identity:
+    model = client.get_logged_model(winner.model_id)
+    for version in client.search_model_versions(f"run_id = '{tracker.run_id}'"):
+        own = version.tags.get(IDENTITY_TAG), version.source
+        if version.name == name and own == (winner.identity, model.artifact_location):
             return version
     tags = masked({**winner.tags, IDENTITY_TAG: winner.identity})
-    model = client.get_logged_model(winner.model_id)
     # Its address would do as `models:/ID`, which MLflow looks up in the store of the whole process.
     made = client.create_model_version(
         name, model.artifact_location, tracker.run_id, tags, model_id=winner.model_id, await_creation_for=None

@@ -1,7 +1,6 @@
 """What MLflow's store holds, read: whether it answers, and what a trial's run was. Nothing is written."""
 
 import os
-import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.storage.masking import without_secrets
 from pipeline.storage.sqlite import BUSY_SECONDS, database_of
 from sweeps.tracking.connecting import quiet, unreachable
+from sweeps.tracking.deleted import EXPERIMENT, Deleted
 from sweeps.tracking.fields import hyper_parameters_of, of_its_own
 
 
@@ -30,11 +30,10 @@ def check_tracking(tracking_uri: str, experiment: str) -> None:
     except Exception as error:
         raise unreachable(tracking_uri, error) from None
     if deleted is not None:
-        uri = without_secrets(tracking_uri)
-        command = shlex.join(["mlflow", "experiments", "restore", "--experiment-id", deleted])
+        restored = Deleted(EXPERIMENT, deleted, purged=False).restored(tracking_uri)
         raise ValueError(
             f"name must be one that MLflow can record under, but experiment {experiment!r} was deleted in its pages: "
-            f"MLFLOW_TRACKING_URI={shlex.quote(uri)} {command} brings it back with its runs, another name makes another"
+            f"{restored} brings it back with its runs, another name makes another"
         )
 
 

@@ -30,9 +30,10 @@ def recorded(tracker: Tracker) -> Iterator[None]:
 
 def wait_for(tracker: Tracker) -> None:
     """Waits for a server that is away, which may be back within minutes; the same command tells it again what it has
-    missed.
+    missed. Nobody waits for what is deleted to be restored.
     """
-    if tracker.flush(ENDING_SECONDS) == 0:
+    left = tracker.flush(ENDING_SECONDS)
+    if tracker.deletions.sum_up(left) or left == 0:
         return
     print(f"fpt: MLflow does not answer; waiting {AWAY_MINUTES} minutes for it", file=sys.stderr, flush=True)
     if left := tracker.flush(60 * AWAY_MINUTES):

@@ -21,6 +21,7 @@ from pipeline.storage.masking import masked, without_secrets
 from pipeline.storage.sqlite import database_of, first_use
 from sweeps.schema.lines import on_a_line
 from sweeps.tracking.connecting import experiment_of, is_transient, quiet, refused, unreachable
+from sweeps.tracking.deleted import DeletedError, Deletions
 from sweeps.tracking.fields import Data, cut
 from sweeps.tracking.outbox import Outbox
 
@@ -37,7 +38,9 @@ class Tracker:
     at the start.
 
     After `start`, what there is to record is only put down and sent by a thread, in order; `flush` waits for that. What
-    no further try mends is raised as RuntimeError by the next call, which is carried out nevertheless.
+    no further try mends is raised as RuntimeError by the next call, which is carried out nevertheless. Where somebody
+    deletes the experiment or the parent, that is said and all waits until it is restored; what is of a trial whose run
+    is deleted is left out.
     """
 
     def __init__(self, tracking_uri: str, experiment: str) -> None:
@@ -56,7 +59,8 @@ class Tracker:
         self.running: set[str] = set()  # trials that have begun and not ended
         self.logged: dict[tuple[str, str], set[int]] = {}  # steps by run and metric
         self.looked = -1  # seconds after the parent's start
-        self.outbox = Outbox(is_transient, self.logged.clear)
+        self.deletions = Deletions(self.client, tracking_uri, self.experiment_id)
+        self.outbox = Outbox(lambda error: isinstance(error, DeletedError) or is_transient(error), self.logged.clear)
 
     @property
     def run_id(self) -> str:
@@ -73,7 +77,7 @@ class Tracker:
         """Returns when the server was first found not to answer, by time.monotonic(); None where it
         did the last time.
         """
-        return self.outbox.away_since
+        return self.outbox.away_since if self.deletions.now is None else None
 
     def start(
         self,
@@ -102,7 +106,6 @@ class Tracker:
         nested = {**tags, "mlflow.parentRunId": self.run_id, "fpt.trial": trial}
 
         self.running.add(trial)
-
         tried: list[bool] = []
 
         def open_it() -> None:
@@ -116,12 +119,12 @@ class Tracker:
     def report(self, trial: str, step: int, metrics: Mapping[str, float | None]) -> None:
         """Logs a trial's metrics at a step (episodes done); a step that is there already is left as it is."""
         entries = _entries(metrics, step)
-        self._put(lambda: self._log(self.children[trial], EPISODES, step, entries))
+        self._put(lambda: self._log(self.children[trial], EPISODES, step, entries), trial)
 
     def look(self, trial: str, generation: int, accuracy: float | None) -> None:
         """Logs what a trial had on the episode of a generation, which is the step."""
         entries = _entries({LOOK: accuracy}, generation)
-        self._put(lambda: self._log(self.children[trial], LOOK, generation, entries))
+        self._put(lambda: self._log(self.children[trial], LOOK, generation, entries), trial)
 
     def so_far(self, ended: int, best: float | None, note: str) -> None:
         """Logs how the search stands, on the parent: the best accuracy by how many looks there were, and a
@@ -133,7 +136,7 @@ class Tracker:
     def score(self, trial: str, episodes: int, metrics: Mapping[str, float | None]) -> None:
         """Logs what is known of a trial once all have ended: its `score` and what goes with it."""
         entries = _entries(metrics, episodes)
-        self._put(lambda: self._log(self.children[trial], SCORE, episodes, entries))
+        self._put(lambda: self._log(self.children[trial], SCORE, episodes, entries), trial)
 
     def arrange(self, tags: Mapping[str, str]) -> None:
         """Puts tags of the experiment, by which MLflow's pages know how to show it."""
@@ -168,8 +171,8 @@ class Tracker:
         """Closes a trial's run: status FINISHED or FAILED, and what stopped it (`none` where it did all episodes)."""
         ended = _now()
         self.running.discard(trial)
-        self._put(lambda: self.client.set_tag(self.children[trial], "stopped_by", stopped_by))
-        self._put(lambda: self.client.set_terminated(self.children[trial], status, ended))
+        self._put(lambda: self.client.set_tag(self.children[trial], "stopped_by", stopped_by), trial)
+        self._put(lambda: self.client.set_terminated(self.children[trial], status, ended), trial)
 
     def summarise(
         self,
@@ -187,7 +190,7 @@ class Tracker:
         self._put(lambda: self._log(self.run_id, EPISODES, step, entries))
         self._put(lambda: self.client.log_batch(self.run_id, tags=last))
         if winner is not None:
-            self._put(lambda: self.client.set_tag(self.children[winner], "winner", "yes"))
+            self._put(lambda: self.client.set_tag(self.children[winner], "winner", "yes"), winner)
         for artifact in map(str, artifacts):
             self._put(partial(self.client.log_artifact, self.run_id, artifact))
         self._put(lambda: self.client.set_terminated(self.run_id, "FINISHED", ended))
@@ -201,7 +204,7 @@ class Tracker:
         ended = _now()
         for trial in (*sorted(self.running), None):
             with suppress(Exception):  # what failed before is not news any more
-                self._put(partial(self._terminate, trial, status, ended))
+                self._put(partial(self._terminate, trial, status, ended), trial)
 
     def _terminate(self, trial: str | None, status: str, ended: int) -> None:
         run_id = self.run_id if trial is None else self.children[trial]
@@ -215,14 +218,22 @@ class Tracker:
         """Sends no more, whatever waits; `flush` comes first."""
         self.outbox.close()
 
-    def _put(self, call: Callable[[], None]) -> None:
+    def is_deleted(self, trial: str | None = None) -> bool:
+        """Returns whether a trial's run is deleted, by which an entry was refused. Raises DeletedError where the
+        experiment or the parent is: the entry waits then.
+        """
+        return self.deletions.explain(self.run_id, self.children.get(trial) if trial else None)
+
+    def _put(self, call: Callable[[], None], trial: str | None = None) -> None:
         def told() -> None:
             try:
                 call()
             except (MlflowException, OSError) as error:
                 if is_transient(error):
                     raise
-                raise refused(error) from None
+                if not self.is_deleted(trial):
+                    raise refused(error) from None
+            self.deletions.now = None
 
         self.outbox.put(told)
 

@@ -1,10 +1,16 @@
+import gc
 import json
+import weakref
+from contextlib import contextmanager
 
 import pytest
 
 from fpt.classifier.estimator import FewShotClassifier
+from sweeps.classifiers import predicting
 from sweeps.classifiers.predicting import answers_at, predict
+from sweeps.classifiers.reading import read_some
 from sweeps.classifiers.support import Support
+from sweeps.classifiers.tables import predictions_into
 from tests.fpt.classifier.checks import CALIBRATION
 from tests.sweeps.classifiers.photos import NAMES, folder_of
 
@@ -33,6 +39,34 @@ def test_predictions_are_those_of_the_classifier_and_the_broken_are_named(classi
         assert (row["class"], row["runner_up"]) == (classifier.classes_[first], classifier.classes_[second])
         assert row["probability"] == pytest.approx(own[first], abs=1e-6)
     assert dict(found.classes) == {name: sum(row["class"] == name for row in rows) for name in sorted(NAMES)}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_of_all_pictures_a_batch_or_two_are_in_memory(classifier, tmp_path, monkeypatch, suffix):
+    """Each is named and written before the next is read, and let go then."""
+    paths = sorted(folder_of(tmp_path / "new", (6, 6, 6), first=10).rglob("*.png"))
+    read, written, held = list[weakref.ref](), list[int](), list[int]()
+
+    def by_twos(paths, transform, processes):
+        for first in range(0, len(paths), 2):
+            gc.collect()
+            assert written == [2] * len(read)
+            held.append(sum(one() is not None for one in read))
+            batch = read_some(paths[first : first + 2], transform)
+            read.append(weakref.ref(batch.pixels))
+            yield batch
+            del batch
+
+    @contextmanager
+    def noted(*arguments):
+        with predictions_into(*arguments) as write:
+            yield lambda rows: (write(rows), written.append(len(rows)))
+
+    monkeypatch.setattr(predicting, "read_pictures", by_twos)
+    monkeypatch.setattr(predicting, "predictions_into", noted)
+    found = predict(classifier, paths, tmp_path / f"p.{suffix}", lambda *_: None)
+    assert (found.pictures, written) == (18, [2] * 9)
+    assert max(held) <= 1
 
 
 def test_pictures_show_where_it_looked(classifier, tmp_path):

@@ -39,6 +39,15 @@ def test_some_are_read_at_a_time_and_the_broken_are_told(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again[0].pixels, batches[0].pixels)
 
 
+def test_no_picture_is_read_before_those_of_the_batch_before_were_taken(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(reading, "read_some", lambda paths, transform: read.append(len(paths)))
+    batches = read_pictures([tmp_path / f"{number}.png" for number in range(80)], TRANSFORM, 1)
+    for many in ([32], [32, 32], [32, 32, 16]):
+        next(batches)
+        assert read == many
+
+
 def test_a_folder_of_broken_pictures_gives_none(tmp_path):
     (tmp_path / "a.png").write_bytes(b"nothing")
     (batch,) = read_pictures([tmp_path / "a.png"], TRANSFORM, 1)

@@ -37,6 +37,24 @@ def test_rows_come_back_in_their_order(suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_rows_are_in_the_file_and_not_in_memory_long_before_the_last_one(suffix, tmp_path):
+    sizes = []
+    with predictions_into(tmp_path / f"p.{suffix}") as write:
+        for first in range(0, 4 * ROWS_A_GROUP, 32):
+            write(
+                [
+                    Prediction(f"{number}.jpg", "grèbe", number / 1e6, "heron", 0.25)
+                    for number in range(first, first + 32)
+                ]
+            )
+            sizes.append((tmp_path / f".p.{suffix}.part").stat().st_size)
+    quarter = len(sizes) // 4
+    whole = (tmp_path / f"p.{suffix}").stat().st_size
+    for part in (1, 2, 3):
+        assert sizes[part * quarter] > 0.8 * whole * part / 4
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
 def test_what_fails_leaves_the_file_that_was_there(suffix, tmp_path):
     path = tmp_path / f"p.{suffix}"
     path.write_text("before")

@@ -53,6 +53,16 @@ def test_speed_and_time_left_come_from_what_was_computed(clock):
     assert line == " 14 % · 140 of 1000 episodes · 1.3/s · 2 workers · 10:45 left"
 
 
+def test_what_was_foreseen_is_told_until_orders_tell_more(clock):
+    """20 problems took 80 s of two workers' time, so that 980 take about 1960 s."""
+    shown_as = Progress(1000)
+    shown_as.foreseen = "about 20 to 30 minutes"
+    assert shown_as.line(status(0)).endswith(" · 2 workers · about 20 to 30 minutes in all")
+    told = shown_as.line(status(20, busy_seconds=80.0, first_order=1.0))
+    assert told.endswith(" · -/s · 2 workers · about 26 to 43 minutes left, by the first orders")
+    assert "left not known yet" in Progress(1000).line(status(20, busy_seconds=80.0, workers=0))
+
+
 def test_a_burst_at_the_start_is_no_speed():
     """Sixteen workers end their first orders in the same second, after a minute: not 16 orders a second."""
     speed = Speed()

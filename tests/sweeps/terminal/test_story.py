@@ -38,6 +38,15 @@ def test_a_command_tells_when_it_began_and_that_it_finished(tmp_path):
     assert ended == ("ended", {"how": "finished"})
 
 
+def test_the_kind_of_a_command_is_told_where_it_has_one(tmp_path):
+    session = Noted()
+    with story_written(session, Home(str(tmp_path)), "sweeps/abc", "glyphs", 20, "0123456789ab"):
+        pass
+    with written(session, tmp_path):
+        pass
+    assert [facts.get("kind") for event, facts in session.notes if event == "began"] == ["0123456789ab", None]
+
+
 @pytest.mark.parametrize(
     ("error", "how", "why"),
     [

@@ -116,6 +116,29 @@ def test_the_alias_goes_to_the_first_and_then_to_who_beats_its_holder(tracker, w
     assert "fpt: version 3 of glyphs is its best: +0.3 ± 0.5 points, against version 1" in err
 
 
+@pytest.mark.parametrize("deleted", ["registered model", "version", "logged model"])
+def test_what_of_a_model_was_deleted_is_there_again_after_the_same_command(deleted, tracker, winner):
+    def swept(tracker):
+        one = replace(winner)
+        log_winner(started(tracker), one)
+        register_winner(tracker, one, deleted, lambda tags: (False, "no better than itself"))
+        assert tracker.flush(30) == 0
+        return one.model_id
+
+    before, client = swept(tracker), tracker.client
+    if deleted == "registered model":
+        client.delete_registered_model(deleted)
+    elif deleted == "version":
+        client.delete_model_version(deleted, "1")
+    else:
+        client.delete_logged_model(before)
+    model = swept(again(tracker))
+    held = client.get_logged_model(model)
+    assert client.get_model_version_by_alias(deleted, "best").source == held.artifact_location
+    assert (Path(urlsplit(held.artifact_location).path) / "part.txt").read_text() == "a part"
+    assert (model == before) == (deleted != "logged model")
+
+
 def test_what_mlflow_refuses_is_said_and_ends_nothing(tracker, winner, monkeypatch, capfd):
     def refused(*_):
         raise MlflowException("no such endpoint", error_code=ENDPOINT_NOT_FOUND)

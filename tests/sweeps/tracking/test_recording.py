@@ -1,5 +1,6 @@
 import pytest
 
+from sweeps.tracking.deleted import Deleted, Deletions
 from sweeps.tracking.recording import ENDING_SECONDS, recorded, wait_for
 
 
@@ -10,6 +11,7 @@ class Away:
 
     def __init__(self, *left):
         self.left, self.waited = list(left), []
+        self.deletions = Deletions(None, self.tracking_uri, "1")
 
     def flush(self, seconds):
         self.waited.append(seconds)
@@ -27,6 +29,16 @@ def test_the_end_of_a_sweep_waits_for_mlflow_and_says_so(capsys):
     assert "2 entries are not in MLflow (http://me:***@host:5000)" in said
     assert "the same command records them" in said
     assert away.waited == [10.0, 600]
+
+
+def test_nobody_waits_for_what_is_deleted(capsys):
+    away = Away(3)
+    away.deletions.now = Deleted("run", "1b2c", purged=False)
+    wait_for(away)
+    assert away.waited == [10.0]
+    assert capsys.readouterr().err.startswith(
+        "fpt: 3 entries are not in MLflow, for the run of this command was deleted"
+    )
 
 
 class Noted(Away):
