@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fpt.figures.episode import KEY_COLOUR, PROMPT_COLOUR
+from fpt.figures.page import KEY_COLOUR, PROMPT_COLOUR
 from fpt.problems.evidence import episode_evidence, prompts_of_all
 from fpt.problems.problem import EpisodeBatch, Setting
 from fpt.prompts.columnar import Evidence, importance, prompts_from, top_patches

@@ -93,6 +93,7 @@ def predict(
     Example: fpt predict heron.fpt photos/new --out predictions.parquet --risk 0.05
     """
     with one_sentence_for_mistakes():
+        from fpt.classifier.answering import need_not_hold
         from fpt.classifier.estimator import FewShotClassifier
         from pipeline.data.packed import said_now_and_then
         from sweeps.classifiers.predicting import predict as predicted
@@ -101,14 +102,11 @@ def predict(
         check_table(out)
         loaded = FewShotClassifier.load(classifier)
         found = predicted(loaded, pictures, out, said_now_and_then("named"), drawn, risk)
-        calibration, images = loaded.fitted_.calibration, loaded.fitted_.images
-        if risk is not None and calibration is not None and not calibration.holds_for(images):
-            few, many = min(images), max(images)
-            said = f"{few}" if few == many else f"{few} to {many}"
-            say(
-                f"fpt: what --risk promises was shown on {calibration.told}, and need not hold here: {len(images)} "
-                f"classes, {said} pictures each"
-            )
+        calibration = loaded.fitted_.calibration
+        if risk is not None and calibration is not None:
+            said = need_not_hold(calibration, loaded.fitted_.images)
+            if said is not None:
+                say(f"fpt: {said}")
         left_out = [{"image": image, "why": why} for image, why in found.broken]
         for note in found.notes:
             say(f"fpt: {note}")

@@ -50,7 +50,10 @@ def redraw(home: "Home", wanted: str | None) -> tuple["Finding", Path]:
     """
     from sweeps.lookup.finished import SWEEPS, chosen_sweep
     from sweeps.report.files import CONFIGURATION, draw_again
-    from sweeps.report.first_episode import NAME, first_episode
+    from sweeps.report.first_episode import NAME as EPISODE
+    from sweeps.report.first_episode import first_episode
+    from sweeps.report.surest import NAME as MISTAKES
+    from sweeps.report.surest import surest
     from sweeps.schema.loading import load
     from sweeps.verdict import saved
 
@@ -58,11 +61,12 @@ def redraw(home: "Home", wanted: str | None) -> tuple["Finding", Path]:
     folder = home.local / SWEEPS / sweep_id
     if home.here is None:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (saved.NAME, CONFIGURATION, NAME):
+        for name in (saved.NAME, CONFIGURATION, EPISODE, MISTAKES):
             if home.has(f"{SWEEPS}/{sweep_id}/{name}"):
                 home.fetch(f"{SWEEPS}/{sweep_id}/{name}", folder / name)
     finding, sweep = saved.finding_of((folder / saved.NAME).read_bytes()), load(folder / CONFIGURATION, [])
     episode = first_episode(sweep, finding.values, folder)
-    files = draw_again(finding, sweep, episode if episode.path.is_file() else None, folder)
+    solved = [*([episode] if episode.path.is_file() else []), *surest(finding, folder)]
+    files = draw_again(finding, sweep, solved, folder)
     home.keep(files)
     return finding, next(file for file in files if file.name == "report.html")

@@ -223,9 +223,11 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
             session.note("phase", name="report")
             from sweeps.classifiers.winner import keep_winner, tell_of_winner
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
+            from sweeps.report.surest import draw_surest
 
             rows = rows_behind(finding, Ledger(home.uri_of("ledger")))
-            files = write_report(finding, sweep, episode.result(), rows, folder)
+            solved = [episode.result(), *draw_surest(finding, store, folder)]
+            files = write_report(finding, sweep, solved, rows, folder)
             home.keep(files)
             kept = keep_winner(tracker, finding, sweep, store, folder, Path(beside))
             measured = _summarise(tracker, finding, sweep, files)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fpt.backbones.backbone import Backbone
 from fpt.classifier.fitted import Fitted
 from fpt.problems.problem import Setting
-from fpt.registry import SOLVERS
+from fpt.solvers import frozen_head, learner_named
 from fpt.solvers.adapters import attention_projections, tokens_inserted
 from fpt.solvers.contract import Learnt, head_of
 from fpt.solvers.full import own_weights
@@ -48,13 +48,13 @@ class Merged(nn.Module):
 class Member(nn.Module):
     """Is one setting's part: a copy of the backbone with what was learnt merged, and the head on its features.
 
-    Raises ValueError for a solver of a package, of which nothing is known here.
+    Raises ValueError for a solver of a package, of which nothing is known here, unless it answers by a linear head on
+    frozen features.
     """
 
     def __init__(self, backbone: Backbone, setting: Setting, learnt: Learnt) -> None:
         super().__init__()
-        if setting.solver not in HEADS:
-            raise ValueError(f"solver must be one of {', '.join(HEADS)} to be exported but is {setting.solver}")
+        head = _head_named(setting.solver)
         learnt = {name: value.detach().cpu() for name, value in learnt.items()}
         self.model = deepcopy(backbone.model).cpu().float()
         colours = backbone.pixels or (backbone.model.pretrained_cfg["mean"], backbone.model.pretrained_cfg["std"])
@@ -70,7 +70,7 @@ class Member(nn.Module):
         )
         names = {module: name for name, module in backbone.model.named_modules()}
         self.block_names = [names[block] for block in backbone.blocks]
-        self.head = HEADS[setting.solver](setting, learnt)
+        self.head = head(setting, learnt)
 
     def forward(self, pixels: Tensor) -> Tensor:
         mean, std, tokens = (cast(Tensor, getattr(self, name)) for name in ("mean", "std", "tokens"))
@@ -92,7 +92,8 @@ class LinearHead(nn.Module):
     def __init__(self, setting: Setting, learnt: Learnt) -> None:
         super().__init__()
         weight_SWD, bias_SW = head_of(learnt)
-        multiplier = setting.training.head_multiplier if SOLVERS[setting.solver].trained else 1.0
+        as_it_is = learner_named(setting.solver).answer is frozen_head.answer
+        multiplier = 1.0 if as_it_is else setting.training.head_multiplier
         self.linear = nn.Linear(weight_SWD.shape[2], weight_SWD.shape[1])
         self.linear.weight.data, self.linear.bias.data = (
             (part[0] / multiplier).float() for part in (weight_SWD, bias_SW)
@@ -143,6 +144,17 @@ HEADS: dict[str, Callable[[Setting, Learnt], nn.Module]] = {
         ("ridge", "protonet", "r2d2", "metaoptnet", "linear_probe", "full", "vpt", "lora", "ssf"), LinearHead
     ),
 }
+
+
+def _head_named(solver: str) -> Callable[[Setting, Learnt], nn.Module]:
+    if solver in HEADS:
+        return HEADS[solver]
+    if learner_named(solver).answer is not frozen_head.answer:
+        raise ValueError(
+            f"solver must be one of {', '.join(HEADS)}, or answer by fpt.solvers.frozen_head, to be exported but is "
+            f"{solver}"
+        )
+    return LinearHead
 
 
 def _nothing(model: nn.Module, backbone: Backbone, setting: Setting, learnt: Learnt) -> None:

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fpt.classifier.calibration import CALIBRATED, Calibration
+from fpt.classifier.answering import answers_at
 from fpt.classifier.estimator import FewShotClassifier
 from sweeps.classifiers.drawing import draw_looks
 from sweeps.classifiers.reading import Batch, pictures_in, read_pictures
 from sweeps.classifiers.tables import Prediction, check_table, predictions_into
-
-ANSWERED, UNSURE, NONE_OF_THESE = "yes", "unsure", "none of these"
 
 
 @dataclass(frozen=True)
@@ -64,24 +62,6 @@ def predict(
             done += len(batch.paths) + len(batch.broken)
             progress(done, len(paths))
     return Predicted(dict(sorted(counted.items())), dict(said), broken, notes)
-
-
-def answers_at(calibration: Calibration | None, risk: float) -> Callable[[float], str]:
-    """Returns what says, of a highest probability, whether it is an answer: ANSWERED, UNSURE or NONE_OF_THESE. Raises
-    ValueError where the risk cannot be promised.
-    """
-    if calibration is None:
-        raise ValueError(
-            f"--risk must be left out for a classifier without a calibration but got {risk:g}; {CALIBRATED}"
-        )
-    least, known = calibration.least_for(risk), calibration.known or 0.0
-
-    def said(highest: float) -> str:
-        if highest < known:
-            return NONE_OF_THESE
-        return ANSWERED if highest >= least else UNSURE
-
-    return said
 
 
 def _named(classifier: FewShotClassifier, batch: Batch, answers: Callable[[float], str] | None) -> list[Prediction]:

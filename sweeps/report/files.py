@@ -1,6 +1,7 @@
 """The files that a sweep leaves behind: what it found, its report in words and as a page, pictures, rows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,35 +26,35 @@ from sweeps.verdict.finding import Finding
 CONFIGURATION, LEDGER = "sweep.yaml", "ledger.parquet"
 
 
-def write_report(finding: Finding, sweep: Sweep, episode: Picture, rows: pa.Table, folder: Path) -> list[Path]:
+def write_report(finding: Finding, sweep: Sweep, solved: Sequence[Picture], rows: pa.Table, folder: Path) -> list[Path]:
     """Writes the files of a sweep that has finished into a folder, each of them whole, and returns them.
 
     report.md and report.html tell the finding, pictures show it, best.yaml is the winner (`fpt run` takes it),
     calibration.json how sure it may be, sweep.yaml the configuration (`fpt sweep` takes it), trials.csv the trials and
     ledger.parquet the `rows` of all that was compared. finding.json, written last, is what `draw_again` reads.
-    `episode` is a picture that is there already.
+    `solved` are pictures of solved episodes, which are there already.
     """
     with placed_when_done(folder, last=saved.NAME) as drawn:
         (drawn / saved.NAME).write_text(saved.as_text(finding), encoding="utf-8")
         (drawn / CONFIGURATION).write_text(configuration(sweep), encoding="utf-8")
         pyarrow.parquet.write_table(rows, drawn / LEDGER)
-        names = [*_draw(finding, sweep, episode, drawn), CONFIGURATION, LEDGER, saved.NAME]
-    return [*(folder / name for name in names), episode.path]
+        names = [*_draw(finding, sweep, solved, drawn), CONFIGURATION, LEDGER, saved.NAME]
+    return [*(folder / name for name in names), *(picture.path for picture in solved)]
 
 
-def draw_again(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[Path]:
+def draw_again(finding: Finding, sweep: Sweep, solved: Sequence[Picture], folder: Path) -> list[Path]:
     """Writes what follows from a finding and its configuration once more, and removes pictures that do not any more;
     all other files stay as they are.
     """
     with placed_when_done(folder) as drawn:
-        names = _draw(finding, sweep, episode, drawn)
+        names = _draw(finding, sweep, solved, drawn)
     for name in PICTURES:
         if f"{name}.png" not in names:
             (folder / f"{name}.png").unlink(missing_ok=True)
     return [folder / name for name in names]
 
 
-def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path) -> list[str]:
+def _draw(finding: Finding, sweep: Sweep, solved: Sequence[Picture], folder: Path) -> list[str]:
     (folder / "report.md").write_text(as_markdown(finding, sweep), encoding="utf-8")
     described = finding.best.run.model_dump(by_alias=True, mode="json")
     best = f"# {without_secrets(verdict(finding))}\n{as_yaml(described)}"
@@ -61,7 +62,7 @@ def _draw(finding: Finding, sweep: Sweep, episode: Picture | None, folder: Path)
     (folder / TRIALS).write_text(as_csv(rows_of(finding.record)), encoding="utf-8")
     charts = draw_all(finding, logarithmic(sweep.search.space) if sweep.search else {}, folder)
     sure = _calibration(finding, folder)
-    write_page(finding, sweep, [*charts, *([episode] if episode else [])], folder / "report.html")
+    write_page(finding, sweep, [*charts, *solved], folder / "report.html")
     return ["report.md", "report.html", "best.yaml", TRIALS, *sure, *(chart.path.name for chart in charts)]
 
 

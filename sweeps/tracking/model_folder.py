@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.models.model import MLMODEL_FILE_NAME
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 CODE = Path(__file__).with_name("served.py")
 CLASSIFIER = "classifier"  # among the model's artifacts
@@ -43,8 +43,10 @@ ANSWER = Schema(
         ColSpec(DataType.double, "probability"),
         ColSpec(DataType.string, "runner_up"),
         ColSpec(DataType.double, "runner_up_probability"),
+        ColSpec(DataType.string, "answered", required=False),  # where a risk is named
     ]
 )
+RISK = ParamSchema([ParamSpec("risk", DataType.double, None)])
 
 
 class Labelled(NamedTuple):
@@ -78,7 +80,7 @@ def write_model(
             code_paths=[str(Path(package.origin).parent)],
             artifacts=None if classifier is None else {CLASSIFIER: str(classifier)},
             model_config=json.loads(json.dumps(parameters)),
-            signature=ModelSignature(Schema(columns), ANSWER),
+            signature=ModelSignature(Schema(columns), ANSWER, RISK),
             input_example=pd.DataFrame(asked),
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in PACKAGES],
         )

@@ -18,12 +18,13 @@ from sweeps.redraw import redraw
 from sweeps.report.files import write_report
 from sweeps.report.first_episode import first_episode
 from sweeps.report.json_object import as_json
+from sweeps.report.surest import surest
 from sweeps.report.text import verdict
-from tests.sweeps.findings import SWEEP, WON, finding
+from tests.sweeps.findings import MISTAKES, SWEEP, WON, finding
 from tests.sweeps.ledgers import answered, refused
 from tests.sweeps.report.charts.trials import few
 
-FOUND = finding(tried=tuple(few()[:3]))
+FOUND = finding(tried=tuple(few()[:3]), mistakes=MISTAKES)
 NEW, OLD, UNFINISHED = "abc123", "abd456", "e0f789"
 
 
@@ -34,9 +35,16 @@ def home(here):
     for age, sweep_id in enumerate((NEW, OLD)):
         folder = home.local / "sweeps" / sweep_id
         folder.mkdir(parents=True)
-        Image.new("RGB", (30, 20)).save(folder / "episode-0.png")
+        for name in ("episode-0.png", "mistakes.png"):
+            Image.new("RGB", (30, 20)).save(folder / name)
         found = replace(FOUND, spent=100 + age)
-        write_report(found, SWEEP, first_episode(SWEEP, WON, folder), Ledger("runs/ledger").read(), folder)
+        write_report(
+            found,
+            SWEEP,
+            [first_episode(SWEEP, WON, folder), *surest(found, folder)],
+            Ledger("runs/ledger").read(),
+            folder,
+        )
         os.utime(folder / "finding.json", (1e9 - age, 1e9 - age))
     (home.local / "sweeps" / UNFINISHED).mkdir()
     (home.local / "sweeps" / ".e0f789-drawing").mkdir()
@@ -69,10 +77,15 @@ def test_a_sweep_is_named_by_its_id_or_the_beginning_of_it(home, wanted):
     assert (found.spent, page.parent.name) == (101, OLD)
 
 
-def test_a_page_has_no_episode_where_its_picture_is_gone(home):
-    (home.local / "sweeps" / NEW / "episode-0.png").unlink()
-    _, page = redraw(home, NEW)
-    assert "The first unseen episode" not in page.read_text()
+@pytest.mark.parametrize(
+    ("name", "said"), [("episode-0.png", "The first unseen episode"), ("mistakes.png", "The surest mistakes on unseen")]
+)
+def test_a_page_lacks_what_was_drawn_of_episodes_where_the_picture_is_gone(home, name, said):
+    page = home.local / "sweeps" / NEW / "report.html"
+    assert said in page.read_text()
+    (page.parent / name).unlink()
+    assert redraw(home, NEW)[1] == page
+    assert said not in page.read_text()
 
 
 def test_machines_get_what_the_sweep_told(home):

@@ -113,7 +113,8 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
 
     # The report; its configuration is the winner's.
     (folder,) = (home / "sweeps").iterdir()
-    pictures = {f"{name}.png" for name in ("confidence", "differences", "episode-0", "history", "parallel", "racing")}
+    drawn = ("confidence", "differences", "episode-0", "history", "mistakes", "parallel", "racing")
+    pictures = {f"{name}.png" for name in drawn}
     told = {
         "best.yaml",
         "calibration.json",
@@ -126,7 +127,8 @@ def test_a_sweep_prints_and_leaves_what_it_found(undisturbed):
     assert {path.name for path in folder.iterdir()} == {*pictures, *told, "report.html", "report.md"}
     # Six episodes of what hardly learns: nothing has won.
     assert (folder / "report.md").read_text().startswith(("No winner: ", "No setting with prompts did better"))
-    assert (folder / "episode-0.png").read_bytes().startswith(b"\x89PNG")
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert "The surest mistakes on unseen episodes" in (folder / "report.html").read_text()
     won = {name: value for name, value in said["best"].items() if value is not None}
     judged_on = "episodes.part=first classes"  # the other half is for judging it once more
     winner = with_hyper_parameters(plain_run(load(CONFIG, [*TINY, judged_on])), won)
@@ -139,7 +141,8 @@ def test_a_report_is_drawn_again_from_the_files_of_a_sweep_byte_by_byte(undistur
     home, said = undisturbed
     (folder,) = (home / "sweeps").iterdir()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    drawn = [name for name in before if name.endswith((".png", ".html", ".md")) and name != "episode-0.png"]
+    solved = {"episode-0.png", "mistakes.png"}
+    drawn = [name for name in before if name.endswith((".png", ".html", ".md")) and name not in solved]
     for name in (*drawn, "best.yaml", "trials.csv"):
         (folder / name).unlink()
     command = [FPT, "report", folder.name[:6], "--home", home, "--json"]

@@ -54,8 +54,8 @@ class Embedded:
 
 
 def write_page(finding: Finding, sweep: Sweep, pictures: Sequence[Picture], path: Path) -> Path:
-    """Writes the page. `pictures` are embedded by their names, those of draw_all and `episode-0`; a picture that is not
-    there is left out.
+    """Writes the page. `pictures` are embedded by their names, those of draw_all, `episode-0` and `mistakes`; a picture
+    that is not there is left out.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup, escape  # jinja2's own

@@ -9,9 +9,15 @@ import torch
 from fpt.classifier import exporting
 from fpt.classifier.estimator import FewShotClassifier
 from fpt.classifier.exporting import export
+from fpt.registry import SOLVERS
 from tests.fpt.classifier.test_estimator import ASKED, LABELS, STEER, SUPPORT
 
 PIXELS = torch.from_numpy(np.stack(ASKED))
+
+
+def of_all(*quick):
+    """All solvers, of which an export takes seconds; those not named are slow tests."""
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in SOLVERS]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,7 @@ def test_a_program_of_torch_is_the_classifier(fitted, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("solver", ["lora", "vpt", "svm"])
+@pytest.mark.parametrize("solver", of_all("lora", "vpt", "svm", "metaoptnet"))
 def test_onnx_runtime_has_the_same_logits(solver, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     fitted = FewShotClassifier(solver=solver, **STEER).fit(SUPPORT, LABELS).fitted_
@@ -45,6 +51,14 @@ def test_onnx_runtime_has_the_same_logits(solver, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     assert alike(session.run(None, {"pixels": PIXELS.numpy()})[0], fitted)
     assert json.loads(session.get_modelmeta().custom_metadata_map["fpt"])["classes"] == ["b", "c", "d"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("solver", of_all("protonet"))
+def test_torch_has_the_same_logits_of_every_solver(solver, tmp_path):
+    fitted = FewShotClassifier(solver=solver, **STEER).fit(SUPPORT, LABELS).fitted_
+    assert export(fitted, ["b", "c", "d"], tmp_path / "a.pt2", "torch") < 1e-4
+    assert alike(torch.export.load(tmp_path / "a.pt2").module()(PIXELS).detach().numpy(), fitted)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -5,10 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fpt.classifier.estimator import FewShotClassifier
 from fpt.classifier.merging import Merged, ScaledAndShifted
-from fpt.registry import SOLVERS
+from fpt.heads.closed_form import class_means
+from fpt.registry import SOLVERS, SolverEntry
+from fpt.solvers import Learner, frozen_head
+from fpt.solvers.contract import named_parts
 from tests.fpt.classifier.checks import CALIBRATION
 from tests.fpt.classifier.test_estimator import ASKED, LABELS, STEER, SUPPORT
 
@@ -56,6 +60,42 @@ def test_two_classes_of_a_support_vector_machine():
     assert_merged(
         FewShotClassifier(solver="svm", precision="float32").fit(SUPPORT, ["a", "b", "a", "b", "b", "b"]).fitted_
     )
+
+
+def _directions(backbone, stack, training):
+    """The mean direction of each class."""
+    sums = class_means(stack.support_features, stack.labels, training.way)
+    return named_parts((F.normalize(sums, dim=-1), sums.new_zeros(sums.shape[:2])))
+
+
+def _answer_doubled(backbone, learnt, queries, training):
+    solution = frozen_head.answer(backbone, learnt, queries, training)
+    return replace(solution, scores=2 * solution.scores)
+
+
+LINEAR = Learner(_directions, frozen_head.answer, frozen_head.shapes)
+DOUBLED = Learner(_directions, _answer_doubled, frozen_head.shapes)
+
+
+@pytest.fixture
+def of_a_package(monkeypatch):
+    """Fits a solver of this file as if a package had brought it, with a multiplier that it does not read."""
+
+    def fitted(name):
+        entry = SolverEntry(f"{__name__}:{name}", trained=False, frozen_features=True, steered=False)
+        monkeypatch.setitem(SOLVERS._here, name.lower(), entry)
+        return FewShotClassifier(solver=name.lower(), precision="float32", head_multiplier=3.0).fit(SUPPORT, LABELS)
+
+    return fitted
+
+
+def test_a_packages_linear_head_is_merged(of_a_package):
+    assert_merged(of_a_package("LINEAR").fitted_)
+
+
+def test_a_packages_answer_of_its_own_is_refused(of_a_package):
+    with pytest.raises(ValueError, match=r"or answer by fpt.solvers.frozen_head, to be exported but is doubled$"):
+        Merged(of_a_package("DOUBLED").fitted_)
 
 
 def test_scaled_and_shifted():

@@ -1,16 +1,11 @@
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
-from fpt.figures.episode import ATTENTION, Shown, _attended, _border, _columns, _inked, _lit, draw_episode
+from fpt.figures.episode import ATTENTION, Shown, _columns, draw_episode
 
 GRID = (2, 3)
 COLOURS = {"prompts": (0xD5, 0x5E, 0x00), "key": (0x00, 0x72, 0xB2), "right": (0x00, 0x9E, 0x73)}
-
-
-def border_of(*chosen):
-    return set(_border(np.isin(np.arange(6), chosen), GRID))
 
 
 def part(count=4, grid=GRID, of_queries=False, with_key=True, names=None, side=(8, 6)):
@@ -31,25 +26,6 @@ def part(count=4, grid=GRID, of_queries=False, with_key=True, names=None, side=(
     )
 
 
-@pytest.fixture
-def texts(monkeypatch):
-    """What is written into pictures, with its colours."""
-    written = []
-    text, save = Figure.text, Figure.savefig
-
-    def noted(self, *place, **style):
-        written.append((place[2], style.get("color")))
-        return text(self, *place, **style)
-
-    def saved(self, *arguments, **style):
-        written.extend((axis.get_xlabel(), None) for axis in self.axes if axis.get_xlabel())
-        return save(self, *arguments, **style)
-
-    monkeypatch.setattr(Figure, "text", noted)
-    monkeypatch.setattr(Figure, "savefig", saved)
-    return written
-
-
 def draw(path, *parts, grid=GRID, attention="map"):
     return draw_episode(parts, grid, ("a title", "a setting"), path, attention, "[CLS] attention")
 
@@ -57,60 +33,6 @@ def draw(path, *parts, grid=GRID, attention="map"):
 def colours_of(path):
     pixels = np.asarray(Image.open(path).convert("RGB"))
     return {name for name, colour in COLOURS.items() if (pixels == colour).all(-1).sum() > 20}
-
-
-def test_a_patch_is_outlined_on_all_sides():
-    assert border_of(5) == {((2, 1), (3, 1)), ((2, 2), (3, 2)), ((2, 1), (2, 2)), ((3, 1), (3, 2))}
-
-
-def test_there_is_no_line_between_two_chosen_patches():
-    assert len(border_of(0, 1)) == 6
-    assert len(border_of(0, 4)) == 8
-    assert len(border_of(*range(6))) == 10
-    assert border_of() == set()
-
-
-def test_light_is_brightness():
-    image = np.full((4, 6, 3), 200, np.uint8)
-    lit = _lit(image, np.array([1.0, 0.0, 0.5, 0.0, 0.0, 1.0]), GRID)
-    assert lit[0, 0].tolist() == [200] * 3
-    assert lit[1, 3].tolist() == [40] * 3  # 0.2 x 200
-    assert lit[0, 5].tolist() == [120] * 3  # (0.2 + 0.4) x 200
-    assert lit[3, 4].tolist() == [200] * 3
-
-
-def test_ink_darkens_with_attention():
-    weight = np.linspace(0, 1, 6)
-    inked = _inked(np.full((4, 6, 3), 77, np.uint8), weight, GRID).astype(int).sum(-1)
-    by_patch = [inked[row, column] for row in (0, 2) for column in (0, 2, 4)]
-    assert by_patch == sorted(by_patch, reverse=True)
-    assert len(set(by_patch)) == 6
-
-
-def test_pixels_that_patches_do_not_divide_belong_to_the_patch_they_are_in():
-    lit = _lit(np.full((5, 7, 3), 100, np.uint8), np.arange(6) / 10, GRID)
-    assert lit.shape == (5, 7, 3)
-    assert len(np.unique(lit)) == 6
-
-
-def test_what_is_said_below_an_image_is_what_is_lit():
-    one = part(1)
-    _, said = _attended(one, one.after, 0, "map", GRID)
-    assert said == f"{100 * sum(one.after[0, i] for i in range(6) if one.key[0, i]):.0f} % on key"
-    _, unknown = _attended(part(1, with_key=False), one.after, 0, "map", GRID)
-    image, said = _attended(one, one.after, 0, "cover", GRID)
-    descending = np.sort(one.after[0])[::-1]
-    kept = next(n for n in range(1, 7) if descending[:n].sum() >= 0.95)
-    assert (said, unknown) == (f"{kept} of 6", f"95 % in {kept}")
-    lit = (image.reshape(2, 4, 3, 2, 3) == one.images[0].reshape(2, 4, 3, 2, 3)).all((1, 3, 4))
-    assert set(np.flatnonzero(lit)) == set(np.argsort(-one.after[0])[:kept])
-
-
-def test_both_maps_of_an_image_have_one_scale():
-    one = part(1)
-    image, _ = _attended(one, one.before, 0, "map", GRID)
-    most = max(one.before.max(), one.after.max())
-    assert (image == _inked(one.images[0], one.before[0] / most, GRID)).all()
 
 
 @pytest.mark.parametrize("brightness", [0, 255])

@@ -7,11 +7,10 @@ import pytest
 
 from fpt.classifier.estimator import FewShotClassifier
 from sweeps.classifiers import predicting
-from sweeps.classifiers.predicting import answers_at, predict
+from sweeps.classifiers.predicting import predict
 from sweeps.classifiers.reading import read_some
 from sweeps.classifiers.support import Support
 from sweeps.classifiers.tables import predictions_into
-from tests.fpt.classifier.checks import CALIBRATION
 from tests.sweeps.classifiers.photos import NAMES, folder_of
 
 
@@ -87,11 +86,3 @@ def test_a_pyramid_has_no_one_map(tmp_path):
         predict(swin, paths, tmp_path / "p.csv", lambda *_: None, tmp_path / "looks")
     assert not (tmp_path / "looks").exists()
     assert Support.__doc__
-
-
-def test_answers_at_a_risk():
-    said = answers_at(CALIBRATION, 0.05)
-    assert [said(one) for one in (0.8, 0.75, 0.7, 0.375, 0.37)] == ["yes", "yes", "unsure", "unsure", "none of these"]
-    assert answers_at(CALIBRATION, 0.3)(0.376) == "yes"
-    with pytest.raises(ValueError, match="--risk must be left out for a classifier without a calibration"):
-        answers_at(None, 0.05)

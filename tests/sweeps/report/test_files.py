@@ -10,6 +10,7 @@ from pipeline.storage.ledger import SCHEMA, Ledger
 from sweeps.lookup.winner import parameters_of
 from sweeps.report import files
 from sweeps.report.first_episode import first_episode
+from sweeps.report.surest import surest
 from sweeps.report.text import verdict
 from sweeps.schema.loading import load
 from sweeps.verdict.saved import finding_of
@@ -40,7 +41,7 @@ def ledger(tmp_path):
 def test_a_report_is_a_page_its_pictures_and_what_machines_read(folder, ledger):
     found = findings()["usual"]
     rows = ledger.read(found.hashes)
-    written = files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), rows, folder)
+    written = files.write_report(found, SWEEP, [first_episode(SWEEP, WON, folder)], rows, folder)
     named = ["report.md", "report.html", "best.yaml", "trials.csv", *(f"{chart}.png" for chart in CHARTS)]
     assert [file.name for file in written] == [*named, "sweep.yaml", "ledger.parquet", "finding.json", "episode-0.png"]
     assert sorted(written) == sorted(folder.iterdir())
@@ -56,11 +57,11 @@ def test_a_report_is_a_page_its_pictures_and_what_machines_read(folder, ledger):
 
 def test_a_picture_that_makes_no_sense_any_more_is_removed(folder, ledger):
     found = findings()["usual"]
-    files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), ledger.read(found.hashes), folder)
+    files.write_report(found, SWEEP, [first_episode(SWEEP, WON, folder)], ledger.read(found.hashes), folder)
     before = {path.name for path in folder.iterdir()}
     for name in ("cost.png", "of-mine.png"):  # the first as an older version drew it
         Image.new("RGB", (30, 20)).save(folder / name)
-    files.draw_again(found, SWEEP, None, folder)
+    files.draw_again(found, SWEEP, [], folder)
     assert {path.name for path in folder.iterdir()} == before | {"of-mine.png"}
 
 
@@ -74,29 +75,31 @@ def test_an_interrupt_leaves_the_files_of_before(folder, ledger, monkeypatch, dr
     monkeypatch.setattr(files, drawing, interrupted)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(KeyboardInterrupt):
-        files.write_report(findings()["usual"], SWEEP, first_episode(SWEEP, WON, folder), ledger.read(), folder)
+        files.write_report(findings()["usual"], SWEEP, [first_episode(SWEEP, WON, folder)], ledger.read(), folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_what_is_drawn_again_is_the_same_and_the_rest_is_left_alone(folder, ledger):
     found, episode = findings()["usual"], first_episode(SWEEP, WON, folder)
-    written = files.write_report(found, SWEEP, episode, ledger.read(found.hashes), folder)
+    written = files.write_report(found, SWEEP, [episode], ledger.read(found.hashes), folder)
     before = {file: file.read_bytes() for file in written}
     for name in ("report.html", "racing.png"):
         (folder / name).unlink()
-    again = files.draw_again(found, SWEEP, episode, folder)
+    again = files.draw_again(found, SWEEP, [episode], folder)
     assert again == written[: len(again)]
     assert {file: file.read_bytes() for file in written} == before
     (folder / "episode-0.png").unlink()
-    files.draw_again(found, SWEEP, None, folder)
+    files.draw_again(found, SWEEP, [], folder)
     assert (folder / "report.html").read_text().count("<img ") == len(CHARTS)
 
 
 def test_a_calibration_is_left_for_the_winner_and_its_file_is_whole(folder, ledger):
     found = findings()["calibrated"]
-    written = files.write_report(found, SWEEP, first_episode(SWEEP, WON, folder), ledger.read([]), folder)
-    assert folder / "calibration.json" in written
+    Image.new("RGB", (30, 20)).save(folder / "mistakes.png")
+    solved = [first_episode(SWEEP, WON, folder), *surest(found, folder)]
+    written = files.write_report(found, SWEEP, solved, ledger.read([]), folder)
+    assert {folder / "calibration.json", folder / "mistakes.png"} <= set(written)
     described = json.loads((folder / "calibration.json").read_text())
     assert calibration_of(described) == CONFIDENCE.calibration
     check_is_of(described, parameters_of(plain_run(load(folder / "best.yaml", []))))
@@ -104,3 +107,4 @@ def test_a_calibration_is_left_for_the_winner_and_its_file_is_whole(folder, ledg
     page = (folder / "report.html").read_text()
     assert "How sure it may be" in page
     assert "What it mistakes" in page
+    assert page.count(solved[1].alt) == 1

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -19,9 +20,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from fpt.classifier.calibration import as_described
 from fpt.classifier.estimator import FewShotClassifier
 from sweeps import cli
 from sweeps.tracking.model_folder import Labelled, write_model
+from tests.fpt.classifier.checks import CALIBRATION
 from tests.sweeps.classifiers.photos import folder_of
 
 PARAMETERS = {"backbone": "vit_micro_glyphs", "solver": "protonet", "precision": "float32", "mean": None}
@@ -66,6 +69,28 @@ def test_a_fitted_classifier_is_loaded_and_names_paths_and_bytes(photos, tmp_pat
     assert (folder / "code" / "fpt" / "classifier" / "estimator.py").is_file()
 
 
+def test_a_loaded_model_answers_at_a_risk_as_fpt_predict_does(photos, tmp_path, here):
+    plain = FewShotClassifier(**PARAMETERS).get_params(deep=False)
+    calibration = as_described(replace(CALIBRATION, temperature=200.0, known=0.6), plain)
+    support = [path for name in NAMES for path in photos[name][:2]]
+    classifier = FewShotClassifier(**PARAMETERS, calibration=calibration).fit(
+        support, [one.parent.name for one in support]
+    )
+    saved = classifier.save(tmp_path / "heron.fpt")
+    typed = ["predict", str(saved), str(tmp_path / "photos"), "--out", str(here / "p.jsonl"), "--risk", "0.05"]
+    assert CliRunner().invoke(cli.app, typed).exit_code == 0
+    written = pd.read_json(here / "p.jsonl", lines=True)
+    folder = write_model(tmp_path / "model", PARAMETERS, [Labelled(photos["heron"][0].read_bytes())], saved)
+    model = mlflow.pyfunc.load_model(str(folder))
+    found = model.predict(pd.DataFrame({"image": written["image"]}), params={"risk": 0.05})
+    pd.testing.assert_frame_equal(found, written.drop(columns="image"), check_dtype=False, atol=1e-6)
+    assert set(found["answered"]) == {"yes", "unsure", "none of these"}
+    assert "answered" not in model.predict(pd.DataFrame({"image": written["image"]}))
+    assert model.metadata.signature.params.to_dict() == [
+        {"name": "risk", "type": "double", "default": None, "shape": None}
+    ]
+
+
 def test_a_recipe_is_loaded_and_fitted_where_it_is_asked(photos, tmp_path):
     rows = [Labelled(photos[name][0].read_bytes(), name) for name in NAMES]
     folder = write_model(tmp_path / "model", PARAMETERS, [*rows, Labelled(photos["crane"][1].read_bytes())])
@@ -77,8 +102,8 @@ def test_a_recipe_is_loaded_and_fitted_where_it_is_asked(photos, tmp_path):
     assert model.model_config == PARAMETERS
 
 
-def asked_over_http(port, records):
-    body = json.dumps({"dataframe_records": records}).encode()
+def asked_over_http(port, records, **params):
+    body = json.dumps({"dataframe_records": records, **({"params": params} if params else {})}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)["predictions"]
@@ -110,6 +135,9 @@ def test_serving_answers_over_http_what_fpt_predict_writes(photos, tmp_path, her
         with pytest.raises(urllib.error.HTTPError) as refused:
             asked_over_http(port, [{"image": base64.b64encode(b"no picture").decode()}])
         assert "must be a picture that can be read" in refused.value.read().decode()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            asked_over_http(port, records[:1], risk=0.05)
+        assert "risk must be left out for a classifier without a calibration" in refused.value.read().decode()
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
