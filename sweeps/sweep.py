@@ -49,6 +49,7 @@ from sweeps.tracking.recording import recorded
 from sweeps.tracking.store import tracking_uri
 from sweeps.tracking.tracker import Tracker
 from sweeps.tracking.views import arrangement
+from sweeps.verdict.extent import parts_of
 from sweeps.verdict.finding import BASELINE, FROZEN, Finding
 from sweeps.verdict.judge import judge, problems_to_judge
 from sweeps.verdict.proven import rows_behind
@@ -218,7 +219,8 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
                 session.note("phase", name="final evaluation")
                 winner = record.winner
                 store = session.store_of(with_hyper_parameters(plain_run(sweep), winner.values))
-                episode = aside.submit(_first_episode, sweep, winner.values, store, folder)
+                judged = sweep.model_copy(update={"episodes": parts_of(sweep, session).first.episodes})
+                episode = aside.submit(_first_episode, judged, winner.values, store, folder)
                 finding = judge(sweep, search, plan, session, record, progress)
             session.note("phase", name="report")
             from sweeps.classifiers.winner import keep_winner, tell_of_winner
