@@ -90,7 +90,7 @@ class Session:
         return sampler_of(_classes(self.store, run.episodes.split), run.episodes, run.dataset.small_classes)
 
     def begin(self, spec: GenerationSpec) -> None:
-        """Has the first rung of a generation computed, whether its trials have asked for it or not."""
+        """Has a generation computed, rung by rung, whether its trials have asked for it or not."""
         _answered(self.dispatcher.begin.remote(self._context, spec))
 
     def next_rung(self, spec: GenerationSpec, trials: Sequence[str], rung: int) -> list[list[Row] | None]:

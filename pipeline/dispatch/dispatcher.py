@@ -176,20 +176,16 @@ class Dispatcher:
         return [self._rows(context, run, there) for run in runs]
 
     async def begin(self, context: Context, spec: GenerationSpec) -> None:
-        """Starts a generation of trials: its first rung is computed whether they have asked for it or not."""
+        """Starts a generation of trials, whether they have asked for anything or not."""
         await self.start(context)
         if spec.number not in self.generations:
             self.generations[spec.number] = self._generation(context, spec)
             tell(LOG, "generation begun", generation=spec.number, trials=sorted(spec.runs))
-            self.generations[spec.number].begin()
 
     async def next_rung(
         self, context: Context, spec: GenerationSpec, trials: Sequence[str], rung: int
     ) -> list[list[Row] | None]:
-        """Returns all rows of each trial up to the end of a rung; None where it was stopped after the rung before.
-
-        Waits until all trials of the generation that are left have asked; for the first rung they need not.
-        """
+        """Returns all rows of each trial up to the end of a rung; None where it was stopped after the rung before."""
         await self.start(context)
         await self.begin(context, spec)
         generation = self.generations[spec.number]
@@ -234,7 +230,7 @@ class Dispatcher:
                 tell(LOG, "trials stopped", generation=spec.number, rung=rung, trials=stopped)
             return going
 
-        return Generation(spec.runs, solve, select)
+        return Generation(spec.runs, len(spec.episodes), solve, select)
 
     def _orders(
         self, hashes: Sequence[str], runs: Sequence[Run], episodes: Sequence[int]

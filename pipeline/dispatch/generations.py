@@ -37,48 +37,34 @@ class GenerationSpec:
 
 
 class Generation:
-    """A generation's first rung starts by `begin`, the others when all trials that are left have asked for them.
+    """A generation's rungs follow each other, whether its trials have asked for them yet or not: their processes may
+    still be starting. `solve` computes a rung, `select` names the trials that go on to the next.
 
-    `select` names the trials that go on, `solve` computes. A trial that asks for a rung has been through those before
-    it: where they are not known (the dispatcher was started again) they are gone through once more, over the ledger.
+    What a trial hears hangs on the rungs alone. A dispatcher that is started again goes through them once more, over
+    the ledger.
     """
 
-    def __init__(self, trials: Collection[str], solve: SolveRung, select: Select) -> None:
+    def __init__(self, trials: Collection[str], rungs: int, solve: SolveRung, select: Select) -> None:
         self.left, self.solve, self.select = set(trials), solve, select
-        self.asked: dict[int, set[str]] = {}
-        self.reached: dict[int, asyncio.Future[set[str]]] = {}
-        self.tasks: dict[int, asyncio.Task[None]] = {}
-
-    def begin(self) -> None:
-        """Starts the first rung; nothing about it has to be waited for."""
-        self._everyone_asks(0)
+        loop = asyncio.get_running_loop()
+        self.reached: list[asyncio.Future[set[str]]] = [loop.create_future() for _ in range(rungs)]
+        self.task = loop.create_task(self._run())
 
     async def ask(self, trial: str, rung: int) -> bool:
         """Waits for the rung. Returns whether the trial goes on to it; asking again gives the same answer."""
-        for past in range(rung):
-            if past not in self.reached:
-                self._everyone_asks(past)
-            await asyncio.shield(self.reached[past])
-        self.asked.setdefault(rung, set()).add(trial)
-        reached = self.reached.setdefault(rung, asyncio.get_running_loop().create_future())
-        self._start_if_complete(rung)
-        return trial in await asyncio.shield(reached)
+        return trial in await asyncio.shield(self.reached[rung])
 
-    def _everyone_asks(self, rung: int) -> None:
-        self.asked[rung] = set(self.left)
-        self.reached[rung] = asyncio.get_running_loop().create_future()
-        self._start_if_complete(rung)
-
-    def _start_if_complete(self, rung: int) -> None:
-        if rung not in self.tasks and self.left and self.left <= self.asked[rung]:
-            self.tasks[rung] = asyncio.create_task(self._run(rung))
-
-    async def _run(self, rung: int) -> None:
-        try:
-            if rung > 0:
-                self.left &= self.select(rung, set(self.left))
-            going = set(self.left)
-            await self.solve(rung, sorted(going))
-            self.reached[rung].set_result(going)
-        except Exception as error:
-            self.reached[rung].set_exception(error)
+    async def _run(self) -> None:
+        for rung, reached in enumerate(self.reached):
+            try:
+                if rung > 0 and self.left:
+                    self.left &= self.select(rung, set(self.left))
+                going = set(self.left)
+                if going:
+                    await self.solve(rung, sorted(going))
+                reached.set_result(going)
+            except Exception as error:
+                for later in self.reached[rung:]:
+                    later.set_exception(error)
+                    later.exception()  # it is looked at, should nobody ask
+                return

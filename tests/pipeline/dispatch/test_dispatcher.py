@@ -235,7 +235,8 @@ def test_a_dispatcher_that_died_knows_at_the_next_question_what_it_knew(made, ru
     ledger = Ledger(str(tmp_path / "ledger"))
     blank = {"class_hits": [], "failed": False, "seconds": 1.0, "worker": "worker-0"}
     for rows in dispatcher.known.unpacked.values():
-        ledger.write(f"{rows[0]['config_hash']}", [{**blank, **row} for row in rows.values()])
+        written = [{**blank, **row} for episode, row in rows.items() if episode < 4]  # it died in the last rung
+        ledger.write(f"{rows[0]['config_hash']}", written)
 
     again, staff = made(stopping=keep_two)
     last = going(again, lambda: ask(again, ["0.1", "0.0"], 2))
