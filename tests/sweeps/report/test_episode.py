@@ -8,15 +8,13 @@ from PIL import Image
 
 from fpt.backbones.backbone import Backbone
 from fpt.figures.episode import ATTENTION
-from fpt.glyphs.scenes import scene
 from fpt.problems.evidence import prompts_of_all
 from fpt.problems.solving import stack_of
 from fpt.prompts.localisation import precision
 from fpt.solvers import solver_named
-from pipeline.backbones import BackboneName
-from pipeline.config import Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
+from pipeline.config import with_hyper_parameters
 from pipeline.data.sampler import sampler_of
-from pipeline.data.store import ImageStore, Sample, pack
+from pipeline.data.store import ImageStore
 from pipeline.orders import WorkOrder
 from pipeline.workers.features import FrozenImages
 from pipeline.workers.worker import Worker, backbone_of, episode_tensors, setting
@@ -31,37 +29,9 @@ from sweeps.report.episode import (
     title_of,
 )
 from tests.fpt.prompts.test_pyramids import swin
+from tests.sweeps.report.conftest import packed
 
-CLASSES = ("h", "a long name of a class", "$", "猫")
 EPISODE = 3
-
-
-def packed(folder, with_masks):
-    """Scenes of four classes, 6 of each."""
-    return pack(
-        (
-            Sample("novel", name, one.image, one.mask if with_masks else None)
-            for way, name in enumerate(CLASSES)
-            for one in (scene("novel", way, i) for i in range(6))
-        ),
-        folder / "scenes.arrow",
-    )
-
-
-@pytest.fixture(scope="module")
-def store_path(tmp_path_factory):
-    return packed(tmp_path_factory.mktemp("scenes"), True)
-
-
-@pytest.fixture(scope="module")
-def run():
-    return Run(
-        dataset=Dataset(images_per_class=6),
-        backbone=BackboneName(precision="float32"),
-        episodes=Episodes(way=3, shot=2, query=3),
-        solver=Solver(epochs=4, rank=2, lr=0.03, head="r2d2", temperature=0.1, blocks=2),
-        prompts=Prompts(patches=3, layers=2, rows="class"),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,7 @@ from scipy.special import softmax
 
 from fpt.backbones.backbone import Backbone
 from fpt.problems.keeping import scores_of
-from pipeline.backbones import BackboneName
-from pipeline.config import Dataset, Episodes, Prompts, Run, Solver, with_hyper_parameters
+from pipeline.config import with_hyper_parameters
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore
 from pipeline.orders import WorkOrder
@@ -16,23 +15,6 @@ from sweeps.report.episode import solved_episode
 from sweeps.report.mistaken import picture_of_mistakes, solved_mistakes
 from sweeps.verdict.mistakes import Mistake, mistakes_of
 from tests.fpt.prompts.test_pyramids import swin
-from tests.sweeps.report.test_episode import packed
-
-
-@pytest.fixture(scope="module")
-def store_path(tmp_path_factory):
-    return packed(tmp_path_factory.mktemp("scenes"), True)
-
-
-@pytest.fixture(scope="module")
-def run():
-    return Run(
-        dataset=Dataset(images_per_class=6),
-        backbone=BackboneName(precision="float32"),
-        episodes=Episodes(way=3, shot=2, query=3),
-        solver=Solver(epochs=4, rank=2, lr=0.03, head="r2d2", temperature=0.1, blocks=2),
-        prompts=Prompts(patches=3, layers=2, rows="class"),
-    )
 
 
 @pytest.fixture(scope="module")
