@@ -20,6 +20,7 @@ from sweeps.jobs.slurm_script import Allocation, script_of
 PAUSE = 2.0  # seconds between two looks at a job
 LOG_SECONDS = 10.0  # after its end that the log of a job may take to be seen here
 STOP_TRIES = 60
+GONE = 2  # looks that do not find a job that has left the queue: one that goes into it again is out of it for a moment
 
 
 @dataclass(frozen=True)
@@ -160,14 +161,14 @@ def _cancel(job: SlurmJob, say: Say, pause: float) -> None:
 
 def _follow(job: SlurmJob, say: Say, pause: float) -> None:
     """Prints a job's log until the job has left the queue."""
-    shown, state, said = 0, patiently(lambda: job.state, "Slurm", say, pause), ""
-    while state is not None:
+    shown, missed, said = 0, 0, ""
+    while missed < GONE:
+        state = patiently(lambda: job.state, "Slurm", say, pause)
         shown = _show(job.log, shown)
         if state != said and state == "PENDING":
             say(f"fpt: job {job.job} waits in the queue")
-        said = state
-        time.sleep(pause)
-        state = patiently(lambda: job.state, "Slurm", say, pause)
+        said, missed = state or said, 0 if state else missed + 1
+        time.sleep(pause if missed < GONE else 0)
     for _ in range(int(LOG_SECONDS / max(pause, 0.1))):  # a disk that nodes share may show it late
         if job.log.is_file():
             break
