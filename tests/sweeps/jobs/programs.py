@@ -35,8 +35,9 @@ elif program == "squeue":
     if f"--name={job.get('name')}" not in arguments:
         sys.exit()
     print(queue.read_text(), end="")
-    if job["steps"] and queue.read_text():  # what happens until the next look
+    if job["steps"] and (queue.read_text() or job.get("between")):  # what happens until the next look
         state, text, status = job["steps"].pop(0)
+        job["between"] = state == ""
         with open(job["log"], "a") as log:
             log.write(text)
         if status is not None:

@@ -106,6 +106,13 @@ def test_one_that_goes_into_the_queue_again_is_followed_on(played_slurm):
     assert result.stderr.count("job 42 waits in the queue") == 2
 
 
+def test_one_that_is_out_of_the_queue_for_a_moment_has_not_ended(played_slurm):
+    steps = [["RUNNING", "one\n", None], ["", "again\n", 143], ["PENDING", "", None], ["RUNNING", "two\n", None]]
+    planned(played_slurm, [*steps, WELL[-1]])
+    result = typed()
+    assert (result.exit_code, result.stdout) == (0, "one\nagain\ntwo\nthree\n")
+
+
 def test_a_slurm_that_is_restarted_meanwhile_is_waited_for(played_slurm):
     (played_slurm / "plan").write_text(json.dumps({"steps": WELL, "away": 3}))
     result = typed()
