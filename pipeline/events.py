@@ -15,6 +15,7 @@ from pipeline.storage.masking import masked, without_secrets
 
 FILE = "events.jsonl"
 BEGAN, ENDED = "began", "ended"  # of the command itself
+FINISHED = "finished"  # how a command ends well
 OPENED = "session opened"  # the first event of a session; those of an earlier one come before it
 MOST_WAITING = 100_000  # lines that are kept until it is known where to write them
 MOST_WARNINGS = 50  # that are kept for whoever asks

@@ -11,7 +11,7 @@ import torch
 import fpt.glyphs.backbone  # noqa: F401  (registers the embedded backbone with timm)
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.checkpoints.beside import said_beside
-from fpt.backbones.checkpoints.fitting import heads_trained, pooled_by_mean
+from fpt.backbones.checkpoints.fitting import check_heads, heads_trained, pooled_by_mean
 from fpt.backbones.checkpoints.layouts import layout_of
 from fpt.backbones.checkpoints.pixels import Pixels, pixels_of_file
 from fpt.backbones.naming import check_name
@@ -114,8 +114,9 @@ def _filled(
     options: dict[str, Any] = {}
     if pooled_by_mean(named) and getattr(model, "global_pool", "") == "token":
         options["global_pool"] = "avg"
-    heads, own_heads = heads_trained(named, layout, beside), {getattr(part, "num_heads", 0) for part in model.modules()}
-    if heads and len(own_heads - {0, heads}) == 1:
+    own_heads = {getattr(part, "num_heads", 0) for part in model.modules()}
+    if (heads := heads_trained(named, layout, beside)) and len(own_heads - {0, heads}) == 1:
+        check_heads(named, heads, source)
         options["num_heads"] = heads
     if options:
         model = _made(name, image_size, False, **options)

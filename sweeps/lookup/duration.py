@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import plain_run
-from pipeline.events import BEGAN, ENDED, FILE, Event, events_in
+from pipeline.events import BEGAN, ENDED, FILE, FINISHED, Event, events_in
 from pipeline.identity import configuration_hash
 from pipeline.storage.folder import Home
+from sweeps.lookup.finished import SWEEPS
 from sweeps.schema.sweep import Sweep
 
 LOOK_SECONDS = 0.5  # after which no further story is read
 NO_MATTER = frozenset({"lambda", "alpha", "contrast", "tau", "patches", "lr"})  # to how long an episode takes
 SCALE = 4  # times as large, or as small, another sweep may be: parts of a sweep are not equally fast
-SWEEPS, FINISHED = "sweeps", "finished"  # the folder of a home that holds stories of sweeps, and how they end well
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ class _Asked:
 
 class Proposals(Searcher):  # type: ignore[misc]
     """Proposals are drawn by a LookSampler on an Optuna study, over `search.space` for a run whose solver is `solver`.
-    The study is in memory, as a database takes Optuna a second for a trial beside 200 that are under way; its trials
-    are given to `keep` as they end.
+    The study is in memory, as in a database Optuna reads all trials under way for each that it asks; its trials are
+    given to `keep` as they end.
 
     Each look, and each part in the race, is called `generation.place`; a setting that is looked at again goes by the
     name of its first look. All looks of a generation are one trial of Tune's, for they end together, and Tune takes a
@@ -84,19 +84,17 @@ class Proposals(Searcher):  # type: ignore[misc]
         if generation == len(self.asked):
             return None
         named = {f"{generation}.{place}": one for place, one in enumerate(self.asked[generation])}
-        asked = named
-        if generation == self.sampler.race:
-            place = number - generation
-            if place >= len(named):
-                return Searcher.FINISHED
-            asked = dict([list(named.items())[place]])
-        self.names[trial_id] = asked
+        racing = generation == self.sampler.race
+        mine = list(named)[number - generation :][:1] if racing else list(named)
+        if not mine:
+            return Searcher.FINISHED
+        asked = self.names[trial_id] = {name: named[name] for name in mine}
         return {
             "asked": {name: self.first_looks[key_of(one.values)] for name, one in asked.items()},
             "generation": generation,
             "settings": {name: one.values for name, one in named.items()},
             "rungs": self.rungs_of(generation),
-            "race": generation == self.sampler.race,
+            "race": racing,
         }
 
     def rungs_of(self, generation: int) -> list[list[int]]:

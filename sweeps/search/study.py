@@ -17,21 +17,20 @@ from pipeline.storage.sqlite import database_of, first_use
 class KeptStudy:
     """A study in a database, to which trials are added once they have ended, by a thread: nobody waits for it."""
 
-    def __init__(self, study: optuna.Study) -> None:
-        self.study, self.thread = study, ThreadPoolExecutor(1)
+    def __init__(self, study: optuna.Study, thread: ThreadPoolExecutor) -> None:
+        self.study, self.thread = study, thread
         self.writing: list[Future[None]] = []
 
     def add(self, trials: Sequence[FrozenTrial]) -> None:
         """Has trials written, in the order in which they are added. Raises what was wrong with those before."""
-        for one in [one for one in self.writing if one.done()]:
-            one.result()
+        self.check()
         self.writing.append(self.thread.submit(self.study.add_trials, trials))
 
-    def close(self) -> None:
-        """Waits for all trials. Raises what was wrong with them."""
-        self.thread.shutdown()
+    def check(self) -> None:
+        """Raises what was wrong with those that have been written."""
         for one in self.writing:
-            one.result()
+            if one.done():
+                one.result()
 
 
 @contextmanager
@@ -48,12 +47,11 @@ def open_study(storage: str, name: str) -> Iterator[KeptStudy]:
     try:
         if name in optuna.study.get_all_study_names(database):
             optuna.delete_study(study_name=name, storage=database)
-        kept = KeptStudy(optuna.create_study(study_name=name, storage=database, direction="maximize"))
-        try:
+        study = optuna.create_study(study_name=name, storage=database, direction="maximize")
+        with ThreadPoolExecutor(1) as thread:  # whose end waits for all trials
+            kept = KeptStudy(study, thread)
             yield kept
-        finally:
-            kept.thread.shutdown()
-        kept.close()
+        kept.check()
     except KeyError as error:
         if name in optuna.study.get_all_study_names(database):
             raise

@@ -6,11 +6,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from pipeline.events import BEGAN, ENDED, FILE
+from pipeline.events import BEGAN, ENDED, FILE, FINISHED
 from pipeline.session import DispatcherGoneError, Session
 from pipeline.storage.folder import Home
 
-FINISHED, INTERRUPTED, FAILED = "finished", "interrupted", "failed"
+INTERRUPTED, FAILED = "interrupted", "failed"
 
 
 @contextmanager

@@ -70,15 +70,18 @@ def _pixels(told: Any, mean: str, std: str) -> tuple[Colours, Colours] | None:
 
 def _heads_inside(path: Path) -> int | None:
     """Returns what a file of safetensors says in its header, as classifiers are saved here."""
-    with suppress(SafetensorError, OSError, ValueError, KeyError), safe_open(path, "pt") as held:
-        return int((held.metadata() or {})[HEADS])
+    with suppress(SafetensorError, OSError, ValueError), safe_open(path, "pt") as held:
+        return _many(int((held.metadata() or {}).get(HEADS, 0)))
     return None
 
 
 def _heads(config: dict[str, Any]) -> int | None:
     vision = config.get("vision_config", config)
-    heads = vision.get(HEADS) if isinstance(vision, dict) else None
-    return heads if isinstance(heads, int) and heads > 0 else None
+    return _many(vision.get(HEADS)) if isinstance(vision, dict) else None
+
+
+def _many(heads: Any) -> int | None:
+    return heads if type(heads) is int and heads > 0 else None
 
 
 def _quickgelu(config: dict[str, Any], clip: dict[str, Any]) -> bool | None:

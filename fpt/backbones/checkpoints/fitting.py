@@ -42,13 +42,25 @@ def pooled_by_mean(state: Mapping[str, Tensor]) -> bool:
     return "fc_norm.weight" in state and "norm.weight" not in state
 
 
-def heads_trained(state: Mapping[str, Tensor], layout: Layout, beside: Beside) -> int | None:
+def heads_trained(state: State, layout: Layout, beside: Beside) -> int | None:
     """Returns how many heads weights were trained with, which their shapes do not tell; None where nothing else does.
     MoCo v3's small models have 12 (its `vits.py`), all others of their width 6.
     """
-    if layout.name == "MoCo v3" and "cls_token" in state:
-        return MOCO_HEADS.get(state["cls_token"].shape[-1])
-    return beside.heads
+    return MOCO_HEADS.get(_width(state)) if layout.name == "MoCo v3" else beside.heads
+
+
+def check_heads(state: State, heads: int, source: str) -> None:
+    """Raises ValueError for heads into which the width of weights cannot be cut."""
+    if _width(state) % heads:
+        raise ValueError(
+            f"{source} must hold weights of as many heads as divide their width {_width(state)}, but what is said "
+            f"beside them tells of {heads}: is the configuration another model's?"
+        )
+
+
+def _width(state: State) -> int:
+    patches = _first(state, PATCHES)
+    return 0 if patches is None else len(patches)
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:

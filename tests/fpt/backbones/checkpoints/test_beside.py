@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from fpt.backbones.checkpoints.beside import NOTHING_BESIDE, Beside, said_beside
+from fpt.backbones.checkpoints.beside import HEADS, NOTHING_BESIDE, Beside, said_beside
 from fpt.backbones.checkpoints.layouts import CLIPS, IMAGENET, SIGLIPS
 
 
@@ -27,6 +29,7 @@ def dumped(pixels, mean, std):
         ("config.json", {"model_type": "vit", "num_attention_heads": 12}, Beside(heads=12)),
         ("config.json", {"vision_config": {"num_attention_heads": 8}}, Beside(heads=8)),
         ("config.json", {"num_attention_heads": "many", "vision_config": 3}, Beside()),
+        *[("config.json", {"num_attention_heads": heads}, Beside()) for heads in ("12", 0, -3, True, 2.5)],
         ("config.json", [1, 2], Beside()),
         ("preprocessor_config.json", {"image_mean": 0.5, "image_std": [0.5]}, Beside()),
         ("preprocessor_config.json", {"image_mean": [0, 0, 0], "image_std": [0, 0, 0]}, Beside()),
@@ -46,3 +49,11 @@ def test_a_damaged_file_says_nothing(tmp_path):
 @pytest.mark.parametrize(("tag", "quick"), [("laion2b", False), ("datacompxl", False), ("openai", None), ("", None)])
 def test_a_tag_says_which_activation(tag, quick, tmp_path):
     assert said_beside(tmp_path / "a.pth", tag) == Beside(quickgelu=quick)
+
+
+@pytest.mark.parametrize(
+    ("told", "heads"), [({HEADS: "12"}, 12), ({HEADS: "-3"}, None), ({HEADS: "x"}, None), ({}, None)]
+)
+def test_a_file_of_safetensors_may_say_how_many_heads_there_were(told, heads, tmp_path):
+    save_file({"weight": torch.ones(1)}, tmp_path / "backbone.safetensors", told)
+    assert said_beside(tmp_path / "backbone.safetensors") == Beside(heads=heads)

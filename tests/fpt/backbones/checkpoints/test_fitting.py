@@ -164,6 +164,14 @@ def test_as_many_heads_are_taken_as_there_were_where_that_is_told(name, trained,
         assert not torch.allclose(other(images), original(images), atol=1e-3)
 
 
+def test_heads_that_do_not_divide_the_width_are_refused(tmp_path):
+    torch.save(built(VIT).state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text('{"num_attention_heads": 7}')
+    said = r"pytorch_model.bin must hold weights of as many heads as divide their width 48, .* tells of 7: is the"
+    with pytest.raises(ValueError, match=said):
+        load_backbone("vit_tiny_patch16_224", image_size=32, weights=tmp_path / "pytorch_model.bin")
+
+
 def test_a_model_is_called_by_timm_s_name_or_its_class():
     assert architecture(built(VIT)) == "vit_tiny_patch16_224"
     assert architecture(torch.nn.Linear(1, 1)) == "Linear"
