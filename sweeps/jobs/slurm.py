@@ -119,6 +119,10 @@ def _submit_or_find(name: str, logs: Path, script: str, say: Say, restart: bool,
     """Returns the job that does a command's work, the last or a new one, and whether it has succeeded already."""
     queued = _queued(name)
     last = SlurmJob(name, max([*queued, *_numbers(name, logs)], default=0), logs)
+    for _ in range(GONE - 1):
+        if last.job and last.job not in queued and last.status != 0:
+            time.sleep(pause)
+            queued = _queued(name)
     if last.job in queued:
         if not restart:
             say(f"fpt: job {last.job} is {queued[last.job]} already")

@@ -113,6 +113,18 @@ def test_one_that_is_out_of_the_queue_for_a_moment_has_not_ended(played_slurm):
     assert (result.exit_code, result.stdout) == (0, "one\nagain\ntwo\nthree\n")
 
 
+def test_one_that_is_out_of_the_queue_for_a_moment_is_not_submitted_again(played_slurm):
+    steps = [["RUNNING", "one\n", None], ["", "again\n", 143], ["PENDING", "", None], ["RUNNING", "two\n", None]]
+    planned(played_slurm, [*steps, WELL[-1]])
+    typed("--detach")
+    for _ in range(2):
+        assert "already" in typed("--detach").stderr
+    found = typed()  # at its first look the job is in no queue
+    assert (found.exit_code, found.stdout) == (0, "one\nagain\ntwo\nthree\n")
+    assert "job 42 is PENDING already" in found.stderr
+    assert len(calls(played_slurm, "sbatch")) == 1
+
+
 def test_a_slurm_that_is_restarted_meanwhile_is_waited_for(played_slurm):
     (played_slurm / "plan").write_text(json.dumps({"steps": WELL, "away": 3}))
     result = typed()
