@@ -239,7 +239,7 @@ def wrongs(scene: Scene, undisturbed: Path, statuses: Sequence[int], left: set[i
     with closing(sqlite3.connect(scene.database)) as database:
         twice = database.execute("select 1 from metrics group by run_uuid, key, step having count(*) > 1").fetchall()
         states = {one for (one,) in database.execute("select distinct status from runs").fetchall()}
-    names = [path.name for path in scene.home.rglob("*")]
+    names = [path.name for path in scene.home.rglob("*") if "artifacts" not in path.parts]  # those are MLflow's
     checked = {
         "other rows": rows(scene.home) != rows(undisturbed),
         "steps twice in MLflow": bool(twice),

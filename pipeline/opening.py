@@ -20,6 +20,7 @@ from pipeline.checks import check_packed
 from pipeline.cluster.addresses import CLIENT, address_of, check_ray
 from pipeline.cluster.head_watch import RayGoneError, head_watched
 from pipeline.cluster.local import for_this_command_alone
+from pipeline.cluster.raylet import keep_errors_quiet
 from pipeline.config import Run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.store import ImageStore
@@ -169,6 +170,7 @@ def connected(address: str | None = None) -> Iterator[bool]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Tune takes an interrupt for the end of a search
+    keep_errors_quiet()
     check_sockets(address)
     check_ray(address)
     there = address_of(address)

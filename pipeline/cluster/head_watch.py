@@ -1,5 +1,6 @@
-"""Whether a cluster's head node still answers. Ray itself is silent for a minute, and then ends the process with a
-trace of C++; here that is said within seconds, and the command ends in its own way before.
+"""Whether a cluster's head node still answers, and Ray's process on this machine is there. Ray itself is silent for up
+to a minute, and then ends the command with a trace of C++, or without a word; here that is said within seconds, and the
+command ends in its own way before.
 """
 
 import signal
@@ -12,6 +13,7 @@ from types import FrameType
 
 from pipeline.cluster.addresses import Answer, ask
 from pipeline.cluster.processes import end_at_once
+from pipeline.cluster.raylet import ENDED, raylet_here
 
 EVERY_SECONDS, SAY_SECONDS = 2.0, 6.0  # between questions, and without an answer, after which that is said
 PATIENCE_SECONDS = 40.0  # that a head may be away: it may be starting again, and Ray gives up after 60
@@ -23,8 +25,8 @@ GONE = "what was computed is kept, and the same command goes on where this one s
 
 
 class RayGoneError(KeyboardInterrupt):
-    """Ray's head node is gone, which has been said, so that the command has to end: like an interrupt, it passes by
-    whoever would take it for a failure of one trial.
+    """Ray is gone, here or at its head node, which has been said, so that the command has to end: like an interrupt, it
+    passes by whoever would take it for a failure of one trial.
     """
 
 
@@ -34,12 +36,13 @@ def head_watched(
     own: bool,
     shutdown: Callable[[], None],
     asked: Callable[[str, float], Answer] = ask,
+    here: Callable[[], Callable[[], bool]] = raylet_here,
     every: float = EVERY_SECONDS,
     say_after: float = SAY_SECONDS,
 ) -> Iterator[None]:
     """Watches the head node at `head` while the block runs, and then calls `shutdown`. RayGoneError is raised in the
     block where the head does not answer for too long: seconds where it is this command's `own`, which does not come
-    back.
+    back; and where the raylet of this machine is not `here` any more.
 
     Only the main thread can be told; in another, and without a head, the block runs unwatched.
     """
@@ -49,7 +52,7 @@ def head_watched(
         finally:
             shutdown()
         return
-    watch = _Watch(head, own, asked, every, say_after)
+    watch = _Watch(head, own, here(), asked, every, say_after)
 
     def gone(number: int, frame: FrameType | None) -> None:
         raise RayGoneError(watch.said)
@@ -74,15 +77,25 @@ class _Watch:
     """A watch asks a head again and again until the command is `closing`, and knows when its Ray is `over`."""
 
     def __init__(
-        self, head: str, own: bool, asked: Callable[[str, float], Answer], every: float, say_after: float
+        self,
+        head: str,
+        own: bool,
+        raylet: Callable[[], bool],
+        asked: Callable[[str, float], Answer],
+        every: float,
+        say_after: float,
     ) -> None:
-        self.head, self.own, self.asked, self.every, self.say_after = head, own, asked, every, say_after
+        self.head, self.own, self.raylet = head, own, raylet
+        self.asked, self.every, self.say_after = asked, every, say_after
         self.closing, self.over, self.said = threading.Event(), threading.Event(), ""
         self.thread = threading.Thread(target=self._work, name="head watch", daemon=True)
 
     def _work(self) -> None:
         heard, told = time.monotonic(), False
         while not self.closing.wait(self.every):
+            if not self.raylet():
+                self._end(f"{ENDED}; {GONE}")
+                return
             answer = self.asked(self.head, self.every)
             away = time.monotonic() - heard
             # A machine that is busy, or a head that is stopped, answers late; what refuses is not there.

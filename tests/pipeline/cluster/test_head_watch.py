@@ -6,11 +6,12 @@ import pytest
 from pipeline.cluster import head_watch
 from pipeline.cluster.addresses import Answer
 from pipeline.cluster.head_watch import SIGNAL, RayGoneError, head_watched
+from pipeline.cluster.raylet import ENDED
 
 HERE, REFUSED, SILENT = Answer(), Answer("refuses connections"), Answer("has not answered", silent=True)
 
 
-def watched(answers, own, shutdown=lambda: None):
+def watched(answers, own, shutdown=lambda: None, raylet=lambda: True):
     """Watches a head that gives these answers, the last of them for ever."""
     answers = iter(answers)
     last = [HERE]
@@ -19,7 +20,7 @@ def watched(answers, own, shutdown=lambda: None):
         last[0] = next(answers, last[0])
         return last[0]
 
-    return head_watched("10.0.0.1:6379", own, shutdown, asked, every=0.01, say_after=0.1)
+    return head_watched("10.0.0.1:6379", own, shutdown, asked, lambda: raylet, every=0.01, say_after=0.1)
 
 
 def wait(seconds=30.0):
@@ -40,6 +41,13 @@ def test_a_head_of_its_own_that_refuses_ends_the_command(capsys):
     assert down == [True]
     assert signal.getsignal(SIGNAL) is before
     assert issubclass(RayGoneError, KeyboardInterrupt)  # so that nothing takes it for a mistake
+
+
+def test_a_raylet_that_is_gone_ends_the_command(capsys):
+    there = [True, True]
+    with pytest.raises(RayGoneError), watched([HERE], own=False, raylet=lambda: bool(there and there.pop())):
+        wait()
+    assert capsys.readouterr().err == f"fpt: {ENDED}; {head_watch.GONE}\n"
 
 
 def test_what_ray_makes_of_that_while_it_waits_is_told_as_what_it_was():
