@@ -99,6 +99,13 @@ class Session:
         rows: list[list[Row] | None] = _answered(asked)
         return rows
 
+    def keep(self) -> int:
+        """Has what was asked for and the ledger does not hold any more, because a file was damaged or removed in the
+        meantime, written again. Returns how many rows that are.
+        """
+        rows: int = _answered(self.dispatcher.keep.remote(self._context))
+        return rows
+
     def status(self, seconds: float | None = None) -> Status:
         """Returns how the work stands. Raises TimeoutError where that takes longer than `seconds`."""
         status: Status = _answered(self.dispatcher.status.remote(), seconds)

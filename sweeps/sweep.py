@@ -227,6 +227,8 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
             from sweeps.report.files import write_report  # matplotlib, when there is something to draw
             from sweeps.report.surest import draw_surest
 
+            if again := session.keep():
+                say(f"fpt: {again} rows that the ledger did not hold any more were written to it again")
             rows = rows_behind(finding, Ledger(home.uri_of("ledger")))
             solved = [episode.result(), *draw_surest(finding, store, folder)]
             files = write_report(finding, sweep, solved, rows, folder)

@@ -114,6 +114,13 @@ class Dispatcher:
         await self.start(context)
         tell(LOG, event, **facts)
 
+    async def keep(self, context: Context) -> int:
+        """Writes again what the ledger has lost of what was asked for, and returns how many rows that are."""
+        await self.start(context)
+        if rows := await asyncio.to_thread(self.known.keep, self.ledger):
+            warn(LOG, "rows written again", rows=rows, why="a file of the ledger was damaged or removed")
+        return rows
+
     async def close(self) -> None:
         """Ends all workers and the story. What is in the ledger by then stays."""
         if self.heart is not None:
@@ -260,9 +267,7 @@ class Dispatcher:
         return orders
 
     def _begin(self, order: WorkOrder, drawn: str, shard: int) -> asyncio.Task[None]:
-        """Has an order solved, and returns the task; until it ends, whoever asks for one of its
-        problems waits for it.
-        """
+        """Returns the task of having an order solved, which whoever asks for one of its problems waits for."""
         task = asyncio.create_task(self._solve(order, drawn, shard))
         keys = [(config_hash, episode) for config_hash in order.configurations for episode in order.episodes]
         self.in_flight |= dict.fromkeys(keys, task)

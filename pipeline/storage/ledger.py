@@ -181,3 +181,17 @@ class KnownRows:
     def add(self, rows: Iterable[Row]) -> None:
         for row in rows:
             self.of(row["config_hash"])[row["episode"]] = row
+
+    def keep(self, ledger: Ledger) -> int:
+        """Writes again what was asked for and the ledger does not hold any more: a file of it was damaged, or removed.
+        Returns how many rows that are.
+        """
+        table = ledger.read(sorted(self.unpacked))
+        held = set(zip(table["config_hash"].to_pylist(), table["episode"].to_pylist(), strict=True))
+        own = (row for name in sorted(self.unpacked) for row in self.unpacked[name].values())
+        lost = {(row["config_hash"], row["episode"]): row for row in own}
+        for pair in held:
+            lost.pop(pair, None)
+        if lost:
+            ledger.write(f"again-{hashlib.sha256(repr(list(lost)).encode()).hexdigest()[:16]}", list(lost.values()))
+        return len(lost)
