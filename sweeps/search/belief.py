@@ -36,15 +36,14 @@ def one_thread(function: Function) -> Function:
 JITTER = 1e-6
 MOST_FITTED = 320  # looks that tell what the kernel weighs, spread evenly; what is believed follows from all
 # What is believed of each before any look, as the median of a log-normal distribution, in variances of looks, and the
-# standard deviation of the logarithm: most of what one look says is how hard its episodes are, what these like, and
-# noise, as on the surfaces of benchmarks/search.
+# standard deviation of the logarithm: most of what one look says is noise.
 BEFORE = {
     "main": (0.15, 1.0),
-    "joint": (0.2, 1.0),
-    "block": (0.4, 1.5),
-    "liking": (0.1, 1.2),
-    "noise": (0.2, 1.5),
-    "length": (0.45, 0.7),  # of a column that goes from 0 to 1
+    "joint": (0.15, 1.0),
+    "block": (0.3, 1.5),
+    "liking": (0.05, 1.0),
+    "noise": (0.5, 1.0),
+    "length": (0.4, 0.5),  # of a column that goes from 0 to 1
 }
 WEIGHTS = ("main", "joint", "block", "liking", "noise")
 
