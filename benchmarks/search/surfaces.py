@@ -56,6 +56,9 @@ class Surface:
 
 
 SURFACES = {
+    "contrast-20way-1shot": Surface(
+        ("prompts.variant=contrast", "search.space.contrast={low: 0.3, high: 2, log: true, zero: true}")
+    ),
     "lora-20way-1shot": Surface(),
     "lora-5way-5shot": Surface(
         ("episodes={split: novel, way: 5, shot: 5, query: 10}", "search.space.lr={low: 0.001, high: 0.08, log: true}")

@@ -26,6 +26,7 @@ RUNGS, GENERATION, TRIALS, DELTA = (16, 24, 32, 48, 64, 100), 8, 48, 0.05
 BUDGETS = (300, 600, 1000, 1500)
 # Of which surface a sweep on each has the best settings to begin with, where it is warm.
 ANOTHER = {
+    "contrast-20way-1shot": "lora-20way-1shot",
     "lora-20way-1shot": "weak-context-20way-1shot",
     "weak-context-20way-1shot": "lora-20way-1shot",
     "lora-5way-5shot": "lora-20way-1shot",
