@@ -71,8 +71,9 @@ class ImageStore:
         self.path = path
         try:
             header, self._batches = _opened(path)
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            said = f"packed images are not there any more, {path}; the same command packs them again, and goes on"
+            raise FileNotFoundError(said) from error
         except (ValueError, OSError, pa.ArrowException) as error:
             raise ValueError(
                 f"{path} must be a file that fpt data pack has written but is not: {' '.join(str(error).split())}"

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,7 +40,7 @@ class Folder:
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Writes a whole file or nothing: under a temporary name first on a disk, in one request on an object store.
 
-        Raises NoRoomError, in a sentence, for a full disk.
+        Raises NoRoomError for a full disk, and OSError for what else stands in the way, in a sentence.
         """
         if self.here is None:
             with self.filesystem.open_output_stream(f"{self.root}/{name}") as stream:
@@ -55,14 +56,14 @@ class Folder:
                 os.fsync(stream.fileno())  # a machine that loses power must not leave an empty file under a final name
             part.replace(target)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            failed = f"writing {target} failed ({os.strerror(error.errno or 0)}); all that was written before is whole"
             if error.errno in NO_ROOM:
-                raise NoRoomError(
-                    error.errno,
-                    f"home must have room for results but writing {target} failed ({os.strerror(error.errno)}); all "
-                    "that was written before is whole: make room, and the same command goes on",
-                ) from error
-            raise
+                said = f"home must have room for results but {failed}: make room, and the same command goes on"
+                raise NoRoomError(error.errno, said) from error
+            said = f"home must be a folder that can be written to but {failed}, and the same command goes on"
+            raise OSError(error.errno, said) from error
 
     def read(self, name: str) -> bytes | None:
         """Returns a file's content, None where there is no such file."""

@@ -33,7 +33,8 @@ def reports_of(config: Mapping[str, Any], session: Session, searched: Run, rule:
         except DispatcherGoneError:
             raise
         except Exception as error:
-            yield {"accuracy": None, "error": " ".join(str(error).split())}
+            said = getattr(error, "strerror", None) or str(error)  # of the system's errors without their number
+            yield {"accuracy": None, "error": " ".join(said.split())}
             return
         reports = [
             {**last.get(name, {}), "asked": name, "stopped_by": rule}

@@ -1,5 +1,6 @@
 """The search: Ray Tune runs the trials, Optuna proposes them, MLflow hears of them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ def search_settings(
         return dict(zip(trials, session.accuracies(asked), strict=True))
 
     home.local.mkdir(parents=True, exist_ok=True)
+    # Traces of what is said in a sentence, or tried again; nothing goes on from Tune's own notes.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with open_study(sqlite_uri(home.local / "optuna.db"), f"{sweep.name} {identity}") as study:
         trainable = tune.with_parameters(run_trial, session=session, searched=searched, rule=search.stop)
         read = [one for one in data if one.context == "search"]

@@ -194,7 +194,9 @@ def one_sentence_for_mistakes() -> Iterator[None]:
     except Exception as error:
         if os.environ.get("FPT_TRACEBACK") or (isinstance(error, BrokenPipeError) and reader_has_left()):
             raise
-        say(f"fpt: {type(error).__name__}: {error} (FPT_TRACEBACK=1 shows where)")
+        # A number of the system's says nothing beside a sentence of our own, which names files itself.
+        own = isinstance(error, OSError) and error.filename is None and error.strerror
+        say(f"fpt: {type(error).__name__}: {own or error} (FPT_TRACEBACK=1 shows where)")
         raise typer.Exit(1) from error
 
 

@@ -73,6 +73,11 @@ def test_parts_are_told_where_splits_share_a_class(tmp_path: Path):
     assert apart.classes("base").parts == {}
 
 
+def test_a_store_that_was_removed_is_told_with_the_way_on(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"^packed images are not there any more, .*; the same command packs"):
+        ImageStore(tmp_path / "images.arrow")
+
+
 def test_unknown_split_is_named_with_those_there_are(tmp_path: Path):
     store = ImageStore(pack(drawn(4), tmp_path / "some.arrow"))
     with pytest.raises(ValueError, match=r"split must be one of novel, validation but got 'base'"):

@@ -86,10 +86,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_there_was(tmp_path, monkeyp
     assert [path.name for path in (tmp_path / "rows").iterdir()] == ["a"]
 
 
-def test_another_fault_of_a_disk_is_told_as_it_is(tmp_path):
+def test_another_fault_of_a_disk_is_one_sentence_too(tmp_path):
     (tmp_path / "rows").write_text("no folder")
-    with pytest.raises(OSError, match=r"exists|Not a directory"):
+    with pytest.raises(OSError, match=r"exists|Not a directory") as said:
         Folder(str(tmp_path)).write("rows/a", b"")
+    told = f"home must be a folder that can be written to but writing {tmp_path / 'rows' / 'a'} failed ("
+    assert said.value.strerror.startswith(told)
+    assert said.value.strerror.endswith("); all that was written before is whole, and the same command goes on")
 
 
 def test_reports_are_made_on_a_disk_and_kept_in_the_home(tmp_path, monkeypatch):

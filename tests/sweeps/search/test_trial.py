@@ -75,7 +75,7 @@ def test_what_is_wrong_is_reported_and_ends_the_trial():
     class Full(Asked):
         def next_rung(self, generation, names, rung):
             if rung == 1:
-                raise NoRoomError("home must have room\nfor results")
+                raise NoRoomError(28, "home must have room\nfor results")  # a number of the system's
             return super().next_rung(generation, names, rung)
 
     reports = reports_to(Full(3))

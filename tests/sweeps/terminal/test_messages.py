@@ -12,16 +12,24 @@ from tests.sweeps.refusals import refused
 from tests.sweeps.tiny import CONFIG
 
 
-def test_what_fails_is_no_bad_input(fpt, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("the disk is full"), "RuntimeError: the disk is full"),
+        (OSError(28, "home must have room"), "OSError: home must have room"),  # a sentence of ours
+        (OSError(28, "No space left", "a/file"), "OSError: [Errno 28] No space left: 'a/file'"),
+    ],
+)
+def test_what_fails_is_no_bad_input(fpt, monkeypatch, error, said):
     def failing(sweep, address):
-        raise RuntimeError("the disk is full")
+        raise error
 
     monkeypatch.setattr("sweeps.run.evaluate", failing)
     result = fpt("run", str(CONFIG))
     assert result.exit_code == 1
-    assert result.stderr == "fpt: RuntimeError: the disk is full (FPT_TRACEBACK=1 shows where)\n"
+    assert result.stderr == f"fpt: {said} (FPT_TRACEBACK=1 shows where)\n"
     monkeypatch.setenv("FPT_TRACEBACK", "1")
-    assert isinstance(fpt("run", str(CONFIG)).exception, RuntimeError)
+    assert fpt("run", str(CONFIG)).exception is error
 
 
 def test_an_interrupted_command_says_how_to_go_on(fpt, monkeypatch):
