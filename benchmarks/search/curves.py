@@ -29,7 +29,7 @@ def told(folder: Path) -> dict[str, dict[str, np.ndarray]]:
 def figure_of(regrets: dict[str, dict[str, np.ndarray]]) -> Figure:
     """Returns the picture: of each surface, how far below its best the pick of each way truly is."""
     ways = [way for way in WAYS if any(way in own for own in regrets.values())]
-    rows = -(-(len(regrets) + 1) // COLUMNS)
+    rows = -(-len(regrets) // COLUMNS)
     figure = Figure(figsize=(3.2 * COLUMNS, 2.5 * rows), layout="constrained")
     panels = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
     for axes, (surface, own) in zip(panels, regrets.items(), strict=False):
@@ -42,15 +42,14 @@ def figure_of(regrets: dict[str, dict[str, np.ndarray]]) -> Figure:
             axes.plot(at, np.nanmedian(shown, axis=0), "o-", color=f"C{place}", label=way, markersize=3)
             axes.plot(at, np.nanquantile(shown, 0.9, axis=0), ":", color=f"C{place}")
         axes.set_title(surface, fontsize=9)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.set_xticks(BUDGETS)
     for axes in panels[len(regrets) :]:
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
-    title = "median (dotted: 90th percentile)"
-    panels[len(regrets)].legend(handles, labels, loc="center", frameon=False, title=title)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     figure.supxlabel("problems of the search", fontsize=9)
-    figure.supylabel("regret, points", fontsize=9)
+    figure.supylabel("regret, points: median, and 90th percentile (dotted)", fontsize=9)
     return figure
 
 
