@@ -51,8 +51,8 @@ def search_settings(
         return dict(zip(trials, session.accuracies(asked), strict=True))
 
     home.local.mkdir(parents=True, exist_ok=True)
-    # Traces of what is said in a sentence, or tried again; nothing goes on from Tune's own notes.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    # A trace where Tune's own notes cannot be written, from which nothing goes on; what cannot be done then is said.
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     with open_study(sqlite_uri(home.local / "optuna.db"), f"{sweep.name} {identity}") as study:
         trainable = tune.with_parameters(run_trial, session=session, searched=searched, rule=search.stop)
         read = [one for one in data if one.context == "search"]
