@@ -4,8 +4,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-import ray
-
 ENDED = (
     "Ray's own process on this machine, the raylet, has ended: it was killed, as by a system that is short of memory"
 )
@@ -15,6 +13,8 @@ def raylet_here() -> Callable[[], bool]:
     """Returns what tells whether the raylet that this process is connected to still runs. Where it cannot be found, or
     must not be looked at, it is taken to.
     """
+    import ray  # it takes a second, and commands that need none read head_watch.py
+
     psutil: Any = import_module("psutil")  # Ray brings its own
     own = ray.get_runtime_context().get_node_id()
     sockets = [node.get("RayletSocketName") for node in ray.nodes() if node.get("NodeID") == own]
@@ -42,5 +42,5 @@ def keep_errors_quiet() -> None:
     """Has Ray print no errors of its processes, twenty lines of C++ on *standard output*, where they come between what
     a program reads there. They stay in its log files, and what they mean is said in other words.
     """
-    worker: Any = ray._private.worker
+    worker: Any = import_module("ray._private.worker")
     worker.print_to_stdstream = lambda *printed, **named: None
