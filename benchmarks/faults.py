@@ -239,12 +239,13 @@ def wrongs(scene: Scene, undisturbed: Path, statuses: Sequence[int], left: set[i
     with closing(sqlite3.connect(scene.database)) as database:
         twice = database.execute("select 1 from metrics group by run_uuid, key, step having count(*) > 1").fetchall()
         states = {one for (one,) in database.execute("select distinct status from runs").fetchall()}
+    still = [" ".join(command_of(one).split("\0"))[:80] for one in sorted(left) if alive(one)]
     names = [path.name for path in scene.home.rglob("*") if "artifacts" not in path.parts]  # those are MLflow's
     checked = {
         "other rows": rows(scene.home) != rows(undisturbed),
         "steps twice in MLflow": bool(twice),
         f"runs of MLflow that are {states}": states != {"FINISHED"},
-        "processes left": any(map(alive, left)),
+        f"processes left: {'; '.join(still)}": bool(still),
         "part files left": any(name.endswith(".part") or name.startswith("_") for name in names),
         "a lock held": any(map(holder_of, scene.home.glob("locks/*.lock"))),
     }

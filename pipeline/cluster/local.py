@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.cluster.processes import dismiss_keeper, leave_nothing_behind
+from pipeline.cluster.head_watch import RayGoneError
+from pipeline.cluster.processes import dismiss_keeper, leave_nothing_behind, leave_to_keeper
 
 ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # false, Ray's processes listen on 127.0.0.1 and nowhere else
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -24,8 +25,13 @@ def for_this_command_alone() -> Iterator[None]:
         keeper = leave_nothing_behind()
         try:
             yield
-        finally:
+        except RayGoneError:  # which leaves its agents
+            leave_to_keeper(keeper)
+            raise
+        except BaseException:
             dismiss_keeper(keeper)
+            raise
+        dismiss_keeper(keeper)
 
 
 @contextmanager

@@ -3,12 +3,29 @@ import re
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 from ray._private import ray_constants
 
 from pipeline.cluster.local import ON_LOOPBACK, for_this_command_alone, keep_token_private, token_file
-from pipeline.cluster.processes import OWNER
+from pipeline.cluster.processes import GRACE_SECONDS, OWNER
+from tests.pipeline.cluster.test_processes import gone
+from tests.pipeline.processes import alive
+
+GONE = """
+import subprocess, sys
+from pipeline.cluster.head_watch import RayGoneError
+from pipeline.cluster.local import for_this_command_alone
+try:
+    with for_this_command_alone():
+        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        print(left.pid, flush=True)
+        raise RayGoneError
+except RayGoneError:
+    print("said", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +107,13 @@ def test_ray_listens_here_alone_and_only_in_the_block(monkeypatch):
     with for_this_command_alone():
         assert os.environ[ON_LOOPBACK] == "1"
         assert before == ray_constants.ENABLE_RAY_CLUSTER
+
+
+def test_what_a_ray_that_is_gone_has_left_ends_with_the_command():
+    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", GONE], **piped) as command:
+        left, said = int(command.stdout.readline()), command.stdout.readline()
+        time.sleep(GRACE_SECONDS + 1)
+        assert (said, command.poll(), alive(left)) == ("said\n", None, True)  # while the command has things to say
+        command.communicate("")
+    assert gone(left)
