@@ -182,16 +182,17 @@ def one_sentence_for_mistakes() -> Iterator[None]:
     try:
         with ending_well():
             yield
-    except ValueError as error:
-        say(f"fpt: {error}")
-        raise typer.Exit(2) from error
-    except RayGoneError as error:  # which has been said
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        ended = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        say(f"fpt: {ended}; what was computed is kept, and the same command again goes on where this one stopped")
-        raise typer.Exit(ended.status) from error
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        interrupt = _interrupt_in(error)
+        if isinstance(interrupt, RayGoneError):  # which has been said
+            raise typer.Exit(1) from error
+        if interrupt is not None:
+            ended = interrupt if isinstance(interrupt, Interrupted) else Interrupted(signal.SIGINT)
+            say(f"fpt: {ended}; what was computed is kept, and the same command again goes on where this one stopped")
+            raise typer.Exit(ended.status) from error
+        if isinstance(error, ValueError):
+            say(f"fpt: {error}")
+            raise typer.Exit(2) from error
         if os.environ.get("FPT_TRACEBACK") or (isinstance(error, BrokenPipeError) and reader_has_left()):
             raise
         # A number of the system's says nothing beside a sentence of our own, which names files itself.
@@ -203,3 +204,12 @@ def one_sentence_for_mistakes() -> Iterator[None]:
 def say(line: str) -> None:
     """Prints a line (or several) for people, on standard error, without secrets and with what cannot be seen in it."""
     print("\n".join(map(on_a_line, without_secrets(line).split("\n"))), file=sys.stderr, flush=True)
+
+
+def _interrupt_in(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Returns the interrupt that an error comes of, None where it comes of none: of one that arrives while a library is
+    loaded Python may make another error.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error

@@ -32,6 +32,20 @@ def test_what_fails_is_no_bad_input(fpt, monkeypatch, error, said):
     assert fpt("run", str(CONFIG)).exception is error
 
 
+def test_an_interrupt_of_which_python_made_another_error_is_one(fpt, monkeypatch):
+    class Asked:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+
+    def loading(sweep, address):
+        return type("Loaded", (), {"asked": Asked()})
+
+    monkeypatch.setattr("sweeps.run.evaluate", loading)
+    result = fpt("run", str(CONFIG))
+    assert result.exit_code == 130
+    assert "the same command again goes on" in result.stderr
+
+
 def test_an_interrupted_command_says_how_to_go_on(fpt, monkeypatch):
     def interrupted(sweep, address):
         raise KeyboardInterrupt
