@@ -16,6 +16,7 @@ import numpy as np
 import optuna
 from threadpoolctl import ThreadpoolController
 
+from benchmarks.search.curves import at_budgets
 from benchmarks.search.simulated import Simulated
 from benchmarks.search.surfaces import FOLDER
 from benchmarks.search.ways import BUDGETS, WAYS
@@ -64,12 +65,8 @@ def main() -> None:
 
 def row(way: str, file: Path) -> list[str]:
     """Returns a way's row: how many sweeps, and the median regret, with its 90th percentile, at each of BUDGETS."""
-    told = np.array([json.loads(line) for line in file.read_text().splitlines()], float)
-    cells = []
-    for at in told.T:
-        missing = np.isnan(at).mean() > 0.1
-        cells.append("-" if missing else f"{np.nanmedian(at):.2f} ({np.nanquantile(at, 0.9):.2f})")
-    return [way, str(len(told)), *cells]
+    cells = ["-" if np.isnan(median) else f"{median:.2f} ({worse:.2f})" for median, worse in at_budgets(file)]
+    return [way, str(len(file.read_text().splitlines())), *cells]
 
 
 if __name__ == "__main__":

@@ -16,13 +16,25 @@ from benchmarks.search.ways import BUDGETS, WAYS
 COLUMNS = 3
 
 
+def at_budgets(file: Path) -> np.ndarray:
+    """Returns the median regret of a way's sweeps, and its 90th percentile, at each of BUDGETS, a row each; NaN where
+    one in ten and more have no pick by then.
+    """
+    regrets = np.array([json.loads(line) for line in file.read_text().splitlines()], float)
+    found = np.full((len(BUDGETS), 2), np.nan)
+    for row, own in zip(found, regrets.T, strict=True):
+        if np.isnan(own).mean() <= 0.1:
+            row[:] = np.nanmedian(own), np.nanquantile(own, 0.9)
+    return found
+
+
 def told(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Returns the regrets of each way on each surface, a row a sweep and a column for each of BUDGETS."""
+    """Returns how each way did on each surface, as `at_budgets` has it."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for file in sorted(folder.glob("*.jsonl")):
         surface, _, way = file.stem.partition(" ")
-        if way in WAYS and (lines := file.read_text().splitlines()):
-            found.setdefault(surface, {})[way] = np.array([json.loads(line) for line in lines], float)
+        if way in WAYS and file.stat().st_size:
+            found.setdefault(surface, {})[way] = at_budgets(file)
     return found
 
 
@@ -36,11 +48,9 @@ def figure_of(regrets: dict[str, dict[str, np.ndarray]]) -> Figure:
         for place, way in enumerate(ways):
             if way not in own:
                 continue
-            there = np.isnan(own[way]).mean(axis=0) <= 0.1
-            shown = own[way][:, there]
-            at = np.array(BUDGETS)[there]
-            axes.plot(at, np.nanmedian(shown, axis=0), "o-", color=f"C{place}", label=way, markersize=3)
-            axes.plot(at, np.nanquantile(shown, 0.9, axis=0), ":", color=f"C{place}")
+            median, worse = own[way].T
+            axes.plot(BUDGETS, median, "o-", color=f"C{place}", label=way, markersize=3)
+            axes.plot(BUDGETS, worse, ":", color=f"C{place}")
         axes.set_title(surface, fontsize=9)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.set_xticks(BUDGETS)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.cluster.head_watch import RayGoneError
-from pipeline.cluster.processes import dismiss_keeper, leave_nothing_behind, leave_to_keeper
+from pipeline.cluster.processes import KEPT, dismiss_keeper, leave_nothing_behind
 
 ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # false, Ray's processes listen on 127.0.0.1 and nowhere else
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -25,13 +25,12 @@ def for_this_command_alone() -> Iterator[None]:
         keeper = leave_nothing_behind()
         try:
             yield
-        except RayGoneError:  # which leaves its agents
-            leave_to_keeper(keeper)
+        except RayGoneError:  # its agents stay, which the keeper ends once this process is gone
+            KEPT.append(keeper)
+            keeper = None
             raise
-        except BaseException:
+        finally:
             dismiss_keeper(keeper)
-            raise
-        dismiss_keeper(keeper)
 
 
 @contextmanager

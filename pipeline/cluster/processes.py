@@ -10,7 +10,7 @@ from uuid import uuid4
 
 OWNER = "FPT_OWNER"  # in the environment of all that a command starts, and of nothing else
 GRACE_SECONDS = 3.0  # that Ray's own way of ending has, once the command is gone
-KEPT: list["subprocess.Popen[bytes]"] = []  # keepers that are to stay until this process ends
+KEPT: list["subprocess.Popen[bytes] | None"] = []  # keepers that are to stay until this process ends
 
 # Reads until the command is gone, then ends what it has left: processes with its mark, and those that have a file open
 # in the folder of its Ray, which is called after it; some of Ray's overwrite the environment that they came with.
@@ -84,10 +84,3 @@ def dismiss_keeper(keeper: "subprocess.Popen[bytes] | None") -> None:
         if keeper.stdin is not None:
             keeper.stdin.close()
         keeper.wait()
-
-
-def leave_to_keeper(keeper: "subprocess.Popen[bytes] | None") -> None:
-    """Has a keeper end what Ray has left, as it has ended in a bad way, once this process is gone."""
-    os.environ.pop(OWNER, None)
-    if keeper is not None:
-        KEPT.append(keeper)

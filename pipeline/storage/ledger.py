@@ -189,9 +189,8 @@ class KnownRows:
         table = ledger.read(sorted(self.unpacked))
         held = set(zip(table["config_hash"].to_pylist(), table["episode"].to_pylist(), strict=True))
         own = (row for name in sorted(self.unpacked) for row in self.unpacked[name].values())
-        lost = {(row["config_hash"], row["episode"]): row for row in own}
-        for pair in held:
-            lost.pop(pair, None)
+        lost = [row for row in own if (row["config_hash"], row["episode"]) not in held]
         if lost:
-            ledger.write(f"again-{hashlib.sha256(repr(list(lost)).encode()).hexdigest()[:16]}", list(lost.values()))
+            pairs = [(row["config_hash"], row["episode"]) for row in lost]
+            ledger.write(f"again-{hashlib.sha256(repr(pairs).encode()).hexdigest()[:16]}", lost)
         return len(lost)
