@@ -72,7 +72,7 @@ class ImageStore:
         try:
             header, self._batches = _opened(path)
         except FileNotFoundError as error:
-            said = f"packed images are not there any more, {path}; the same command packs them again, and goes on"
+            said = f"packed images must be at {path} but are not; the same command packs again those of a home"
             raise FileNotFoundError(said) from error
         except (ValueError, OSError, pa.ArrowException) as error:
             raise ValueError(

@@ -61,8 +61,18 @@ def support_of(run: Run, transform: Transform, progress: Callable[[int, int], No
     return Support(np.stack(images), classes, left_out, listing.notes, depth)
 
 
+def packed_support(path: Path) -> ImageStore:
+    """Returns the images of a packed support set. Raises ValueError for a file that is none, or is not there."""
+    try:
+        return ImageStore(path)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"--support must be a file that fpt data pack has written but {str(path)!r} is none"
+        ) from error
+
+
 def _packed(path: Path, size: int) -> Support:
-    store = ImageStore(path)
+    store = packed_support(path)
     if store.side != (size, size):
         raise ValueError(f"--support must hold images of side {size}, the backbone's, but {path} has {store.side[0]}")
     rows, classes = [], []

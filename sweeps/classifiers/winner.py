@@ -15,6 +15,7 @@ from pipeline.data.sampler import sampler_of
 from pipeline.data.sources.catalogue import detect
 from pipeline.data.store import ImageStore
 from sweeps.classifiers.fitting import fitted_to
+from sweeps.classifiers.support import packed_support
 from sweeps.lookup.rival import beats
 from sweeps.lookup.winner import BEST, parameters_of, with_calibration
 from sweeps.schema.naming import setting_name
@@ -39,7 +40,7 @@ def check_support(sweep: Sweep) -> None:
     with_support = on_support(sweep, sweep.fit.support)
     try:
         if with_support.dataset.source == "packed":
-            store = ImageStore(Path(sweep.fit.support))
+            store = packed_support(Path(sweep.fit.support))
             classes = {name for split in store.splits for name in store.classes(split)}
         else:
             classes = {image.class_name for image in listing_of(with_support.dataset).images}

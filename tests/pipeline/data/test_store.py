@@ -74,7 +74,10 @@ def test_parts_are_told_where_splits_share_a_class(tmp_path: Path):
 
 
 def test_a_store_that_was_removed_is_told_with_the_way_on(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"^packed images are not there any more, .*; the same command packs"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"^packed images must be at .*images.arrow but are not; the same command packs again those of a home$",
+    ):
         ImageStore(tmp_path / "images.arrow")
 
 

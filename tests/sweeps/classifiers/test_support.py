@@ -40,6 +40,8 @@ def test_a_packed_file_is_a_support_set_too(tmp_path):
     path = pack(samples, tmp_path / "birds.arrow")
     found, _ = support(path, source="packed", all_novel=False)
     assert sorted(found.classes) == ["a", "b"]
+    with pytest.raises(ValueError, match=r"^--support must be a file that fpt data pack has written but .* is none$"):
+        support(tmp_path / "nowhere.arrow", source="packed", all_novel=False)
     with pytest.raises(ValueError, match="--support must hold images of side 32"):
         support_of(
             Run.model_validate({"dataset": {"source": "packed", "path": str(path)}}),

@@ -89,6 +89,8 @@ def test_a_support_set_is_looked_at_before_anything_starts(photos, tmp_path):
     check_support(sweep_of(f"fit.support={photos}"))
     with pytest.raises(ValueError, match=r"fit.support must be a folder or a table that is there but .*nowhere"):
         check_support(sweep_of(f"fit.support={tmp_path}/nowhere"))
+    with pytest.raises(ValueError, match=r"^fit.support must be a file that fpt data pack has written but .* is none$"):
+        check_support(sweep_of(f"fit.support={tmp_path}/nowhere.arrow"))
     alone = folder_of(tmp_path / "alone", (2, 0, 0))
     for empty in ("heron", "crane"):
         (alone / empty).rmdir()
