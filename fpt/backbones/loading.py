@@ -7,11 +7,12 @@ from typing import Any
 
 import timm
 import torch
+from torch import nn
 
 import fpt.glyphs.backbone  # noqa: F401  (registers the embedded backbone with timm)
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.checkpoints.beside import said_beside
-from fpt.backbones.checkpoints.fitting import check_heads, heads_trained, pooled_by_mean
+from fpt.backbones.checkpoints.fitting import check_heads, heads_trained, pooled_by_class, pooled_by_mean
 from fpt.backbones.checkpoints.layouts import layout_of
 from fpt.backbones.checkpoints.pixels import Pixels, pixels_of_file
 from fpt.backbones.naming import check_name
@@ -102,7 +103,8 @@ def _filled(
     model: Any, name: str, image_size: int | None, path: Path, told: Pixels | None
 ) -> tuple[Any, Matched, Pixels]:
     """Returns the model with a file's weights, what of them matched, and the pixels that they were trained on. A file
-    that was trained with the mean of patches, or with other heads, has the model take those.
+    that was trained with the mean of patches or with [CLS], with other heads or another epsilon of layer norms, has the
+    model take those.
     """
     source = f"backbone.weights {path}"
     try:
@@ -112,8 +114,9 @@ def _filled(
     named, layout = own_names(model, file.state, source), layout_of(file.state, file.found_in)
     beside = said_beside(path, name.partition(".")[2])
     options: dict[str, Any] = {}
-    if pooled_by_mean(named) and getattr(model, "global_pool", "") == "token":
-        options["global_pool"] = "avg"
+    pooled = "avg" if pooled_by_mean(named) else "token" if pooled_by_class(named, model) else None
+    if pooled and {pooled, getattr(model, "global_pool", "")} == {"avg", "token"}:
+        options["global_pool"] = pooled
     own_heads = {getattr(part, "num_heads", 0) for part in model.modules()}
     if (heads := heads_trained(named, layout, beside)) and len(own_heads - {0, heads}) == 1:
         check_heads(named, heads, source)
@@ -121,9 +124,19 @@ def _filled(
     if options:
         model = _made(name, image_size, False, **options)
     matched = load_weights(model, file.state, source, file.found_in, beside)
-    matched = replace(matched, heads=options.get("num_heads"))
+    matched = replace(matched, heads=options.get("num_heads"), epsilon=_followed(model, beside.epsilon))
     own = (_colours(model.pretrained_cfg["mean"], "mean"), _colours(model.pretrained_cfg["std"], "std"))
     return model, matched, told or pixels_of_file(name, own, layout, beside, source)
+
+
+def _followed(model: nn.Module, epsilon: float | None) -> float | None:
+    """Has a model's layer norms add `epsilon` to a variance, and returns it, where they add something else."""
+    norms = [part for part in model.modules() if isinstance(part, nn.LayerNorm)]
+    if epsilon is None or all(norm.eps == epsilon for norm in norms):
+        return None
+    for norm in norms:
+        norm.eps = epsilon
+    return epsilon
 
 
 def _colours(values: Sequence[float], field: str) -> tuple[float, float, float]:

@@ -29,7 +29,8 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Matched:
     """Tells how a file's weights met a model's, by name. A `mismatched` one has its shape in the file, then in the
-    model. `heads` is how many the model was given to fit the file, None where it has those that timm gives it.
+    model. `heads` is how many the model was given to fit the file, and `epsilon` what its layer norms add to a
+    variance, None where it has what timm gives it.
     """
 
     matched: tuple[str, ...]
@@ -37,6 +38,7 @@ class Matched:
     unexpected: tuple[str, ...]
     mismatched: tuple[tuple[str, Shape, Shape], ...]
     heads: int | None = None
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True)

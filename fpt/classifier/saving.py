@@ -12,7 +12,7 @@ from uuid import uuid4
 import numpy as np
 from safetensors.torch import save_file
 
-from fpt.backbones.checkpoints.beside import HEADS
+from fpt.backbones.checkpoints.beside import inside
 from fpt.backbones.fingerprint import backbone_fingerprint
 from fpt.pictures.resizing import described
 
@@ -50,9 +50,10 @@ def save(classifier: Any, path: Path) -> Path:
         }
         save_file(tensors, part / LEARNT)
         if kept:
-            state, heads = fitted.backbone.model.state_dict().items(), getattr(fitted.backbone.weights, "heads", None)
+            state, matched = fitted.backbone.model.state_dict().items(), fitted.backbone.weights
+            header = inside(matched.heads, matched.epsilon) if matched is not None else {}
             kept_weights = {name: value.detach().cpu().contiguous().clone() for name, value in state}
-            save_file(kept_weights, part / BACKBONE, {HEADS: str(heads)} if heads else None)
+            save_file(kept_weights, part / BACKBONE, header or None)
         told = {
             "format": FORMAT,
             "kind": "fpt.FewShotClassifier",

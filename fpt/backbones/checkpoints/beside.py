@@ -13,7 +13,7 @@ from fpt.backbones.checkpoints.layouts import Colours
 # Files of weights that have a folder to themselves; beside others, a config.json may be of something else.
 ALONE = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
-HEADS = "num_attention_heads"
+HEADS, EPSILON = "num_attention_heads", "layer_norm_eps"
 
 # Tags of timm's whose CLIP models were trained with the exact GELU.
 GELU_TAGS = ("laion", "datacomp", "merged", "tinyclip")
@@ -21,13 +21,14 @@ GELU_TAGS = ("laion", "datacomp", "merged", "tinyclip")
 
 @dataclass(frozen=True)
 class Beside:
-    """This is what is said of weights: mean and standard deviation of pixels, whether the activation is quickgelu, and
-    how many heads attention has; None where nothing is said.
+    """This is what is said of weights: mean and standard deviation of pixels, whether the activation is quickgelu, how
+    many heads attention has, and what layer norms add to a variance; None where nothing is said.
     """
 
     pixels: tuple[Colours, Colours] | None = None
     quickgelu: bool | None = None
     heads: int | None = None
+    epsilon: float | None = None
 
 
 NOTHING_BESIDE = Beside()
@@ -39,7 +40,8 @@ def said_beside(path: Path, tag: str = "") -> Beside:
     """
     by_tag = False if tag.startswith(GELU_TAGS) else None
     if path.name not in ALONE:
-        return Beside(quickgelu=by_tag, heads=_heads_inside(path))
+        inside = _inside(path)
+        return Beside(quickgelu=by_tag, heads=_heads(inside), epsilon=_epsilon(inside))
     config, pictures, clip = (
         _read(path.parent / name) for name in ("config.json", "preprocessor_config.json", "open_clip_config.json")
     )
@@ -50,7 +52,8 @@ def said_beside(path: Path, tag: str = "") -> Beside:
     ]
     quickgelu = _quickgelu(config, clip)
     pixels = next((pixels for pixels in told if pixels), None)
-    return Beside(pixels, by_tag if quickgelu is None else quickgelu, _heads(config))
+    vision = config.get("vision_config", config)
+    return Beside(pixels, by_tag if quickgelu is None else quickgelu, _heads(vision), _epsilon(vision))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -68,20 +71,27 @@ def _pixels(told: Any, mean: str, std: str) -> tuple[Colours, Colours] | None:
     return None
 
 
-def _heads_inside(path: Path) -> int | None:
+def _inside(path: Path) -> dict[str, Any]:
     """Returns what a file of safetensors says in its header, as classifiers are saved here."""
     with suppress(SafetensorError, OSError, ValueError), safe_open(path, "pt") as held:
-        return _many(int((held.metadata() or {}).get(HEADS, 0)))
-    return None
+        told = held.metadata() or {}
+        return {name: json.loads(told[name]) for name in (HEADS, EPSILON) if name in told}
+    return {}
 
 
-def _heads(config: dict[str, Any]) -> int | None:
-    vision = config.get("vision_config", config)
-    return _many(vision.get(HEADS)) if isinstance(vision, dict) else None
+def inside(heads: int | None, epsilon: float | None) -> dict[str, str]:
+    """Returns what a file of safetensors is to say in its header of weights, for `said_beside` to find it."""
+    return {name: json.dumps(value) for name, value in ((HEADS, heads), (EPSILON, epsilon)) if value is not None}
 
 
-def _many(heads: Any) -> int | None:
+def _heads(told: Any) -> int | None:
+    heads: Any = told.get(HEADS) if isinstance(told, dict) else None
     return heads if type(heads) is int and heads > 0 else None
+
+
+def _epsilon(told: Any) -> float | None:
+    epsilon: Any = told.get(EPSILON) if isinstance(told, dict) else None
+    return float(epsilon) if type(epsilon) in (int, float) and 0 <= epsilon < 1 else None
 
 
 def _quickgelu(config: dict[str, Any], clip: dict[str, Any]) -> bool | None:

@@ -42,6 +42,15 @@ def pooled_by_mean(state: Mapping[str, Tensor]) -> bool:
     return "fc_norm.weight" in state and "norm.weight" not in state
 
 
+def pooled_by_class(state: Mapping[str, Tensor], model: nn.Module) -> bool:
+    """Tells whether weights are of a model that takes [CLS], where `model` would take the mean of its patches: BEiT, as
+    its own code and Hugging Face's have it, with a norm before that and no `fc_norm` after it.
+    """
+    own = model.state_dict()
+    beit = "fc_norm.weight" in own and any(name.endswith("relative_position_bias_table") for name in own)
+    return beit and "norm.weight" in state and "fc_norm.weight" not in state
+
+
 def heads_trained(state: State, layout: Layout, beside: Beside) -> int | None:
     """Returns how many heads weights were trained with, which their shapes do not tell; None where nothing else does.
     MoCo v3's small models have 12 (its `vits.py`), all others of their width 6.

@@ -32,17 +32,21 @@ HF_VIT = (
     (r"^embeddings\.mask_token$", "mask_token"),
     (r"^embeddings\.register_tokens$", "register_tokens"),
     (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
-    (r"^encoder\.layer\.(\d+)\.", r"blocks.\1."),
-    (r"\.attention\.attention\.(query|key|value)\.", r".attn.\1."),
-    (r"\.attention\.output\.dense\.", ".attn.proj."),
+    (r"^(?:encoder\.layer|layers)\.(\d+)\.", r"blocks.\1."),  # as files have it, and as models of transformers 5
+    (r"\.attention\.attention\.(q|k|v)(?:uery|ey|alue)\.", r".attn.\1."),
+    (r"\.attention\.([qkv])_proj\.", r".attn.\1."),
+    (r"\.attention\.(?:output\.dense|o_proj)\.", ".attn.proj."),
+    (r"\.(?:attention\.attention\.)?relative_position_bias\.(relative_position_bias_table)$", r".attn.\1"),
     (r"\.intermediate\.dense\.", ".mlp.fc1."),
     (r"\.output\.dense\.", ".mlp.fc2."),
     (r"\.layernorm_before\.", ".norm1."),
     (r"\.layernorm_after\.", ".norm2."),
     (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
+    (r"\.lambda_(\d)$", r".gamma_\1"),
     (r"\.mlp\.weights_in\.", ".mlp.fc1."),
     (r"\.mlp\.weights_out\.", ".mlp.fc2."),
     (r"^layernorm\.", "norm."),
+    (r"^pooler\.layernorm\.", "fc_norm."),
 )
 HF_DINOV3 = (
     (r"^embeddings\.cls_token$", "cls_token"),
@@ -98,6 +102,8 @@ def layout_of(names: Collection[str], found_in: Iterable[str] = ()) -> Layout:
         return Layout("CLIP", CLIPS, True)
     if hugging and "layer_scale1" in words:
         return Layout("Hugging Face's DINOv2", IMAGENET)
+    if hugging and "lambda_1" in words:
+        return Layout("Hugging Face's BEiT")
     if hugging:
         mae = bool(words & {"decoder_layers", "decoder_encoder"})
         return Layout("Hugging Face's MAE", IMAGENET) if mae else Layout("Hugging Face's ViT")
@@ -160,7 +166,7 @@ def in_timms_words(state: State) -> State:
         return _clip(_renamed(state, HF_CLIP))
     if "embeddings.patch_embeddings.projection.weight" not in state:
         return state
-    renamed = _fused(_renamed(state, HF_VIT), ("query", "key", "value"))
+    renamed = _fused(_beits_biases(_renamed(state, HF_VIT)), ("q", "k", "v"))
     if "register_tokens" in renamed:  # which timm's own translation of DINOv2 knows
         renamed.setdefault("mask_token", torch.zeros(1))
     return {name: value for name, value in renamed.items() if not name.startswith(("pooler.", "classifier"))}
@@ -187,6 +193,13 @@ def _fused(state: State, kinds: tuple[str, str, str]) -> State:
         elif not any(other in name for other in others):
             fused[name] = value
     return fused
+
+
+def _beits_biases(state: State) -> State:
+    """Returns the weights with biases of queries and values by timm's names, where keys have none."""
+    if any(name.endswith(".attn.k.bias") for name in state):
+        return state
+    return {re.sub(r"\.attn\.([qv])\.bias$", r".attn.\1_bias", name): value for name, value in state.items()}
 
 
 def _dinov3(state: State) -> State:

@@ -52,19 +52,21 @@ def test_backbones_travel_with_it(name, solver, options, tmp_path):
     np.testing.assert_allclose(back.predict_proba(ASKED[:3]), fitted.predict_proba(ASKED[:3]), rtol=0, atol=1e-6)
 
 
-def test_heads_that_timm_has_not_come_back(tmp_path):
-    """As MoCo v3's small models have them, which no shape tells."""
+def test_heads_and_norms_that_timm_has_not_come_back(tmp_path):
+    """As MoCo v3's small models and Hugging Face's have them, which no shape tells."""
     model = timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=0, num_heads=6)
     (tmp_path / "moco").mkdir()
     torch.save(model.state_dict(), tmp_path / "moco" / "pytorch_model.bin")
-    (tmp_path / "moco" / "config.json").write_text('{"num_attention_heads": 6}')
+    (tmp_path / "moco" / "config.json").write_text('{"num_attention_heads": 6, "layer_norm_eps": 0.01}')
     options = OTHER | {"weights": str(tmp_path / "moco" / "pytorch_model.bin"), "mean": [0.5] * 3, "std": [0.5] * 3}
     classifier = FewShotClassifier("vit_tiny_patch16_224", "ridge", **options)
     before = classifier.fit(SUPPORT, LABELS).predict_proba(ASKED[:3])
     classifier.save(tmp_path / "birds.fpt")
     back = FewShotClassifier.load(tmp_path / "birds.fpt")
     np.testing.assert_allclose(back.predict_proba(ASKED[:3]), before, rtol=0, atol=1e-6)
-    assert {layer.attn.num_heads for layer in back.fitted_.backbone.model.blocks} == {6}
+    model = back.fitted_.backbone.model
+    assert {layer.attn.num_heads for layer in model.blocks} == {6}
+    assert {part.eps for part in model.modules() if isinstance(part, torch.nn.LayerNorm)} == {0.01}
 
 
 def test_ensembles_and_numbers_come_back(tmp_path):

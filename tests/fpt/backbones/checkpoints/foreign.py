@@ -45,6 +45,49 @@ def hugging_vit(state, words=VIT):
     return found
 
 
+def of_transformers_5(state):
+    """As Hugging Face's models name their parts in memory; in files they have the names of before."""
+    words = {
+        "encoder.layer.": "layers.",
+        ".intermediate.dense.": ".mlp.fc1.",
+        ".attention.output.dense.": ".attention.o_proj.",
+    }
+    words |= {f".attention.attention.{part}.": f".attention.{part[0]}_proj." for part in ("query", "key", "value")}
+    words |= {".output.dense.": ".mlp.fc2.", ".attention.attention.relative": ".relative"}
+    found = {}
+    for name, value in state.items():
+        for own, other in words.items():
+            name = name.replace(own, other)
+        found[name] = value
+    return found
+
+
+def hugging_beit(state):
+    """Keys have no bias there, and positions are relative."""
+    words = {
+        "fc_norm": "pooler.layernorm",
+        "norm": "layernorm",
+        "patch_embed.proj": "embeddings.patch_embeddings.projection",
+    }
+    found = {"embeddings.cls_token": state["cls_token"]}
+    for own, other in words.items():
+        found |= {f"{other}.{kind}": state[f"{own}.{kind}"] for kind in ("weight", "bias") if f"{own}.{kind}" in state}
+    for block in range(_depth(state)):
+        ours, theirs = f"blocks.{block}.", f"encoder.layer.{block}."
+        table = "relative_position_bias_table"
+        found[f"{theirs}attention.attention.relative_position_bias.{table}"] = state[f"{ours}attn.{table}"]
+        for part, value in zip(("query", "key", "value"), state[f"{ours}attn.qkv.weight"].chunk(3), strict=True):
+            found[f"{theirs}attention.attention.{part}.weight"] = value
+        for part, bias in (("query", "q_bias"), ("value", "v_bias")):
+            found[f"{theirs}attention.attention.{part}.bias"] = state[f"{ours}attn.{bias}"]
+        for scale in (1, 2):
+            found[f"{theirs}lambda_{scale}"] = state[f"{ours}gamma_{scale}"]
+        for kind in ("weight", "bias"):
+            for own, other in {**VIT, "attn.proj": "attention.output.dense"}.items():
+                found[f"{theirs}{other}.{kind}"] = state[f"{ours}{own}.{kind}"]
+    return found
+
+
 def eva02(state):
     """As its authors name EVA-02, of which the larger have queries, keys and values apart, and norms in between."""
     words = {"attn.norm": "attn.inner_attn_ln", "mlp.norm": "mlp.ffn_ln", "mlp.fc1_g": "mlp.w1", "mlp.fc1_x": "mlp.w2"}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fpt.backbones.checkpoints.beside import HEADS, NOTHING_BESIDE, Beside, said_beside
+from fpt.backbones.checkpoints.beside import EPSILON, HEADS, NOTHING_BESIDE, Beside, inside, said_beside
 from fpt.backbones.checkpoints.layouts import CLIPS, IMAGENET, SIGLIPS
 
 
@@ -28,6 +28,9 @@ def dumped(pixels, mean, std):
         ("config.json", {"model_type": "vit", "hidden_act": "gelu"}, Beside()),
         ("config.json", {"model_type": "vit", "num_attention_heads": 12}, Beside(heads=12)),
         ("config.json", {"vision_config": {"num_attention_heads": 8}}, Beside(heads=8)),
+        ("config.json", {"vision_config": {"layer_norm_eps": 1e-5}}, Beside(epsilon=1e-5)),
+        ("config.json", {"layer_norm_eps": 1e-12, "num_attention_heads": 4}, Beside(heads=4, epsilon=1e-12)),
+        *[("config.json", {"layer_norm_eps": wrong}, Beside()) for wrong in ("1e-6", -1e-6, 1, True, float("nan"))],
         ("config.json", {"num_attention_heads": "many", "vision_config": 3}, Beside()),
         *[("config.json", {"num_attention_heads": heads}, Beside()) for heads in ("12", 0, -3, True, 2.5)],
         ("config.json", [1, 2], Beside()),
@@ -52,8 +55,18 @@ def test_a_tag_says_which_activation(tag, quick, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("told", "heads"), [({HEADS: "12"}, 12), ({HEADS: "-3"}, None), ({HEADS: "x"}, None), ({}, None)]
+    ("told", "said"),
+    [
+        ({HEADS: "12"}, Beside(heads=12)),
+        ({EPSILON: "1e-12"}, Beside(epsilon=1e-12)),
+        (inside(8, 1e-6), Beside(heads=8, epsilon=1e-6)),
+        (inside(None, 0.0), Beside(epsilon=0.0)),
+        (inside(None, None), Beside()),
+        ({HEADS: "-3", EPSILON: "-1e-6"}, Beside()),
+        ({HEADS: "x"}, Beside()),
+        ({HEADS: "[12"}, Beside()),
+    ],
 )
-def test_a_file_of_safetensors_may_say_how_many_heads_there_were(told, heads, tmp_path):
+def test_a_file_of_safetensors_may_say_heads_and_epsilon_itself(told, said, tmp_path):
     save_file({"weight": torch.ones(1)}, tmp_path / "backbone.safetensors", told)
-    assert said_beside(tmp_path / "backbone.safetensors") == Beside(heads=heads)
+    assert said_beside(tmp_path / "backbone.safetensors") == said

@@ -10,8 +10,8 @@ from fpt.backbones.checkpoints.beside import Beside
 from fpt.backbones.checkpoints.fitting import architecture, check_finite, pooled_by_mean
 from fpt.backbones.loading import load_backbone
 from fpt.backbones.weights import load_weights
-from tests.fpt.backbones.checkpoints.foreign import openai_clip, whole_hugging_clip
-from tests.fpt.backbones.checkpoints.test_layouts import CLIP, NARROW, REGISTERS, VIT, built
+from tests.fpt.backbones.checkpoints.foreign import hugging_beit, openai_clip, whole_hugging_clip
+from tests.fpt.backbones.checkpoints.test_layouts import BEIT, CLIP, NARROW, REGISTERS, VIT, built
 
 GELU = ("vit_base_patch16_clip_224", 32)
 
@@ -170,6 +170,39 @@ def test_heads_that_do_not_divide_the_width_are_refused(tmp_path):
     said = r"pytorch_model.bin must hold weights of as many heads as divide their width 48, .* tells of 7: is the"
     with pytest.raises(ValueError, match=said):
         load_backbone("vit_tiny_patch16_224", image_size=32, weights=tmp_path / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(("told", "followed"), [("1e-2", 1e-2), ("1e-6", None), ("-1", None)])
+def test_layer_norms_add_what_they_added_in_training(told, followed, tmp_path):
+    original = built(VIT)
+    torch.save(original.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(f'{{"layer_norm_eps": {told}, "num_attention_heads": 3}}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fpt.backbones.loading._made", lambda *_, **__: built(VIT, seed=1))
+        backbone = load_backbone(
+            VIT[0], image_size=32, weights=tmp_path / "pytorch_model.bin", mean=[0.5] * 3, std=[0.5] * 3
+        )
+    assert backbone.weights.epsilon == followed
+    images = torch.rand(1, 3, 32, 32)
+    before = original(images)
+    for part in original.modules():
+        if isinstance(part, torch.nn.LayerNorm):
+            part.eps = followed or 1e-6
+    torch.testing.assert_close(backbone.features(images), original(images), rtol=0, atol=1e-5)
+    assert torch.allclose(before, original(images), atol=1e-3) == (followed is None)
+
+
+@pytest.mark.parametrize("pooled", ["avg", "token"])
+def test_beit_takes_cls_or_the_mean_of_patches_as_it_was_trained(pooled, tmp_path):
+    options = {"img_size": 32, "depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 0}
+    original = timm.create_model(BEIT[0], global_pool=pooled, **options).eval().requires_grad_(False)
+    torch.save(hugging_beit(original.state_dict()), tmp_path / "a.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        create = timm.create_model
+        patch.setattr(timm, "create_model", lambda name, **others: create(name, **others | options))
+        backbone = load_backbone(BEIT[0], image_size=32, weights=tmp_path / "a.pth", mean=[0.5] * 3, std=[0.5] * 3)
+    images = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(backbone.features(images), original(images), rtol=0, atol=1e-5)
 
 
 def test_a_model_is_called_by_timm_s_name_or_its_class():

@@ -10,10 +10,12 @@ from tests.fpt.backbones.checkpoints.foreign import (
     dinov2_with_registers,
     dinov3,
     eva02,
+    hugging_beit,
     hugging_clip,
     hugging_dinov2,
     hugging_dinov3,
     hugging_vit,
+    of_transformers_5,
     openai_clip,
     prefixed,
     whole_hugging_clip,
@@ -26,6 +28,7 @@ VIT = ("vit_tiny_patch16_224", 32)
 DINOV2, REGISTERS = ("vit_small_patch14_dinov2", 28), ("vit_small_patch14_reg4_dinov2", 28)
 DINOV3, BIASES = ("vit_small_patch16_dinov3", 32), ("vit_small_patch16_dinov3_qkvb", 32)
 GATED = ("vit_small_plus_patch16_dinov3_qkvb", 32)
+BEIT = ("beit_base_patch16_224", 32)
 EVA02, LARGE_EVA02 = ("eva02_small_patch14_336", 28), ("eva02_base_patch14_448", 28)
 CLIP, SIGLIP = ("vit_base_patch16_clip_quickgelu_224", 32), ("vit_base_patch16_siglip_224", 32)
 HEAD = {"head.mlp.0.weight": torch.ones(8, 48), "head.last_layer.weight_v": torch.ones(5, 8)}
@@ -119,6 +122,31 @@ FILES = {
         },
         "Hugging Face's MAE",
         IMAGENET,
+    ),
+    "Hugging Face's ViT in memory": (
+        VIT,
+        lambda state: of_transformers_5(hugging_vit(state)),
+        "Hugging Face's ViT",
+        None,
+    ),
+    "Hugging Face's DINOv2 in memory": (
+        DINOV2,
+        lambda state: of_transformers_5(hugging_dinov2(state)),
+        "Hugging Face's DINOv2",
+        IMAGENET,
+    ),
+    "Hugging Face's BEiT": (BEIT, hugging_beit, "Hugging Face's BEiT", None),
+    "Hugging Face's BEiT for images": (
+        BEIT,
+        lambda state: {**prefixed(hugging_beit(state), "beit."), "classifier.weight": torch.ones(3, 48)},
+        "Hugging Face's BEiT",
+        None,
+    ),
+    "Hugging Face's BEiT in memory": (
+        BEIT,
+        lambda state: of_transformers_5(hugging_beit(state)),
+        "Hugging Face's BEiT",
+        None,
     ),
     "Hugging Face's DINOv2": (DINOV2, hugging_dinov2, "Hugging Face's DINOv2", IMAGENET),
     "Hugging Face's DINOv2 in a model": (
