@@ -12,7 +12,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fpt import defaults
-from fpt.backbones.backbone import Backbone, Images
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.images import Images
 from fpt.problems.frozen import freeze_episodes, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Setting, check_adapted
 from fpt.problems.solving import solve as solve_problems

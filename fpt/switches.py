@@ -9,6 +9,7 @@ from contextvars import ContextVar
 
 SWITCHES = {
     "foreach": "optimisers step all tensors in one go",
+    "early copies": "images travel to the GPU while it computes something else, and nobody waits for them",
     "large passes": "some 512 images go through the backbone at once where no gradient is needed, not 32",
 }
 _off: ContextVar[frozenset[str]] = ContextVar("off", default=frozenset())

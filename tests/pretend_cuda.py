@@ -21,6 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from fpt.backbones.images import stream_of_copies
+
 CUDA = torch.device("cuda:0")
 NAME, MEMORY = "NVIDIA H100 80GB HBM3", 80 * 2**30
 WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "bincount", "_unique2"}
@@ -35,6 +37,8 @@ class Device:
     def __init__(self) -> None:
         self.launches: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
+        self.copies: Counter[str] = Counter()  # to the device, for which the processor waits
+        self.streams: list[str] = []  # what was asked of them
         self.held: dict[int, list[int]] = {}  # bytes and users of each piece of memory
         self.bytes = self.peak = self.number = 0
         self.fails: Callable[[str, int], BaseException | None] = lambda name, number: None
@@ -43,6 +47,7 @@ class Device:
     def forget(self) -> None:
         """Counts anew."""
         self.launches, self.waits, self.peak, self.number = Counter(), Counter(), self.bytes, 0
+        self.copies, self.streams = Counter(), []
 
     def take(self, tensor: "OnDevice") -> None:
         storage = tensor.numbers.untyped_storage()
@@ -100,6 +105,9 @@ class OnDevice(torch.Tensor):
     def numpy(self, *, force: bool = False) -> Any:
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy it first.")
 
+    def record_stream(self, stream: Any) -> None:
+        DEVICE.streams.append(f"kept for {stream.name}")
+
     def tolist(self) -> Any:
         return self.detach().cpu().tolist()
 
@@ -121,6 +129,8 @@ class _Called(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = {name: _ours(value) if name == "device" else value for name, value in (kwargs or {}).items()}
+        if func is Tensor.pin_memory:
+            return pinned_copy(args[0])
         if func is Tensor.cuda:
             func, args = Tensor.to, (args[0], "cuda")
         args = tuple(_ours(one) if func is Tensor.to or isinstance(one, torch.device) else one for one in args)
@@ -129,6 +139,28 @@ class _Called(TorchFunctionMode):
         if late is not None:
             raise late
         return result
+
+
+def pinned_copy(images: Tensor) -> Any:
+    copied: Any = images.clone()
+    copied.pinned = True
+    return copied
+
+
+class _Stream:
+    """A queue of the device's work, by name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def wait_stream(self, other: "_Stream") -> None:
+        DEVICE.streams.append(f"{self.name} waits for {other.name}")
+
+
+@contextmanager
+def _in_stream(stream: _Stream) -> Iterator[None]:
+    DEVICE.streams.append(f"in {stream.name}")
+    yield
 
 
 def _ours(one: Any) -> Any:
@@ -144,6 +176,9 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         return func(*args, **kwargs)
     name = str(func._schema.name).partition("::")[2]
     _check(name, args, flat, ours)
+    pinned = getattr(args[0], "pinned", False) if args else False
+    if target == "pretend" and name in COPIES and not ours and not (kwargs.get("non_blocking") and pinned):
+        DEVICE.copies[_place()] += 1
     down = target == "cpu" or (name == "copy_" and not isinstance(args[0], OnDevice))
     mask = name == "index" and any(one.dtype == torch.bool for one in ours[1:])
     if down or name in WAITS or mask:
@@ -207,6 +242,9 @@ def pretend_cuda() -> Iterator[Device]:
         "get_device_name": lambda device=None: NAME,
         "get_device_properties": lambda device=None: SimpleNamespace(name=NAME, total_memory=MEMORY, major=9, minor=0),
         "synchronize": lambda device=None: None,
+        "Stream": lambda device=None: _Stream("one of its own"),
+        "current_stream": lambda device=None: _Stream("that of the computing"),
+        "stream": _in_stream,
         "empty_cache": lambda: None,
         "max_memory_allocated": lambda device=None: DEVICE.peak,
         "is_bf16_supported": lambda including_emulation=True: True,
@@ -214,6 +252,7 @@ def pretend_cuda() -> Iterator[Device]:
     lifted = torch._C._only_lift_cpu_tensors()
     with ExitStack() as stack:
         stack.enter_context(mock.patch.multiple(torch.cuda, **patched))
+        stack.callback(stream_of_copies.cache_clear)
         stack.callback(torch._C._set_only_lift_cpu_tensors, lifted)
         torch._C._set_only_lift_cpu_tensors(True)
         stack.enter_context(_Called())

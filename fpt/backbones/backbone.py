@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from timm.layers import RmsNorm
 from torch import Tensor, nn
 
 from fpt.backbones.attention import AttentionCall, class_attention, listen, wide
 from fpt.backbones.checkpoints.pixels import Pixels
 from fpt.backbones.class_row import class_row, is_plain
+from fpt.backbones.images import Images, normalised
 from fpt.backbones.scales import scales_of
 from fpt.backbones.structure import Layer, attention_layers, per_image_modules, tokens_first
 from fpt.backbones.weights import Matched
@@ -23,7 +24,6 @@ from fpt.failures import failure_of
 MODULES: dict[str, tuple[type[nn.Module], ...]] = {"linear": (nn.Linear,), "norm": (nn.LayerNorm, RmsNorm)}
 EMBEDDINGS = -1  # where images enter, to be made tokens of: below block 0
 FINAL_NORMS = ("norm", "fc_norm")  # timm's names for what comes after the blocks
-Images = UInt8[Tensor, "batch height width 3"] | Float[Tensor, "batch 3 height width"]
 
 
 class _Reached(Exception):
@@ -65,9 +65,7 @@ class Backbone:
         own = (tuple(config["mean"]), tuple(config["std"]))
         self.pixels: Pixels | None = None if pixels is None or pixels == own else pixels
         colours = torch.promote_types(self.dtype, torch.float32)
-        self._mean, self._std = (
-            torch.tensor(part, device=self.device, dtype=colours).view(1, 3, 1, 1) for part in self.pixels or own
-        )
+        self._mean, self._std = (torch.tensor(part, device=self.device, dtype=colours) for part in self.pixels or own)
         self._noise = _unlike_images(self.image_size).to(first)
         try:
             self.layers: list[Layer] = attention_layers(model, self._noise)
@@ -139,12 +137,7 @@ class Backbone:
         """Returns images as the backbone was trained to see them. Floating-point ones are taken as normalised
         already.
         """
-        if images.is_floating_point():
-            return images.to(self.device, self.dtype)
-        rows = images.to(self.device).to(self._mean.dtype).flatten(2)  # a row's colours side by side make long loops
-        mean, std = (each.flatten().repeat(images.shape[2]) for each in (self._mean, self._std))
-        pixels: Tensor = rows.div_(255).sub_(mean).div_(std).unflatten(2, (-1, 3))
-        return pixels.to(self.dtype).permute(0, 3, 1, 2)
+        return normalised(images, self._mean, self._std, self.device, self.dtype)
 
     def lower(self, images: Images, start: int) -> Float[Tensor, "batch ..."]:
         """Returns what enters block `start` (0-based); for a model that cannot be cut there, its input. Below block 0,

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from fpt.backbones.backbone import Backbone, Images
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.images import Images
 from fpt.failures import in_parts
 from fpt.registry import SOLVERS
 from fpt.solvers.contract import IMAGES_A_PASS, images_a_pass

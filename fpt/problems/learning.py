@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from fpt.backbones.backbone import Backbone, Images
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.images import Images
 from fpt.problems.evidence import prompts_of_all
 from fpt.problems.frozen import freeze, freeze_episodes, reads_frozen_queries
 from fpt.problems.problem import EpisodeBatch, Setting, check_adapted

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from fpt import defaults
 from fpt.backbones.attention import listen, wide
-from fpt.backbones.backbone import Backbone, Images
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.images import Images
 from fpt.backbones.structure import dim_first, kept_input, tokens_first
 from fpt.failures import in_parts
 from fpt.heads.closed_form import Head

@@ -5,7 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from fpt.backbones.backbone import Backbone, Images
+from fpt.backbones.backbone import Backbone
+from fpt.backbones.images import Images
 from fpt.heads.closed_form import Head
 from fpt.prompts import columnar, pyramids
 from fpt.prompts.columnar import Evidence, PositionPrompts
