@@ -90,6 +90,7 @@ def test_any_of_some_bits_flipped_is_noticed_or_without_effect():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # each bit is a file to be read
 def test_any_single_bit_flipped_is_noticed_or_without_effect():
     assert check_flipped(CONTENT, ROWS, range(8 * len(CONTENT))) > 4 * len(CONTENT)
 
