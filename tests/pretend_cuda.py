@@ -28,6 +28,19 @@ NAME, MEMORY = "NVIDIA H100 80GB HBM3", 80 * 2**30
 WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "bincount", "_unique2"}
 COPIES = {"copy_", "_to_copy", "to", "_foreach_copy_"}
 FREE = {"empty", "empty_strided", "empty_like", "new_empty", "detach", "alias", "lift_fresh", "_unsafe_view", "resize_"}
+# No kernel of CUDA's adds in a fixed order, so that `repeatable` ends them: torch.use_deterministic_algorithms' list.
+UNREPEATABLE = {
+    *(
+        "_adaptive_avg_pool2d_backward",
+        "_adaptive_avg_pool3d_backward",
+        "adaptive_max_pool2d_backward",
+        "avg_pool3d_backward",
+    ),
+    *(f"upsample_{kind}_backward" for kind in ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d")),
+    *("_upsample_bilinear2d_aa_backward", "_upsample_bicubic2d_aa_backward", "grid_sampler_2d_backward"),
+    *("reflection_pad1d_backward", "reflection_pad2d_backward", "max_unpool2d", "put_", "histc", "scatter_reduce"),
+    *("kthvalue", "_ctc_loss_backward", "embedding_bag_backward"),
+}
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
 
@@ -69,11 +82,14 @@ class Device:
     def launch(self, name: str) -> None:
         self.launches[name] += 1
         self.number += 1
-        error = self.fails(name, self.number)
-        if error is not None and threading.current_thread() is not threading.main_thread():
-            self.late = error  # autograd's own thread would end the process: it is raised where that is waited for
-        elif error is not None:
+        if (error := self.fails(name, self.number)) is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Raises an error; autograd's own thread would end the process, so it is raised where that is waited for."""
+        if threading.current_thread() is threading.main_thread():
             raise error
+        self.late = error
 
 
 DEVICE = Device()
@@ -176,6 +192,9 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
         return func(*args, **kwargs)
     name = str(func._schema.name).partition("::")[2]
     _check(name, args, flat, ours)
+    summed = (name == "nll_loss2d_forward" and args[3] != 0) or (name == "median" and "dim" in str(func._schema))
+    if name in UNREPEATABLE or summed:
+        DEVICE.fail(RuntimeError(f"{name} does not have a deterministic implementation (at {_place()})"))
     pinned = getattr(args[0], "pinned", False) if args else False
     if target == "pretend" and name in COPIES and not ours and not (kwargs.get("non_blocking") and pinned):
         DEVICE.copies[_place()] += 1

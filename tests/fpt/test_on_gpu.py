@@ -152,6 +152,18 @@ def test_records_are_on_the_processor():
     assert not isinstance(record.logits, OnDevice)
 
 
+def test_what_no_gpu_can_repeat_is_refused_here_too():
+    with pretend_cuda():
+        pixels = torch.rand(1, 3, 4, 4).to("cuda").requires_grad_()
+        larger = torch.nn.functional.interpolate(pixels, size=8, mode="bicubic")
+        with pytest.raises(RuntimeError, match="upsample_bicubic2d_backward does not have a deterministic impl"):
+            torch.autograd.grad(larger.sum(), pixels)
+        logits, labels = torch.rand(2, 3, 4).to("cuda"), torch.zeros(2, 4, dtype=torch.long).to("cuda")
+        torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        with pytest.raises(RuntimeError, match="nll_loss2d_forward does not"):
+            torch.nn.functional.cross_entropy(logits, labels)
+
+
 def survives(setting, where, error):
     """Memory runs out at the launches `where`, once each; the result must be that of smaller stacks."""
     backbone = backbone_of("glyphs", "cuda", torch.float32)
