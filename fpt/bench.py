@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -39,10 +40,13 @@ from fpt.registry import PRECISIONS, SOLVERS
 from fpt.solvers import Training
 from fpt.switches import SWITCHES, without
 
+# Returns what is new by its schema, and yet nothing is computed or moved.
+FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
 
-class _Counter(TorchDispatchMode):
+
+class Count(TorchDispatchMode):
     """Adds up the operations of matrix products and convolutions, by torch's own formulas; bytes that are read and
-    written; and launches, all that is no view.
+    written, those of what is expanded once; and launches, all that is no view.
     """
 
     def __init__(self) -> None:
@@ -51,15 +55,21 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        returned = func._schema.returns
-        if not returned or any(one.alias_info is None or one.alias_info.is_write for one in returned):
+        returned, name = func._schema.returns, str(func._schema.name).partition("::")[2]
+        view = returned and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
+        if not view and name not in FREE:
             touched = tree_leaves((args, kwargs, result))
             self.launches += 1
-            self.bytes += sum(one.nbytes for one in touched if isinstance(one, Tensor))
+            self.bytes += sum(_bytes_of(one) for one in touched if isinstance(one, Tensor))
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.operations += formula(*args, **(kwargs or {}), out_val=result)
         return result
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    own = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
+    return prod(own) * tensor.element_size() if tensor.numel() else 0
 
 
 @dataclass(frozen=True)
@@ -106,14 +116,14 @@ def operations(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = 
         return counted(backbone, shape, setting, seen).operations
 
 
-def counted(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = False) -> _Counter:
+def counted(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = False) -> Count:
     """Counts what one episode takes."""
     support, query = random_pixels(backbone, shape, 1)
     # What a backbone finds out about itself when it is first used is not counted.
     first = replace(setting, training=replace(setting.training, epochs=0))
     known = frozen_episodes(backbone, shape, support, query, setting)
     solve(backbone, known, [first], 1)
-    counter = _Counter()
+    counter = Count()
     with counter:
         episodes = known if seen else frozen_episodes(backbone, shape, support, query, setting)
         solve(backbone, episodes, [setting], 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fpt.backbones.backbone import Backbone
-from fpt.bench import Shape, as_text, measure, operations
+from fpt.bench import Count, Shape, as_text, measure, operations
 from fpt.phases import measured, phase
 from fpt.problems.problem import Setting
 from fpt.solvers import Training
@@ -19,6 +19,19 @@ def forward_by_hand(backbone: Backbone, dim: int, tokens: int, patch: int) -> in
     heads = backbone.blocks[-1].attn.num_heads
     top = 12 * dim**2 + 2 * heads * tokens * dim  # each head has its own view of all dimensions of the tokens
     return 2 * (embedding + (backbone.depth - 1) * full + top)
+
+
+def test_bytes_and_launches_are_those_of_what_is_computed_and_no_view_is():
+    left, right, one = torch.ones(4, 2, 3), torch.ones(3, 5), torch.ones(1, 5)
+    with Count() as count:
+        product = left @ right  # reshapes, mm and a view of what that gives, which its schema calls new
+        product.transpose(1, 2)[:, 0]
+        torch.empty(7)
+    assert (count.launches, count.operations) == (1, 2 * 8 * 3 * 5)
+    assert count.bytes == 4 * (8 * 3 + 3 * 5 + 8 * 5)
+    with Count() as count:
+        one.expand(1000, 5) + one
+    assert (count.launches, count.bytes) == (1, 4 * (5 + 5 + 5000))
 
 
 def test_operations_of_frozen_features_are_those_of_a_forward_pass(small_model):
