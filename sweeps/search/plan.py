@@ -46,7 +46,7 @@ class Plan:
     def follows_from(self, generation: int) -> int:
         """Returns how many generations must have ended before a generation of looks is proposed: all but the one
         before, which is looked at in the meantime, so that no worker waits for proposals. Those that fill the space
-        follow from none, and where one does, the second follows from it.
+        follow from none; where one does, the second follows from it.
         """
         return 0 if generation < self.filling else max(1, generation - 1)
 
@@ -88,8 +88,7 @@ def plan_of(search: Search) -> Plan:
         )
     batch = search.parallel * ceil(BATCH / search.parallel) if search.parallel < BATCH else search.parallel
     start = min(looks, batch * ceil(START * looks / batch))
-    # Of many workers some would wait for the last of one large generation.
-    filling = [start] if search.parallel < BATCH else _batches(start, batch)
+    filling = _batches(start, batch)
     others = (*_batches(looks - start, batch), *_batches(search.more, batch))
     return Plan((*filling, *others), racers, rungs, look, len(filling))
 

@@ -12,18 +12,18 @@ def plan(**fields):
 
 
 def test_a_third_of_the_problems_is_for_the_race_by_hand():
-    """8 settings on 62 episodes are 496 of 1500; a third of 502 looks is 167, and 11 generations of 16 hold it."""
+    """8 settings on 62 episodes are 496 of 1500; a third of 502 looks is 167, which 11 generations of 16 hold."""
     found = plan()
     assert found.rungs == (10, 15, 20, 30, 40, 62)
     assert (found.looks, found.racers, found.problems) == (502, 8, 1500)
-    assert found.generations == (176, *[16] * 20, 6)
+    assert (found.generations, found.filling) == ((*[16] * 31, 6), 11)
 
 
 def test_a_small_plan_by_hand():
     """2 settings on 20 episodes, and 80 looks of one, of which 27 are a third. Rungs are 4 episodes apart, on which 2
     workers solve 2 settings in 4 rounds: of 3.2, 4.8, 6.4, 9.6, 12.8 and 20 that leaves 4.8, 9.6 and 20.
     """
-    assert plan(problems=120, finalists=2) == Plan((32, 16, 16, 16), 2, (5, 10, 20), 1)
+    assert plan(problems=120, finalists=2) == Plan((16,) * 5, 2, (5, 10, 20), 1, filling=2)
 
 
 @pytest.mark.parametrize("problems", [40, 41, 100, 777, 1501, 5000])
@@ -48,7 +48,7 @@ def test_a_race_is_of_two_episodes_at_least():
 
 
 def test_rungs_that_are_given_leave_the_other_problems_to_looks():
-    assert plan(problems=100, finalists=2, rungs=(2, 4)) == Plan((32, 16, 16, 16, 12), 2, (2, 4), 1)
+    assert plan(problems=100, finalists=2, rungs=(2, 4)) == Plan((16, 16, 16, 16, 16, 12), 2, (2, 4), 1, filling=2)
 
 
 def test_looks_that_are_given_have_a_race_of_half_as_many_problems():
@@ -82,7 +82,7 @@ def test_a_generation_occupies_all_workers(parallel, batch):
 def test_no_look_is_at_an_episode_of_the_race_or_of_another_generation():
     found = plan(trials=50, finalists=2, rungs=(2, 4))
     episodes = [list(found.episodes(generation)) for generation in range(len(found.generations))]
-    assert episodes == [[4], [5], [6]]
+    assert episodes == [[4], [5], [6], [7]]
     assert [list(plan().episodes(i)) for i in range(2)] == [[62, 63], [64, 65]]
 
 
@@ -140,11 +140,17 @@ def test_many_workers_have_smaller_orders(parallel, orders):
 
 def test_a_generation_follows_from_all_but_the_one_before():
     found = plan()
+    assert found.filling == 11
+    assert [found.follows_from(generation) for generation in range(10, 15)] == [0, 10, 11, 12, 13]
+
+
+def test_the_second_follows_from_the_first_where_that_fills_the_space_alone():
+    found = plan(trials=40, finalists=2)
     assert found.filling == 1
-    assert [found.follows_from(generation) for generation in range(6)] == [0, 1, 1, 2, 3, 4]
+    assert [found.follows_from(generation) for generation in range(3)] == [0, 1, 1]
 
 
-def test_of_many_workers_none_waits_while_the_space_is_filled():
+def test_the_space_is_filled_in_generations_that_follow_from_none():
     """A third of 500 looks is three generations of 64."""
     found = plan(parallel=64, trials=500)
     assert (found.generations[:3], found.filling) == ((64, 64, 64), 3)
