@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from fpt.pictures.resizing import Crop, Resize, Squash
 from pipeline.data.packing.decoding import content, decode
 from pipeline.data.packing.packing import IMAGES_A_TASK, TASKS_AHEAD, pack_listing
-from pipeline.data.packing.processes import in_order, workers
+from pipeline.data.processes import in_order, workers
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ImageStore
 

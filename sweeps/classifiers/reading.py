@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from fpt.classifier.transform import Transform
 from fpt.pictures.formats import is_image
 from fpt.pictures.reading import Unreadable
-from pipeline.data.packing.processes import in_order, workers
+from pipeline.data.processes import in_order, workers
 from pipeline.data.sources.folders import Tree
 
 AT_ONCE = 32  # pictures of a batch

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from fpt.pictures.reading import Unreadable, peak
-from pipeline.data.packing.processes import in_order, workers
+from pipeline.data.processes import in_order, workers
 from pipeline.data.sources.listing import Listed, Listing, escaped, some_of
 
 DEPTHS = (8, 10, 12, 14)  # of cameras, scanners and microscopes; above these, all 16 bits are used

@@ -33,8 +33,8 @@ from pipeline.data.packing.parts import (
     parts_of,
     write_part,
 )
-from pipeline.data.packing.processes import in_order, workers
 from pipeline.data.packing.validating import counts
+from pipeline.data.processes import in_order, workers
 from pipeline.data.sources.listing import Listed, Listing
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, schema_of
 from pipeline.storage.folder import Folder

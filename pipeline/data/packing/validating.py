@@ -12,8 +12,8 @@ from fpt.pictures.resizing import DEFAULT, Resize
 from pipeline.data.packing.copies import ids, place_of, same_content, what_is_left_out
 from pipeline.data.packing.decoding import content, decode
 from pipeline.data.packing.depth import with_depth
-from pipeline.data.packing.processes import in_order, workers
 from pipeline.data.pictures import in_parts, parts_of_classes, small_in_a_part
+from pipeline.data.processes import in_order, workers
 from pipeline.data.sources.listing import Listed, Listing
 
 IMAGES_A_TASK = 16

@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 
 from fpt.glyphs.characters import characters
 from fpt.glyphs.scenes import scene
+from pipeline.data.processes import workers
 from pipeline.data.store import Sample
 
 
@@ -15,7 +14,7 @@ def glyph_scenes(images_per_class: int, distractors: int) -> Iterator[Sample]:
     """Yields the scenes of GlyphScenes' validation and novel classes, drawn on all cores, in class order."""
     classes = [(split, i) for split in ("validation", "novel") for i in range(len(characters(split)))]
     draw = partial(_draw_class, images_per_class=images_per_class, distractors=distractors)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with workers(os.cpu_count() or 1) as pool:
         for samples in pool.map(draw, classes, chunksize=8):
             yield from samples
 

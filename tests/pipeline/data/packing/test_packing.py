@@ -310,5 +310,5 @@ def test_a_worker_that_dies_is_told(many, tmp_path):
                 with suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
 
-    with pytest.raises(RuntimeError, match=r"^one of 2 processes that decode images has died, perhaps for want of mem"):
+    with pytest.raises(RuntimeError, match=r"^one of 2 processes that make images has died, perhaps for want of mem"):
         pack_listing(listed(many), tmp_path / "a.arrow", SIZE, processes=2, progress=kill)

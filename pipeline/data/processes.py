@@ -26,7 +26,7 @@ def workers(processes: int, *begin: Any) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"one of {processes} processes that decode images has died, perhaps for want of memory; the same command "
+            f"one of {processes} processes that make images has died, perhaps for want of memory; the same command "
             "goes on, with fewer processes if need be"
         ) from error
     finally:

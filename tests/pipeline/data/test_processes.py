@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 
 import pytest
 
-from pipeline.data.packing.processes import in_order, workers
+from pipeline.data.processes import in_order, workers
 from tests.pipeline.processes import alive, descendants
 
 begun = []
@@ -91,31 +91,42 @@ def test_what_a_task_raises_is_told_as_it_is_and_the_process_goes_on():
 
 def test_a_process_that_dies_is_told_with_what_to_do():
     said = (
-        "one of 1 processes that decode images has died, perhaps for want of memory; the same command goes on, with "
+        "one of 1 processes that make images has died, perhaps for want of memory; the same command goes on, with "
         "fewer processes if need be"
     )
     with pytest.raises(RuntimeError, match=f"^{said}$"), workers(1) as pool:
         list(in_order(pool, os._exit, [(1,)], 2))
 
 
-STARTED = """
-import os, time
-from pipeline.data.packing.processes import workers
+WAITING = """
+import time
+from pipeline.data.processes import workers
 
 with workers(1) as pool:
-    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(abs, 0).result()
+    print("made", flush=True)
+    time.sleep(600)
+"""
+DRAWING = """
+import time
+from pipeline.data.sources.glyphs import glyph_scenes
+
+for sample in glyph_scenes(1, 1):
+    print("made", flush=True)
     time.sleep(600)
 """
 
 
-def test_processes_end_with_the_one_that_started_them():
+@pytest.mark.parametrize("started", [WAITING, DRAWING], ids=["waiting", "drawing"])
+def test_processes_end_with_the_one_that_started_them(started):
     """However it ends: here it is killed, and has no time to end them."""
-    command, quiet = [sys.executable, "-c", STARTED], subprocess.DEVNULL  # the killed one leaves semaphores behind
+    command, quiet = [sys.executable, "-c", started], subprocess.DEVNULL  # the killed one leaves semaphores behind
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
-        worker = int(process.stdout.readline())
-        assert worker in descendants(process.pid)
+        assert process.stdout.readline() == "made\n"
+        made = descendants(process.pid)
+        assert made
         process.kill()
     until = time.monotonic() + 30
-    while alive(worker) and time.monotonic() < until:
+    while any(map(alive, made)) and time.monotonic() < until:
         time.sleep(0.01)
-    assert not alive(worker)
+    assert not any(map(alive, made))
