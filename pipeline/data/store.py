@@ -1,12 +1,13 @@
 """The image store: every image decoded once, in one memory-mapped Arrow file."""
 
+import glob
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Int, UInt8
 
 from pipeline.data.header import WAY_ON, Header, header_of
 from pipeline.data.pictures import parts_of_classes
+from pipeline.storage.locking import is_left, waited_for
 
 ROWS_A_BATCH = 1024
 
@@ -204,16 +206,19 @@ def schema_of(height: int, width: int, masks: bool, files: bool = False) -> pa.S
 
 
 def pack(samples: Iterable[Sample], path: Path) -> Path:
-    """Writes a store, under a temporary name until it is whole, and returns its path. Raises ValueError for images of
-    unequal size.
+    """Writes a store, under a temporary name until it is whole, and returns its path. What such a command has left that
+    was killed is removed. Raises ValueError for images of unequal size.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")  # two commands may pack at once
-    try:
-        _write(samples, part)
-        return part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    for left in filter(is_left, path.parent.glob(f"{glob.escape(path.stem)}.*.part")):
+        left.unlink(missing_ok=True)
+    part = path.with_suffix(f".{uuid4().hex[:8]}.part")  # two commands may pack at once, on two machines
+    with waited_for(part):
+        try:
+            _write(samples, part)
+            return part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _write(samples: Iterable[Sample], part: Path) -> None:

@@ -23,6 +23,16 @@ def waited_for(path: Path) -> Iterator[None]:
         yield
 
 
+def is_left(path: Path) -> bool:
+    """Tells whether nobody holds a lock on a file: not where the disk knows no locks, for somebody may."""
+    try:
+        with path.open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def held_alone(path: Path, what: str) -> Iterator[None]:
     """Holds a lock for the block, and says in its file who does. Raises ValueError, which names that process, where

@@ -6,6 +6,7 @@ import pyarrow.ipc
 import pytest
 
 from pipeline.data.store import ROWS_A_BATCH, ImageStore, Sample, pack, schema_of
+from pipeline.storage.locking import waited_for
 
 
 def drawn(count, masks=True, side=(6, 5)):
@@ -33,6 +34,16 @@ def test_what_was_packed_is_read(tmp_path: Path, masks):
         np.testing.assert_array_equal(store.masks(rows), [samples[row].mask for row in rows])
     else:
         assert store.masks(rows) is None
+
+
+def test_what_a_killed_command_left_is_removed_and_what_another_writes_is_not(tmp_path: Path):
+    names = ["some.1234.part", "some.0f3a9b2c.part", "some.else.arrow", "others.1234.part", "some.live.part"]
+    left, live, kept, others, written = (tmp_path / name for name in names)
+    for one in (left, live, kept, others):
+        one.write_bytes(b"half")
+    with waited_for(written):
+        pack(drawn(3), tmp_path / "some.arrow")
+        assert {path.name for path in tmp_path.iterdir()} == {"some.arrow", kept.name, others.name, written.name}
 
 
 def test_more_than_one_batch(tmp_path: Path):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline.storage.locking import held_alone, holder_of, waited_for
+from pipeline.storage.locking import held_alone, holder_of, is_left, waited_for
 
 HOLDS = """
 import sys, time
@@ -28,6 +28,21 @@ def another(tmp_path):
         assert process.stdout.readline() == "held\n"
         yield path, process
         process.kill()
+
+
+def test_a_file_is_left_by_all_where_a_lock_can_be_had(another, tmp_path, monkeypatch):
+    assert not is_left(another[0])
+    mine = tmp_path / "mine"
+    assert not is_left(mine)
+    assert not mine.exists()
+    mine.touch()
+    assert is_left(mine)
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert not is_left(mine)
 
 
 def test_who_comes_second_hears_who_was_first(another):
