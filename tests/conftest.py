@@ -42,8 +42,8 @@ NARROW = {"depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 0}
 
 
 def pytest_collection_finish() -> None:
-    """What is there before the first test, all libraries and tests among it, is not looked through again for what nobody
-    holds any more: that takes half a second each time.
+    """What is there before the first test, all libraries and tests among it, need not be looked through again for what
+    nobody holds any more: that takes half a second each time.
     """
     gc.collect()
     gc.freeze()
