@@ -5,22 +5,33 @@ all classes share, or distractors of all base classes, with {5, 20}-way {1, 5}-s
 `other` scenes than those that contrast was designed on: striped, the key glyph in two places, larger glyphs. Each
 kind's learning rate and alpha are chosen on validation classes, on the same episodes from the same choices; what is
 printed is of novel classes, paired, with 95 % intervals over episodes. It goes on where it stopped, as its rows are in
-the home's ledger.
+the home's ledger. `--cost` tells instead what `contrast` takes more than `scaled`, in processor time of one thread.
 """
 
 import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.search.surfaces import CONFIG, with_scenes, with_weak_context
+from fpt.backbones.loading import load_backbone
+from fpt.bench import Shape, frozen_episodes, random_pixels
 from fpt.glyphs import scenes
 from fpt.glyphs.characters import characters
+from fpt.problems.evidence import prompts_of_all
+from fpt.problems.solving import solve
 from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.data.store import Sample
 from pipeline.opening import open_session
 from pipeline.session import Session
 from pipeline.storage.folder import Home
+from pipeline.workers.worker import setting
 from sweeps.schema.loading import load
 from sweeps.schema.sweep import Sweep
 from sweeps.statistics.estimates import Estimate, paired_difference
@@ -39,6 +50,7 @@ KINDS: dict[str, HyperParameters] = {
     "masks": {"variant": "masks"},
 }
 OTHER_SEED = 20261130
+COSTS = ((20, 1), (20, 5), (5, 5), (64, 1))  # way and shot
 QUERIES, BESIDE = 2400, ("no prompts", "frozen")  # of validation episodes, on which settings are chosen
 
 
@@ -115,6 +127,34 @@ def other_scenes(which: tuple[str, int], images: int, distractors: int) -> list[
     return made
 
 
+def cost() -> None:
+    """Prints how long prompts of an episode of random images take, and the whole episode beside them."""
+    torch.set_num_threads(1)
+    backbone = load_backbone("vit_micro_glyphs", weights=True)
+    for way, shot in COSTS:
+        episodes = f"episodes={{split: novel, way: {way}, shot: {shot}, query: 5, seed: 0}}"
+        own = setting(plain_run(load(CONFIG, [episodes])))
+        scaled, contrast = (replace(own, variant=variant) for variant in ("scaled", "contrast"))
+        shape = Shape(way, shot, 5)
+        support, query = random_pixels(backbone, shape, 1)
+        frozen = partial(frozen_episodes, backbone, shape, support, query, own)
+        made = frozen()
+        one, other = (seconds(partial(prompts_of_all, backbone, made, [variant])) for variant in (scaled, contrast))
+        whole = seconds(frozen) + seconds(partial(solve, backbone, made, [scaled], 1))
+        told = f"scaled {1000 * one:.0f} ms", f"contrast {1000 * other:.0f} ms", f"episode {1000 * whole:.0f} ms"
+        print(f"{way}-way {shot}-shot", *told, f"{(other - one) / whole:.1%} more", sep=" | ", flush=True)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Returns the median of five times that this process computed."""
+    taken = []
+    for _ in range(5):
+        started = time.process_time()
+        call()
+        taken.append(time.process_time() - started)
+    return statistics.median(taken)
+
+
 def points(difference: Estimate) -> str:
     """Returns a difference as it stands in a table."""
     return f"{100 * difference.mean:+.2f} ± {100 * difference.ci95:.2f}"
@@ -123,10 +163,14 @@ def points(difference: Estimate) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("cells", nargs="*", default=CELLS)
+    parser.add_argument("--cost", action="store_true")
     parser.add_argument("--solver", choices=list(RATES), default="lora")
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--home", type=Path, default=Path("runs/contrast"))
     arguments = parser.parse_args()
+    if arguments.cost:
+        cost()
+        return
     for cell in arguments.cells:
         table(cell, arguments.solver, arguments.home, arguments.episodes)
 
