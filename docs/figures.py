@@ -35,7 +35,7 @@ from sweeps.statistics.estimates import estimate
 
 HERE = Path(__file__).parent
 CONFIG = HERE.parent / "sweeps" / "configs" / "glyphs.yaml"
-SHOWN = (18, 0, 4)  # of the first episode: G helps, G helps, G harms
+SHOWN = (18, 15, 4)  # of the first episode: G helps, G helps, G harms
 CONTRASTED = (4, 6, 12)  # of the first episode: put right, put right, still wrong and not trusted
 EPISODES = 100
 LAMBDAS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
