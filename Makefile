@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= sweeps/configs/glyphs.yaml
-ON_ALL_CORES := -n auto --maxprocesses 4 --dist loadfile # what a file makes for its tests is made once
+ON_ALL_CORES := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder # what a file makes for its tests is made once
 
 help: ## this list; PYTHON=... takes a Python of yours, else the newest here from 3.11 to 3.14, or one that uv brings
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -41,6 +41,14 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
 NARROW = {"depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 0}
 
 
+# Files whose tests take longest: begun first, so that no process ends long after the others.
+LONGEST = ("tests/sweeps/test_sweep.py", "tests/pipeline/test_session.py", "tests/fpt/solvers/test_solvers.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 def pytest_collection_finish() -> None:
     """What is there before the first test, all libraries and tests among it, need not be looked through again for what
     nobody holds any more: that takes half a second each time.

@@ -40,7 +40,7 @@ def results(rows):
 
 
 def test_a_session_survives_its_worker_and_is_gone_on_with_by_the_next(opened, run, store_path, tmp_path):
-    runs = [with_hyper_parameters(run, {"epochs": 60, "alpha": alpha}) for alpha in (0.0, 2.0)]
+    runs = [with_hyper_parameters(run, {"epochs": 30, "alpha": alpha}) for alpha in (0.0, 2.0)]
     with opened(tmp_path) as one:
         assert one.store == store_path
         assert one.found.classes == {"validation": 6, "novel": 6}
