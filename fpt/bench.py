@@ -41,7 +41,23 @@ from fpt.solvers import Training
 from fpt.switches import SWITCHES, without
 
 # Returns what is new by its schema, and yet nothing is computed or moved.
-FREE = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "lift_fresh"}
+FREE = {
+    "_unsafe_view",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "lift_fresh",
+    "resize_",
+}
+
+
+def is_launched(func: Any) -> bool:
+    """Tells whether an operation of torch's dispatcher computes or moves anything: what it returns is no view."""
+    returned = func._schema.returns
+    view = bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
+    return not view and str(func._schema.name).partition("::")[2] not in FREE
 
 
 class Count(TorchDispatchMode):
@@ -55,9 +71,7 @@ class Count(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        returned, name = func._schema.returns, str(func._schema.name).partition("::")[2]
-        view = returned and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
-        if not view and name not in FREE:
+        if is_launched(func):
             touched = tree_leaves((args, kwargs, result))
             self.launches += 1
             self.bytes += sum(_bytes_of(one) for one in touched if isinstance(one, Tensor))

@@ -22,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from fpt.backbones.images import stream_of_copies
+from fpt.bench import is_launched
 
 CUDA = torch.device("cuda:0")
 NAME, MEMORY = "NVIDIA H100 80GB HBM3", 80 * 2**30
 WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "bincount", "_unique2"}
 COPIES = {"copy_", "_to_copy", "to", "_foreach_copy_"}
-FREE = {"empty", "empty_strided", "empty_like", "new_empty", "detach", "alias", "lift_fresh", "_unsafe_view", "resize_"}
 # No kernel of CUDA's adds in a fixed order, so that `repeatable` ends them: torch.use_deterministic_algorithms' list.
 UNREPEATABLE = {
     *(
@@ -202,9 +202,7 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     mask = name == "index" and any(one.dtype == torch.bool for one in ours[1:])
     if down or name in WAITS or mask:
         DEVICE.waits[f"{_place()} {name}"] += 1
-    returned = func._schema.returns
-    view = bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
-    if not view and name not in FREE:
+    if is_launched(func):
         DEVICE.launch(name)
     bare_args, bare_kwargs = tree_unflatten([one.numbers if isinstance(one, OnDevice) else one for one in flat], spec)
     if target is not None:

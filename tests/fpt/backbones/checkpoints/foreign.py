@@ -21,6 +21,16 @@ def zeros(state):
     return {name: torch.zeros_like(value) for name, value in state.items()}
 
 
+def renamed(state, words):
+    """Weights with the words of their names exchanged, one after the other."""
+    found = {}
+    for name, value in state.items():
+        for own, other in words.items():
+            name = name.replace(own, other)
+        found[name] = value
+    return found
+
+
 def _depth(state):
     return 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
 
@@ -54,12 +64,7 @@ def of_transformers_5(state):
     }
     words |= {f".attention.attention.{part}.": f".attention.{part[0]}_proj." for part in ("query", "key", "value")}
     words |= {".output.dense.": ".mlp.fc2.", ".attention.attention.relative": ".relative"}
-    found = {}
-    for name, value in state.items():
-        for own, other in words.items():
-            name = name.replace(own, other)
-        found[name] = value
-    return found
+    return renamed(state, words)
 
 
 def hugging_beit(state):
@@ -95,10 +100,7 @@ def eva02(state):
     words |= {"q_proj.bias": "q_bias", "v_proj.bias": "v_bias"}
     words["mlp.fc1."], words["mlp.fc2"] = "mlp.w12.", "mlp.w3"
     found = {"rope.freqs_cos": torch.ones(4, 16), "rope.freqs_sin": torch.ones(4, 16)}
-    for name, value in state.items():
-        for own, other in words.items():
-            name = name.replace(own, other)
-        found[name] = value
+    found |= renamed(state, words)
     assert apart == ("blocks.0.attn.q_proj.weight" in found)
     return found
 
