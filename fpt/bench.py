@@ -38,7 +38,7 @@ from fpt.problems.problem import EpisodeBatch, Setting
 from fpt.problems.solving import solve
 from fpt.registry import PRECISIONS, SOLVERS
 from fpt.solvers import Training
-from fpt.switches import SWITCHES, without
+from fpt.switches import OFF_AT_FIRST, SWITCHES, turned
 
 # Returns what is new by its schema, and yet nothing is computed or moved.
 FREE = {
@@ -271,10 +271,11 @@ def main() -> None:
     result = measure(backbone, shape, setting, episodes, stacks, arguments.repeats)
     print(as_text(result))
     for name in SWITCHES if arguments.switches else ():
-        with without([name]):
+        which = "with" if name in OFF_AT_FIRST else "without"
+        with turned([name]):
             other = measure(backbone, shape, setting, episodes, [result["stack"]], arguments.repeats)
-        result.setdefault("without", {})[name] = other["episodes_per_second"]
-        print(f"without {name}: {other['episodes_per_second']:.2f} episodes/s, not {result['episodes_per_second']:.2f}")
+        result.setdefault(which, {})[name] = other["episodes_per_second"]
+        print(f"{which} {name}: {other['episodes_per_second']:.2f} episodes/s, not {result['episodes_per_second']:.2f}")
     if arguments.json:
         print(json.dumps(result))
 

@@ -173,7 +173,8 @@ class Compute(Section):
     `stack` is how many problems are solved together, 0 for as many as the device holds. An order holds `shard` episodes
     and at most `settings` settings, 0 for all that wait for them, and may take `order_seconds` at most. A worker that
     has nothing to do for `idle_seconds` is let go. With `repeatable`, GPUs use kernels that give the same bits every
-    time, which are slower where attention is trained.
+    time, which are slower where attention is trained. With `compile`, a worker makes one program of the steps of each
+    shape that problems have, which takes it up to minutes a shape and needs a C++ compiler.
     """
 
     workers: Annotated[int, whole("workers, 0 for as many as there is room for", 0, 100_000)] = 0
@@ -181,6 +182,7 @@ class Compute(Section):
     gpus_per_worker: Annotated[float | None, number("GPUs of a worker", 1_024, 0)] = None
     # Sweeps and MLflow's parameters were described without it before it was there, and are still.
     repeatable: Annotated[bool, Field(exclude_if=lambda repeatable: repeatable)] = True
+    compile: Annotated[bool, Field(exclude_if=lambda compile: not compile)] = False
     stack: Annotated[int, whole("problems solved together, 0 for as many as fit", 0, 1_000_000)] = 0
     shard: Annotated[int, whole("episodes of an order", 1, 1_000_000)] = 8
     settings: Annotated[int, whole("settings of an order, 0 for all that wait", 0, 1_000_000)] = 0

@@ -77,27 +77,28 @@ def lora_applied(projections: Sequence[nn.Linear], adapters: Sequence[LowRank]) 
 
 
 @contextmanager
-def computed_once(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside, each module computes once and gives the same again, before its hooks, whatever it is called with.
+def computed_once(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
+    """Inside, each module computes once and gives the same again, before its hooks, whatever it is called with. Yields
+    what they gave.
 
     Nobody may change what it gives.
     """
+    kept: dict[nn.Module, Tensor] = {}
 
     def once(module: nn.Module) -> Callable[[Tensor], Tensor]:
         own: Callable[[Tensor], Tensor] = module.forward
-        kept: list[Tensor] = []
 
         def forward(inputs: Tensor) -> Tensor:
-            if not kept:
-                kept.append(own(inputs))
-            return kept[0]
+            if module not in kept:
+                kept[module] = own(inputs)
+            return kept[module]
 
         return forward
 
     for module in modules:
         module.forward = once(module)
     try:
-        yield
+        yield kept
     finally:
         for module in modules:
             del module.forward

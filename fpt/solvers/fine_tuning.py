@@ -30,7 +30,8 @@ from fpt.solvers.contract import (
     take,
     takes_whole_sets,
 )
-from fpt.solvers.optimisers import AdamW, Sgd
+from fpt.solvers.steps.compiling import as_one_program
+from fpt.solvers.steps.optimisers import AdamW, Sgd
 
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
 
@@ -58,20 +59,22 @@ def train(
     stepper = optimiser(leaves, stack.lr)
     steered = is_steered(stack)
     once = unmoved if takes_whole_sets(stack, training) else ()
-    with applied if training.epochs else nullcontext(), phase("fit"), computed_once(once):
-        for chosen in mini_batches(stack, training):
-            loss_S = losses(
-                backbone,
-                training,
-                head,
-                take(stack.support_tokens, chosen),
-                take(stack.labels, chosen),
-                [take(target, chosen) for target in stack.targets] if steered else [],
-                stack.alpha,
-                stack.tau,
-                backbone.prefix + added_tokens,
-            )
+    prefix = backbone.prefix + added_tokens
+    with applied if training.epochs else nullcontext(), phase("fit"), computed_once(once) as kept:
+
+        def step(batch: Sequence[Tensor]) -> None:
+            tokens, labels, *targets = batch
+            loss_S = losses(backbone, training, head, tokens, labels, targets, stack.alpha, stack.tau, prefix)
             stepper.step(torch.autograd.grad(loss_S.sum(), leaves))
+
+        take_step = as_one_program(
+            step,
+            backbone,
+            (training, prefix, optimiser),
+            lambda: [*leaves, *stepper.state, *kept.values(), stack.alpha, stack.tau],
+        )
+        for chosen in mini_batches(stack, training):
+            take_step([take(one, chosen) for one in in_batches(stack, steered)])
     for leaf in adapter:
         leaf.requires_grad_(False)
     return named_parts(head)
@@ -81,6 +84,11 @@ def starting_head(stack: Stack, training: Training) -> Head:
     """Returns the initial head, `head_multiplier` times itself."""
     weight, bias = initial_head(stack, training)
     return weight * training.head_multiplier, bias * training.head_multiplier
+
+
+def in_batches(stack: Stack, steered: bool) -> list[Tensor]:
+    """Returns what a step of training takes a mini-batch of: tokens, labels and, if it is `steered`, targets."""
+    return [stack.support_tokens, stack.labels, *(stack.targets if steered else ())]
 
 
 def is_steered(stack: Stack) -> bool:

@@ -29,8 +29,9 @@ from fpt.solvers.contract import (
     shapes_of_head,
     take,
 )
-from fpt.solvers.fine_tuning import is_steered, losses, predict, starting_head
-from fpt.solvers.optimisers import AdamW
+from fpt.solvers.fine_tuning import in_batches, is_steered, losses, predict, starting_head
+from fpt.solvers.steps.compiling import as_one_program
+from fpt.solvers.steps.optimisers import AdamW
 
 COPIES_OF_WEIGHTS = 6  # themselves, their gradient, two moments, and two while a step is taken
 CPU_BUDGET_BYTES = 4 * 2**30
@@ -75,11 +76,17 @@ def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:
         return loss_1[0]
 
     gradients = torch.vmap(grad(loss), randomness="error")
-    for chosen in mini_batches(stack, training):
-        targets = [take(target, chosen) for target in stack.targets] if steered else []
-        batch = (take(stack.support_tokens, chosen), take(stack.labels, chosen), targets, stack.alpha, stack.tau)
+
+    def step(batch: Sequence[Tensor]) -> None:
+        tokens, labels, *targets = batch
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule
-            optimiser.step(gradients(leaves, *batch))
+            optimiser.step(gradients(leaves, tokens, labels, targets, stack.alpha, stack.tau))
+
+    take_step = as_one_program(
+        step, backbone, ("full", training), lambda: [*leaves, *optimiser.state, stack.alpha, stack.tau]
+    )
+    for chosen in mini_batches(stack, training):
+        take_step([take(one, chosen) for one in in_batches(stack, steered)])
     learnt = {f"{PREFIX}{name}": leaf for name, leaf in zip(names, leaves, strict=False)}
     return {**learnt, **named_parts((leaves[count], leaves[count + 1]))}
 

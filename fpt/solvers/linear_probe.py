@@ -1,7 +1,10 @@
 """Fine-tunes the head alone, on frozen features."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
 from fpt.phases import phase
@@ -21,7 +24,8 @@ from fpt.solvers.contract import (
     take,
 )
 from fpt.solvers.frozen_head import shapes
-from fpt.solvers.optimisers import Sgd
+from fpt.solvers.steps.compiling import as_one_program
+from fpt.solvers.steps.optimisers import Sgd
 
 
 def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:
@@ -32,12 +36,17 @@ def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:
         leaves = [(part * training.head_multiplier).requires_grad_() for part in initial_head(stack, training)]
     head = (leaves[0], leaves[1])
     optimiser = Sgd(leaves, stack.lr)
+
+    def step(batch: Sequence[Tensor]) -> None:
+        features_SBD, labels_SB = batch
+        logits_SBW = head_scores(features_SBD, head, training.head_multiplier)
+        loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels_SB, reduction="none")
+        optimiser.step(torch.autograd.grad(loss_SB.mean(1).sum(), leaves))
+
+    take_step = as_one_program(step, backbone, ("linear_probe", training), lambda: [*leaves, *optimiser.state])
     with phase("fit"):
         for chosen in mini_batches(stack, training):
-            logits_SBW = head_scores(take(stack.support_features, chosen), head, training.head_multiplier)
-            labels_SB = take(stack.labels, chosen)
-            loss_SB = F.cross_entropy(logits_SBW.transpose(1, 2), labels_SB, reduction="none")
-            optimiser.step(torch.autograd.grad(loss_SB.mean(1).sum(), leaves))
+            take_step([take(stack.support_features, chosen), take(stack.labels, chosen)])
     return named_parts(head)
 
 

@@ -20,6 +20,7 @@ from fpt.problems.solving import solve
 from fpt.prompts.localisation import key_patches
 from fpt.registry import SOLVERS, rows_of
 from fpt.solvers import Training
+from fpt.switches import COMPILED, turned
 from pipeline.config import Episodes, Run, members_of
 from pipeline.data.sampler import EpisodeSampler, sampler_of
 from pipeline.data.store import ImageStore
@@ -54,6 +55,8 @@ class Worker:
         self.frozen = FrozenImages(self.backbone, self.store, run.compute.cache_megabytes)
         self.evidence = KeptEvidence(run.compute.cache_megabytes)
         self.samplers: dict[Episodes, EpisodeSampler] = {}
+        self.turned = [COMPILED] if run.compute.compile else []
+        self.device = ", ".join([device_name(self.backbone.device), *self.turned])
 
     def found(self) -> Found:
         """Returns what only the loaded backbone and images can tell."""
@@ -61,7 +64,7 @@ class Worker:
             dataset_fingerprint=self.store.fingerprint,
             backbone_fingerprint=backbone_fingerprint(self.backbone),
             precision=self.precision,
-            device=device_name(self.backbone.device),
+            device=self.device,
             patches=self.backbone.most_patches,
             depth=self.backbone.depth,
             masks=self.store.has_masks and not self.backbone.pyramid,
@@ -80,13 +83,13 @@ class Worker:
         whole = any(reads_frozen_queries(one.solver, self.store.has_masks) for one in settings)
         episodes = self._tensors(runs[0].episodes, order.episodes, adapted, whole)
         gathered = self.evidence.of(runs[0].episodes, order.episodes)
-        solved = solve(self.backbone, episodes, settings, self.compute.stack, gathered, smaller)
+        with turned(self.turned):
+            solved = solve(self.backbone, episodes, settings, self.compute.stack, gathered, smaller)
         of_setting = dict(zip(settings, solved, strict=True))
         outcomes = [_together([of_setting[one] for one in several], episodes.query_labels) for several in members]
         seconds = (time.monotonic() - started) / (len(runs) * len(order.episodes))
-        device = device_name(self.backbone.device)
         rows = [
-            row(config_hash, outcome, seconds, self.name, attempt, device, runs[0].episodes.scores)
+            row(config_hash, outcome, seconds, self.name, attempt, self.device, runs[0].episodes.scores)
             for config_hash, of_run in zip(hashes, outcomes, strict=True)
             for outcome in of_run
         ]

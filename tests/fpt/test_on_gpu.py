@@ -17,7 +17,7 @@ from fpt.problems.problem import Setting
 from fpt.problems.solving import solve
 from fpt.registry import HEADS, SOLVERS, VARIANTS
 from fpt.solvers import Training
-from fpt.switches import without
+from fpt.switches import turned
 from tests.pretend_cuda import DEVICE, OnDevice, on_cpu, pretend_cuda
 
 SHAPE = Shape(way=3, shot=1, query=2)
@@ -130,7 +130,7 @@ def test_a_step_takes_no_more_launches_than_it_did_and_never_waits():
     (few, waits), (more, waits_of_more) = (launches_of(setting_of("lora", epochs=epochs)) for epochs in (2, 4))
     assert (more - few) / 2 <= 185
     assert waits == waits_of_more <= 3
-    with without(["foreach"]):
+    with turned(["foreach"]):
         one_by_one = [launches_of(setting_of("lora", epochs=epochs))[0] for epochs in (2, 4)]
     assert (one_by_one[1] - one_by_one[0]) / 2 > (more - few) / 2 + 80
 

@@ -1,18 +1,19 @@
 import pytest
 
-from fpt.switches import SWITCHES, is_on, without
+from fpt.switches import OFF_AT_FIRST, SWITCHES, is_on, turned
 
 
-def test_switches_are_on_but_inside_of_without():
-    assert all(is_on(name) for name in SWITCHES)
-    with without(["early copies", "foreach"]), without(["large passes"]):
-        assert not any(is_on(name) for name in SWITCHES)
-    assert all(is_on(name) for name in SWITCHES)
+def test_switches_are_as_at_first_but_inside_of_turned():
+    first = {name: name not in OFF_AT_FIRST for name in SWITCHES}
+    assert {name: is_on(name) for name in SWITCHES} == first
+    with turned(["early copies", "foreach"]), turned(["large passes", "compiled steps"]):
+        assert {name: is_on(name) for name in SWITCHES} == {name: not on for name, on in first.items()}
+    assert {name: is_on(name) for name in SWITCHES} == first
 
 
 def test_a_switch_that_there_is_not_is_named():
     with (
-        pytest.raises(ValueError, match=r"^a switch must be one of .*foreach, .*large passes but got turbo$"),
-        without(["turbo"]),
+        pytest.raises(ValueError, match=r"^a switch must be one of .*foreach, .*compiled steps but got turbo$"),
+        turned(["turbo"]),
     ):
         pass

@@ -5,7 +5,7 @@ import torch
 
 from fpt.backbones.images import uploaded
 from fpt.problems.frozen import freeze_episodes
-from fpt.switches import without
+from fpt.switches import turned
 from tests.fpt.test_on_gpu import backbone_of
 from tests.pretend_cuda import CUDA, on_cpu, pretend_cuda
 
@@ -33,7 +33,7 @@ def test_nobody_waits_for_the_images_of_a_frozen_pass():
         device.forget()
         early = freeze_episodes(backbone, images, 1)
         assert not device.copies
-        with without(["early copies"]):
+        with turned(["early copies"]):
             late = freeze_episodes(backbone, images, 1)
         assert sum(device.copies.values()) == 1
         assert torch.equal(on_cpu(early.tokens), on_cpu(late.tokens))

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax
 
 from fpt.backbones.fingerprint import backbone_fingerprint
@@ -82,6 +83,20 @@ def test_the_same_order_gives_the_same_bits_on_a_worker_with_another_past(worker
         return [{name: value for name, value in row.items() if name not in CIRCUMSTANCES} for row in rows]
 
     assert results(worker.solve(order, 1)) == results(fresh.solve(order, 1))
+
+
+def test_compiled_steps_are_told_in_the_row_and_give_the_same_bits_whatever_was_solved_before(
+    worker, run, store_path, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch, "compile", lambda program, **_: program)
+    compiled = run.model_copy(update={"compute": run.compute.model_copy(update={"compile": True})})
+    own = Worker("worker-8", compiled, store_path, str(tmp_path / "own"))
+    order = WorkOrder("order", {"prompts": variants(run)["prompts"]}, EPISODES)
+    written, found, again = (one.solve(order, 0) for one in (worker, own, own))
+    for one, other, third in zip(written, found, again, strict=True):
+        assert (one["device"], other["device"]) == ("cpu", "cpu, compiled steps")
+        for name in set(SCHEMA.names) - set(CIRCUMSTANCES):
+            assert one.get(name) == other.get(name) == third.get(name), name
 
 
 def test_true_masks_lie_on_the_key_and_only_prompts_are_located(worker, run):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fpt.switches import is_on
+from fpt.switches import COMPILED, is_on
 
 
 class AdamW:
@@ -29,8 +29,15 @@ class AdamW:
         self.lrs = [_per_problem(lr, parameter, self.at_once) for parameter in parameters]
         self.first = [torch.zeros_like(parameter) for parameter in parameters]
         self.second = [torch.zeros_like(parameter) for parameter in parameters]
-        self.steps = 0
+        # As a tensor it is not a constant of a compiled step.
+        self.steps: int | Tensor = torch.zeros((), dtype=torch.float64).to(lr.device) if is_on(COMPILED) else 0
         self.decays: list[Tensor] | None = None
+
+    @property
+    def state(self) -> list[Tensor]:
+        """Returns all that a step reads or changes, beside parameters and gradients."""
+        steps = [self.steps] if isinstance(self.steps, Tensor) else []
+        return [*self.lrs, *self.first, *self.second, *(self.decays or []), *steps]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
@@ -49,7 +56,9 @@ class AdamW:
             denominator = (second / second_correction).sqrt_().add_(self.epsilon)
             parameter.sub_(lr / first_correction * first / denominator)
 
-    def _step_at_once(self, gradients: list[Tensor], first_correction: float, second_correction: float) -> None:
+    def _step_at_once(
+        self, gradients: list[Tensor], first_correction: float | Tensor, second_correction: float | Tensor
+    ) -> None:
         """Does the same to all tensors in eleven operations, whatever their number."""
         fast, slow = self.betas
         parameters = list(self.parameters)
@@ -85,6 +94,13 @@ class Sgd:
         self.at_once = _all_at_once(parameters) if at_once is None else at_once
         self.lrs = [_per_problem(lr, parameter, self.at_once) for parameter in parameters]
         self.velocity: list[Tensor] = []
+
+    @property
+    def state(self) -> list[Tensor]:
+        """Returns all that a step reads or changes, beside parameters and gradients; from the second step on it is
+        the same tensors.
+        """
+        return [*self.lrs, *self.velocity]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
