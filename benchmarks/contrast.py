@@ -59,7 +59,22 @@ def sweep_of(cell: str, solver: str, home: Path) -> Sweep:
     _, way, shot = cell.split("-")
     episodes = f"episodes={{split: novel, way: {way}, shot: {shot}, query: 5, seed: 0}}"
     fixed = ["backbone.precision=float32", "search.first={}", f"solver.name={solver}"]
-    return load(CONFIG, [f"home={home}", episodes, *fixed])
+    return load(CONFIG, [f"home={home_of(cell, home)}", episodes, *fixed])
+
+
+def home_of(cell: str, home: Path) -> Path:
+    """Returns where a cell's scenes and rows are."""
+    return home / {"shared": "", "all": "weak", "other": "other"}[cell.split("-")[0]]
+
+
+def scenes_of(cell: str, sweep: Sweep, home: Path) -> Path:
+    """Packs the scenes of a cell where they are not the usual ones, and returns where."""
+    own = home_of(cell, home)
+    if cell.startswith("all"):
+        with_weak_context(own, sweep)
+    elif cell.startswith("other"):
+        with_scenes(own, sweep, other_scenes)
+    return own
 
 
 def settings_of(run: Run, kind: str, solver: str) -> list[Run]:
@@ -86,14 +101,9 @@ def chosen(session: Session, searched: Run, reported: Run, solver: str) -> dict[
 
 def table(cell: str, solver: str, home: Path, episodes: int) -> None:
     """Prints a row for each kind."""
-    context = cell.split("-")[0]
-    own = home / {"shared": "", "all": "weak", "other": "other"}[context]
-    sweep = sweep_of(cell, solver, own)
+    sweep = sweep_of(cell, solver, home)
+    own = scenes_of(cell, sweep, home)
     searched, reported = plain_run(sweep, "validation"), plain_run(sweep)
-    if context == "all":
-        with_weak_context(own, sweep)
-    elif context == "other":
-        with_scenes(own, sweep, other_scenes)
     with open_session(searched, Home(str(own))) as session:
         runs = chosen(session, searched, reported, solver)
         rows = dict(zip(runs, session.solve(list(runs.values()), range(episodes)), strict=True))

@@ -1,6 +1,6 @@
 """Ways to search a simulated surface: ours, and others. No way is told a good setting."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,8 @@ from sweeps.statistics.t_racing import t_racing
 
 RUNGS, GENERATION, TRIALS, DELTA = (16, 24, 32, 48, 64, 100), 8, 48, 0.05
 BUDGETS = (300, 600, 1000, 1500)
+NOTHING: Mapping[str, HyperParameters] = {}
+NO_PROMPTS: Mapping[str, HyperParameters] = {"no prompts": {"alpha": 0.0, "lr": 0.02}}  # as glyphs.yaml names it
 # Of which surface a sweep on each has the best settings to begin with, where it is warm.
 ANOTHER = {
     "contrast-20way-1shot": "lora-20way-1shot",
@@ -72,13 +74,19 @@ def in_generations(make: Callable[[int], BaseSampler], surface: Simulated, seed:
 
 
 def ours(
-    parallel: int, surface: Simulated, seed: int, warm: Callable[[Simulated], list[HyperParameters]] = lambda _: []
+    parallel: int,
+    surface: Simulated,
+    seed: int,
+    warm: Callable[[Simulated], list[HyperParameters]] = lambda _: [],
+    first: Mapping[str, HyperParameters] = NOTHING,
 ) -> Iterator[Pick]:
-    """Searches as a sweep does, with plans of each budget, looking at `warm` settings first."""
+    """Searches as a sweep does, with plans of each budget, looking at `warm` settings first; those that are named,
+    `first`, race too.
+    """
     for problems in BUDGETS:
-        search = Search(space=surface.space, problems=problems, parallel=parallel)
+        search = Search(space=surface.space, problems=problems, parallel=parallel, first=dict(first))
         plan, told = plan_of(search), list[SimpleNamespace]()
-        sampler = LookSampler(surface.space, surface.solver, plan, seed, warm=warm(surface))
+        sampler = LookSampler(surface.space, surface.solver, plan, seed, list(first.values()), warm(surface))
         study = SimpleNamespace(get_trials=lambda deepcopy, told=told: told)
         episodes = Episodes(surface, seed)
         for generation in range(sampler.race):
@@ -128,6 +136,7 @@ WAYS: dict[str, Way] = {
     ),
     "SMAC3": smac,
     "ours": partial(ours, 2),
+    "ours, no prompts named": partial(ours, 2, first=NO_PROMPTS),
     "ours, warm": partial(ours, 2, warm=best_of_another),
     "ours, misled": partial(ours, 2, warm=worst_of_its_own),
     "ours, for 64 workers": partial(ours, 64),
