@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,17 @@ def variants(run):
     return {name: with_hyper_parameters(run, chosen) for name, chosen in values.items()}
 
 
-def alone(worker, run, episode):
-    """A problem solved by itself, on features computed anew."""
-    wanted = run.episodes
+@cache
+def of_episode(worker, wanted, adapted, episode):
+    """An episode by itself, its features computed anew."""
     sampler = EpisodeSampler(worker.store.classes(wanted.split), wanted.way, wanted.shot, wanted.query, wanted.seed)
     frozen = FrozenImages(worker.backbone, worker.store, 64)
-    tensors = episode_tensors(worker.backbone, worker.store, frozen, [sampler[episode]], run.solver.adapted)
+    return episode_tensors(worker.backbone, worker.store, frozen, [sampler[episode]], adapted)
+
+
+def alone(worker, run, episode):
+    """A problem solved by itself."""
+    tensors = of_episode(worker, run.episodes, run.solver.adapted, episode)
     ((outcome,),) = solve(worker.backbone, tensors, [setting(run)], 1)
     return outcome
 
