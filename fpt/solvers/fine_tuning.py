@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fpt.backbones.backbone import Backbone
+from fpt.compiling import as_one_program
 from fpt.heads.closed_form import Head
 from fpt.phases import phase
 from fpt.prompts.loss import concentration
@@ -30,8 +31,7 @@ from fpt.solvers.contract import (
     take,
     takes_whole_sets,
 )
-from fpt.solvers.steps.compiling import as_one_program
-from fpt.solvers.steps.optimisers import AdamW, Sgd
+from fpt.solvers.optimisers import AdamW, Sgd
 
 Optimiser = Callable[[Sequence[Tensor], Tensor], AdamW | Sgd]
 

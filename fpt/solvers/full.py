@@ -14,6 +14,7 @@ from fpt.backbones.attention import wide
 from fpt.backbones.backbone import Backbone
 from fpt.backbones.embeddings import embedding_parameters
 from fpt.backbones.memory import budget
+from fpt.compiling import as_one_program
 from fpt.heads.closed_form import Head
 from fpt.solvers.contract import (
     Learner,
@@ -30,8 +31,7 @@ from fpt.solvers.contract import (
     take,
 )
 from fpt.solvers.fine_tuning import in_batches, is_steered, losses, predict, starting_head
-from fpt.solvers.steps.compiling import as_one_program
-from fpt.solvers.steps.optimisers import AdamW
+from fpt.solvers.optimisers import AdamW
 
 COPIES_OF_WEIGHTS = 6  # themselves, their gradient, two moments, and two while a step is taken
 CPU_BUDGET_BYTES = 4 * 2**30

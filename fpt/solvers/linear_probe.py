@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fpt.backbones.backbone import Backbone
+from fpt.compiling import as_one_program
 from fpt.phases import phase
 from fpt.solvers.contract import (
     Learner,
@@ -24,8 +25,7 @@ from fpt.solvers.contract import (
     take,
 )
 from fpt.solvers.frozen_head import shapes
-from fpt.solvers.steps.compiling import as_one_program
-from fpt.solvers.steps.optimisers import Sgd
+from fpt.solvers.optimisers import Sgd
 
 
 def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:

@@ -23,7 +23,7 @@ from fpt.solvers.contract import (
     shapes_of_head,
 )
 from fpt.solvers.fine_tuning import predict, train
-from fpt.solvers.steps.optimisers import Sgd
+from fpt.solvers.optimisers import Sgd
 
 
 def _learn(backbone: Backbone, stack: Stack, training: Training) -> Learnt:

@@ -10,7 +10,7 @@ import torch
 from fpt.heads.closed_form import named_head, scores
 from fpt.registry import HEADS, SOLVERS
 from fpt.solvers import Training, solver_named
-from tests.fpt.solvers.conftest import MEMBERS
+from tests.fpt.conftest import MEMBERS
 
 WHOLE = Training(way=3, blocks=2, epochs=3, layers=2)
 # The last mini-batch of an epoch has two images. R2D2 scores are small, so float32 hides little of a difference.

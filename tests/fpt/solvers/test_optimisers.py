@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fpt.solvers.steps.optimisers import AdamW, Sgd
+from fpt.solvers.optimisers import AdamW, Sgd
 
 RATES = torch.tensor([1e-3, 2e-2, 0.3])
 SHAPES = ((3, 4), (3, 2, 5), (3, 2, 3, 2))

@@ -8,26 +8,26 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fpt.backbones.backbone import Backbone
 from fpt.failures import failure_of
 from fpt.switches import COMPILED, is_on
 
 Step = Callable[[Sequence[Tensor]], None]  # takes what is a mini-batch's own
-_programs: WeakKeyDictionary[Backbone, dict[Hashable, Callable[..., Any]]] = WeakKeyDictionary()
+_programs: WeakKeyDictionary[Any, dict[Hashable, Callable[..., Any]]] = WeakKeyDictionary()
 
 
-def as_one_program(step: Step, backbone: Backbone, settings: Hashable, held: Callable[[], Sequence[Tensor]]) -> Step:
+def as_one_program(step: Step, owner: Any, settings: Hashable, held: Callable[[], Sequence[Tensor]]) -> Step:
     """Returns a step that does what `step` does, as one compiled program, where the switch COMPILED is on.
 
-    `held` are all tensors that it reads or changes in place, beside a mini-batch's and the backbone's own; `settings`
-    and their shapes are all that its operations depend on. A backbone keeps its programs for the next stacks.
+    `held` are all tensors that it reads or changes in place, beside a mini-batch's and those of `owner`, a
+    backbone, which never change; `settings` and their shapes are all that its operations depend on. The owner's
+    programs are kept for the next stacks.
     The first step of a fit is taken as it is written: from the second on, as much is held as will be. So which steps
     are compiled does not depend on what was solved before.
     Raises ValueError where torch cannot compile it.
     """
     if not is_on(COMPILED):
         return step
-    programs = _programs.setdefault(backbone, {})
+    programs = _programs.setdefault(owner, {})
     taken = 0
 
     def stepped(batch: Sequence[Tensor]) -> None:
@@ -47,7 +47,7 @@ def as_one_program(step: Step, backbone: Backbone, settings: Hashable, held: Cal
 
 def _traced(step: Step, own: int, tensors: list[Tensor]) -> Callable[..., Any]:
     """Returns a program of the operations of a step on `tensors`, which are known by identity whoever else refers to
-    them; those of the backbone are constants. The step is taken for that, and taken back.
+    them; others, which are the owner's, are constants. The step is taken for that, and taken back.
     """
     before = [tensor.detach().clone() for tensor in tensors]
     traced = make_fx(lambda all_of_them: step(all_of_them[:own]))(tensors)

@@ -8,8 +8,8 @@ import torch
 from torch._dynamo.exc import BackendCompilerFailed
 from torch._inductor.exc import InvalidCxxCompiler
 
+from fpt import compiling
 from fpt.solvers import Training, solver_named
-from fpt.solvers.steps import compiling
 from fpt.switches import turned
 
 STACKS = (((1, 0), (2, 1), (3, 2), (5, 3)), ((2, 1), (6, 3), (1, 2), (7, 0)))  # of conftest's settings and episodes
