@@ -38,7 +38,7 @@ from fpt.problems.problem import EpisodeBatch, Setting
 from fpt.problems.solving import solve
 from fpt.registry import PRECISIONS, SOLVERS
 from fpt.solvers import Training
-from fpt.switches import OFF_AT_FIRST, SWITCHES, turned
+from fpt.switches import COMPILED, OFF_AT_FIRST, SWITCHES, is_on, turned
 
 # Returns what is new by its schema, and yet nothing is computed or moved.
 FREE = {
@@ -131,14 +131,14 @@ def operations(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = 
 
 
 def counted(backbone: Backbone, shape: Shape, setting: Setting, seen: bool = False) -> Count:
-    """Counts what one episode takes."""
+    """Counts what one episode takes, its steps as they are written."""
     support, query = random_pixels(backbone, shape, 1)
     # What a backbone finds out about itself when it is first used is not counted.
     first = replace(setting, training=replace(setting.training, epochs=0))
     known = frozen_episodes(backbone, shape, support, query, setting)
     solve(backbone, known, [first], 1)
     counter = Count()
-    with counter:
+    with turned([COMPILED] if is_on(COMPILED) else []), counter:
         episodes = known if seen else frozen_episodes(backbone, shape, support, query, setting)
         solve(backbone, episodes, [setting], 1)
     return counter

@@ -26,10 +26,10 @@ def is_on(name: str) -> bool:
 
 @contextmanager
 def turned(names: Collection[str]) -> Iterator[None]:
-    """Inside, these switches are not as they are at first. Raises ValueError for one that there is not."""
+    """Inside, these switches are the other way round. Raises ValueError for one that there is not."""
     if unknown := sorted(set(names) - SWITCHES.keys()):
         raise ValueError(f"a switch must be one of {', '.join(SWITCHES)} but got {', '.join(unknown)}")
-    token = _turned.set(_turned.get() | frozenset(names))
+    token = _turned.set(_turned.get() ^ frozenset(names))
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import torch
 
 from fpt.backbones.loading import best_device
 from fpt.bench import Shape, as_text, measure
+from fpt.switches import COMPILED, turned
 from pipeline.checks import check_run
 from pipeline.config import plain_run
 from pipeline.workers.worker import backbone_of, setting
@@ -23,5 +24,6 @@ def speed(sweep: Sweep, stacks: Sequence[int], repeats: int) -> tuple[str, dict[
     torch.set_num_threads(run.compute.threads_per_worker)
     shape = Shape(run.episodes.way, run.episodes.shot, run.episodes.query)
     _, backbone = backbone_of(run, best_device())
-    result = measure(backbone, shape, setting(run), max(stacks), stacks, repeats)
+    with turned([COMPILED] if run.compute.compile else []):
+        result = measure(backbone, shape, setting(run), max(stacks), stacks, repeats)
     return as_text(result), result

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from fpt.backbones.backbone import Backbone
-from fpt.bench import Count, Shape, as_text, measure, operations
+from fpt.bench import Count, Shape, as_text, counted, measure, operations
 from fpt.phases import measured, phase
 from fpt.problems.problem import Setting
 from fpt.solvers import Training
+from fpt.switches import turned
 
 SHAPE = Shape(way=2, shot=1, query=2)
 
@@ -49,6 +50,14 @@ def test_operations_grow_with_every_step_by_the_same(backbone):
 
     first, second, third = (after(epochs) for epochs in (1, 2, 3))
     assert third - second == second - first > 0
+
+
+def test_compiled_steps_are_counted_as_they_are_written(backbone):
+    setting = Setting("linear_probe", Training(way=2, epochs=4))
+    written = counted(backbone, SHAPE, setting)
+    with turned(["compiled steps"]):
+        again = counted(backbone, SHAPE, setting)
+    assert (again.operations, again.bytes, again.launches) == (written.operations, written.bytes, written.launches)
 
 
 def test_a_measurement_adds_up(backbone):

@@ -8,6 +8,8 @@ def test_switches_are_as_at_first_but_inside_of_turned():
     assert {name: is_on(name) for name in SWITCHES} == first
     with turned(["early copies", "foreach"]), turned(["large passes", "compiled steps"]):
         assert {name: is_on(name) for name in SWITCHES} == {name: not on for name, on in first.items()}
+        with turned(["foreach"]):
+            assert is_on("foreach")
     assert {name: is_on(name) for name in SWITCHES} == first
 
 
