@@ -8,18 +8,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fpt.classifier.calibration import as_described
-from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.sampler import sampler_of
 from pipeline.data.store import ImageStore
 from pipeline.orders import WorkOrder
-from pipeline.storage.folder import Home
 from pipeline.workers.worker import Worker
 from sweeps import cli
 from sweeps.classify import as_support
 from sweeps.lookup.winner import parameters_of_run
 from tests.fpt.classifier.checks import CALIBRATION
 from tests.sweeps.classifiers.photos import folder_of
-from tests.sweeps.lookup.test_winner import configuration
+from tests.sweeps.lookup.test_winner import configuration, scenes_of_five_classes
 
 BEST = """
 name: birds
@@ -55,7 +53,7 @@ def test_an_episodes_pictures_get_what_the_ledger_has_of_it(best, here):
     """Episode 0: its support in a folder, its queries in another, both as files."""
     run = configuration("lora")
     run = run.model_copy(update={"solver": run.solver.model_copy(update={"batch": 0})})
-    path = on_this_node(packed_images(run, Home(str(here / "home"))))
+    path = scenes_of_five_classes(here)
     store, worker = ImageStore(path), Worker("worker-0", run, path, str(here / "ledger"))
     (row,) = worker.solve(WorkOrder("order", {"hash": run}, (0,)), 1)
     drawn = sampler_of(store.classes("novel"), run.episodes, "refuse")[0]

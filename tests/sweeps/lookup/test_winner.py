@@ -7,13 +7,12 @@ import pytest
 
 import fpt
 from fpt.classifier.calibration import as_described
+from fpt.glyphs.scenes import scene
 from fpt.registry import SOLVERS
 from pipeline.config import Run, with_hyper_parameters
-from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.sampler import sampler_of
-from pipeline.data.store import ImageStore
+from pipeline.data.store import ImageStore, Sample, pack
 from pipeline.orders import WorkOrder
-from pipeline.storage.folder import Home
 from pipeline.workers.worker import Worker, setting
 from sweeps.lookup.winner import calibration_beside, parameters_of, parameters_of_run, with_calibration
 from tests.fpt.classifier.checks import CALIBRATION
@@ -33,9 +32,15 @@ def configuration(solver):
     return Run.model_validate(described)
 
 
+def scenes_of_five_classes(folder):
+    """Packed scenes, 8 of each, of which a worker draws episodes of four classes."""
+    drawn = ((f"class {way}", scene("novel", way, i)) for way in range(5) for i in range(8))
+    return pack((Sample("novel", name, one.image, one.mask) for name, one in drawn), folder / "scenes.arrow")
+
+
 @pytest.fixture(scope="module")
 def store_path(tmp_path_factory):
-    return on_this_node(packed_images(configuration("knn"), Home(str(tmp_path_factory.mktemp("home")))))
+    return scenes_of_five_classes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
