@@ -43,21 +43,21 @@ def test_pictures_that_make_sense_are_drawn_and_nothing_in_them_is_nan(special, 
             assert max(image.size) < 2500
 
 
-def test_the_same_finding_gives_the_same_bytes(tmp_path):
-    again = [draw_all(findings()["usual"], {}, tmp_path / folder) for folder in ("a", "b")]
+def test_the_same_finding_gives_the_same_bytes(tmp_path, pictures_of):
+    again = pictures_of("usual"), draw_all(findings()["usual"], {}, tmp_path)
     assert [one.path.read_bytes() for one in again[0]] == [one.path.read_bytes() for one in again[1]]
 
 
-def test_what_is_seen_is_said(tmp_path):
-    said = {one.path.stem: one.alt for one in draw_all(findings()["usual"], {}, tmp_path)}
+def test_what_is_seen_is_said(pictures_of):
+    said = {one.path.stem: one.alt for one in pictures_of("usual")}
     assert said["history"] == (
         "Accuracy of 6 trials in their order, from 30.0 to 70.0 %. The winner, with 70.0 %, is number 3."
     )
     assert said["racing"].endswith("2 did all 100; the first to be stopped did 16.")
-    few_raced = {one.path.stem: one.alt for one in draw_all(findings()["most did not race"], {}, tmp_path)}
+    few_raced = {one.path.stem: one.alt for one in pictures_of("most did not race")}
     assert few_raced["history"].startswith("Accuracy of 300 trials in their order, of which 10 raced, from ")
     assert few_raced["racing"].startswith("A lane for each of 10 trials that raced, as long as ")
     assert said["differences"].startswith("Differences to no prompts in points, with 95 %: best +2.1 ± 0.9, better; ")
-    costs = {one.path.stem: one.alt for one in draw_all(findings()["costs differ"], {}, tmp_path)}
+    costs = {one.path.stem: one.alt for one in pictures_of("costs differ")}
     assert "No cheaper one that did all episodes is as good as these: 70.0 % for 0." in costs["cost"]
     assert said["importances"] == "Importance of the hyper-parameters: lr 0.60, alpha 0.40, lambda 0.00."

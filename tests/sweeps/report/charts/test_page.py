@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -57,14 +58,19 @@ class Page(HTMLParser):
         return next((table for table in self.tables if table[0][0] == "trial"), [[]])
 
 
-def written(special, folder):
-    found = findings()[special]
-    return write_page(found, SWEEP, draw_all(found, {}, folder), folder / "report.html").read_text()
+def page_of(special, pictures, folder):
+    return write_page(findings()[special], SWEEP, pictures, folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="session")
+def written(pictures_of, tmp_path_factory):
+    """A function: the page of a special finding, written once."""
+    return cache(lambda special: page_of(special, pictures_of(special), tmp_path_factory.mktemp("page")))
 
 
 @pytest.mark.parametrize("special", findings())
-def test_a_page_is_whole_and_needs_nothing_else(special, tmp_path):
-    found, text = findings()[special], written(special, tmp_path)
+def test_a_page_is_whole_and_needs_nothing_else(special, written):
+    found, text = findings()[special], written(special)
     page = Page(text)
     assert page.all("html") == [{"lang": "en"}]
     assert [one["charset"] for one in page.all("meta") if "charset" in one] == ["utf-8"]
@@ -81,8 +87,8 @@ def test_a_page_is_whole_and_needs_nothing_else(special, tmp_path):
     assert len(page.trials()) - 1 == len(found.tried) or not found.tried
 
 
-def test_each_trial_is_a_row_that_sorts_by_numbers(tmp_path):
-    text = written("usual", tmp_path)
+def test_each_trial_is_a_row_that_sorts_by_numbers(written):
+    text = written("usual")
     head, *rows = Page(text).trials()
     assert head[:6] == ["trial", "ended", "episodes of looks", "of the race", "accuracy %", "to the winner"]
     assert head[6:] == ["lambda", "alpha", "patches", "lr"]
@@ -96,9 +102,9 @@ def test_each_trial_is_a_row_that_sorts_by_numbers(tmp_path):
     assert numbers[: len(of_first)] == pytest.approx(of_first)
 
 
-def test_a_column_in_which_nothing_is_known_is_left_out(tmp_path):
+def test_a_column_in_which_nothing_is_known_is_left_out(tmp_path, written):
     """What seconds an episode takes is known where it differs, prompts on key where the data knows its keys."""
-    page = Page(written("costs differ", tmp_path / "a"))
+    page = Page(written("costs differ"))
     assert page.trials()[0][6] == "seconds an episode"
     assert len({row[6] for row in page.trials()[1:]}) == 2
     assert "prompts on key" in page.tables[0][0]
@@ -111,8 +117,8 @@ def test_a_column_in_which_nothing_is_known_is_left_out(tmp_path):
     assert [column.header for column in as_table(unknown).columns] == page.tables[0][0][:-1]
 
 
-def test_a_number_and_its_interval_are_not_parted(tmp_path):
-    text = written("usual", tmp_path).split("<pre>")[0]
+def test_a_number_and_its_interval_are_not_parted(written):
+    text = written("usual").split("<pre>")[0]
     assert "±" in text
     assert " ±" not in text.split("<main>")[1].split("data-number")[0]
 
@@ -123,16 +129,16 @@ def test_what_markdown_marks_is_marked_in_html_and_names_are_text():
     assert marked_up(line) == marked
 
 
-def test_a_trial_that_did_not_race_says_so(tmp_path):
-    _, *rows = Page(written("most did not race", tmp_path)).trials()
+def test_a_trial_that_did_not_race_says_so(written):
+    _, *rows = Page(written("most did not race")).trials()
     ended = [row[1] for row in rows]
     assert ended.count("did not race") == 290
     assert {row[3] for row in rows if row[1] == "did not race"} == {"0"}
     assert ended[-1] == "winner"
 
 
-def test_the_settings_that_were_compared_are_a_table(tmp_path):
-    head, best, baseline = Page(written("usual", tmp_path)).tables[0]
+def test_the_settings_that_were_compared_are_a_table(written):
+    head, best, baseline = Page(written("usual")).tables[0]
     assert head[0] == "setting"
     assert best[:4] == ["best", "72.3 ± 1.5", "+2.1 ± 0.9", "< 0.0001"]
     assert baseline[:4] == ["no prompts", "70.2 ± 1.5", "", ""]
@@ -149,14 +155,14 @@ def test_the_settings_that_were_compared_are_a_table(tmp_path):
         ("one episode", "none", "No winner"),
     ],
 )
-def test_the_banner_says_in_words_what_its_colour_says(special, look, said, tmp_path):
-    page = Page(written(special, tmp_path))
+def test_the_banner_says_in_words_what_its_colour_says(special, look, said, written):
+    page = Page(written(special))
     assert {"class": f"banner {look}"} in page.all("div")
     assert said in " ".join(page.text)
 
 
-def test_names_are_escaped(tmp_path):
-    text = written("odd names", tmp_path)
+def test_names_are_escaped(written):
+    text = written("odd names")
     assert "<b>" not in text
     page = Page(text)
     assert ODD in [row[0] for row in page.tables[0]]
@@ -164,10 +170,10 @@ def test_names_are_escaped(tmp_path):
     assert any(ODD in alt for alt in (one["alt"] for one in page.all("img")))
 
 
-def test_charts_are_in_the_page_byte_by_byte(tmp_path):
-    page = Page(written("usual", tmp_path))
+def test_charts_are_in_the_page_byte_by_byte(written, pictures_of):
+    page = Page(written("usual"))
     held = {one["src"].removeprefix("data:image/png;base64,") for one in page.all("img")}
-    assert {base64.b64decode(one) for one in held} == {path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert {base64.b64decode(one) for one in held} == {one.path.read_bytes() for one in pictures_of("usual")}
 
 
 def test_a_large_picture_is_made_smaller(tmp_path):
@@ -184,8 +190,8 @@ def test_a_large_picture_is_made_smaller(tmp_path):
     assert (shown["alt"], shown["width"], shown["height"]) == ("an episode", "286", "357")
 
 
-def test_the_same_finding_gives_the_same_page(tmp_path):
-    assert written("usual", tmp_path / "a") == written("usual", tmp_path / "b")
+def test_the_same_finding_gives_the_same_page(tmp_path, written):
+    assert written("usual") == page_of("usual", draw_all(findings()["usual"], {}, tmp_path), tmp_path)
 
 
 def test_the_configuration_is_one_that_a_sweep_takes_without_passwords():
