@@ -108,7 +108,7 @@ def test_the_hash_changes_with_images_weights_and_method(monkeypatch):
         {"backbone": {"weights": False}},  # the weights' fingerprint tells
         {"dataset": {"images_per_class": 29, "distractors": 3}},  # and the images'
         *(
-            {"compute": {field: False if kind.annotation is bool else 3}}
+            {"compute": {field: not kind.default if kind.annotation is bool else 3}}
             for field, kind in Compute.model_fields.items()
         ),
     ],
