@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.contrast import CELLS, scenes_of, sweep_of
+from fpt.backbones.backbone import Backbone
 from fpt.problems.evidence import episode_evidence
 from fpt.problems.problem import EpisodeBatch, Setting
 from fpt.prompts.columnar import Evidence, prompts_from
-from fpt.prompts.contrast import contrasted, expected_precision, gap
+from fpt.prompts.contrast import expected_precision, gap
 from pipeline.config import plain_run
 from pipeline.data.packed import on_this_node, packed_images
 from pipeline.data.sampler import sampler_of
@@ -57,16 +58,15 @@ def told(cell: str, home: Path, images: int) -> Told:
     return np.array([[part.numpy() for part in of_episode(index)] for index in enough]).swapaxes(0, 1)
 
 
-def both(backbone: object, episodes: EpisodeBatch, chosen: Setting) -> tuple[Tensor, Tensor]:
+def both(backbone: Backbone, episodes: EpisodeBatch, chosen: Setting) -> tuple[Tensor, Tensor]:
     """Returns the expected share of an episode's prompt patches on the key for each image, and the found one."""
-    (evidence,) = episode_evidence(backbone, episodes, chosen)  # type: ignore[arg-type]
+    (evidence,) = episode_evidence(backbone, episodes, chosen)
     assert isinstance(evidence, Evidence)
     assert evidence.ratios is not None
     assert episodes.support_key is not None
     alone = prompts_from(evidence, "scaled", chosen.lam, chosen.patches)
     found = prompts_from(evidence, chosen.variant, chosen.lam, chosen.patches, contrast=chosen.contrast)
-    joined = contrasted(alone.importance, evidence.ratios, chosen.contrast)
-    expected = expected_precision(gap(alone.importance, joined, evidence.ratios)[None])[0]
+    expected = expected_precision(gap(alone.importance, found.importance, evidence.ratios)[None])[0]
     on_key = (found.mask & episodes.support_key[0]).sum(1) / found.mask.sum(1)
     return expected, on_key
 
@@ -137,16 +137,14 @@ def main() -> None:
             f"{100 * apart.mean:+.1f} ± {100 * apart.ci95:.1f}",
         )
         print(cell, one[0].size, *shares, f"{100 * trusted.mean():.0f}", of_trusted, sep=" | ", flush=True)
+    drawn = {}
     for kind, cells in kinds.items():
-        for asked, found in in_parts(cells):
-            print(kind, f"{100 * asked:.1f}", f"{100 * found.mean:.1f} ± {100 * found.ci95:.1f}", sep=" | ")
+        parts = in_parts(cells)
+        for expected, of_part in parts:
+            print(kind, f"{100 * expected:.1f}", f"{100 * of_part.mean:.1f} ± {100 * of_part.ci95:.1f}", sep=" | ")
+        drawn[kind] = parts, {cell: (one[0].mean(), one[1].mean()) for cell, one in cells.items()}
     if arguments.figure:
-        means = {
-            kind: {cell: (one[0].mean(), one[1].mean()) for cell, one in own.items()} for kind, own in kinds.items()
-        }
-        figure_of({kind: (in_parts(own), means[kind]) for kind, own in kinds.items()}).savefig(
-            arguments.figure, dpi=110
-        )
+        figure_of(drawn).savefig(arguments.figure, dpi=110)
 
 
 if __name__ == "__main__":
