@@ -12,6 +12,7 @@ from fpt.failures import failure_of
 from fpt.switches import COMPILED, is_on
 
 Step = Callable[[Sequence[Tensor]], None]  # takes what is a mini-batch's own
+READ = 2  # of these every step reads: images and labels; a pyramid has targets of stages that are not adapted, too
 _programs: WeakKeyDictionary[Any, dict[Hashable, Callable[..., Any]]] = WeakKeyDictionary()
 
 
@@ -54,7 +55,7 @@ def _traced(step: Step, own: int, tensors: list[Tensor]) -> Callable[..., Any]:
     for tensor, was in zip(tensors, before, strict=True):
         tensor.detach().copy_(was)
     asked = [node for node in traced.graph.nodes if node.op == "placeholder"]
-    assert all(node.users for node in asked[:own]), "a program must depend on its mini-batch"
+    assert all(node.users for node in asked[:READ]), "a program must depend on its mini-batch"
     options: dict[str, Any] = {"deterministic": torch.are_deterministic_algorithms_enabled()}
     return torch.compile(traced, fullgraph=True, dynamic=False, options=options)
 

@@ -9,8 +9,10 @@ from torch._dynamo.exc import BackendCompilerFailed
 from torch._inductor.exc import InvalidCxxCompiler
 
 from fpt import compiling
+from fpt.problems.solving import solve
 from fpt.solvers import Training, solver_named
 from fpt.switches import turned
+from tests.fpt.test_on_gpu import backbone_of, episodes_of, setting_of
 
 STACKS = (((1, 0), (2, 1), (3, 2), (5, 3)), ((2, 1), (6, 3), (1, 2), (7, 0)))  # of conftest's settings and episodes
 QUICK = (("lora", "mini-batches"), ("full", "whole sets"), ("linear_probe", "mini-batches"))
@@ -71,6 +73,16 @@ def test_one_program_does_for_all_stacks_of_a_shape_what_steps_do(solver, values
         assert torch.equal(other.scores, one.scores)
         assert torch.equal(other.query_attention, one.query_attention)
     assert len(programs) == (2 if values else 1)  # of six images, mini-batches of four and two
+
+
+def test_a_pyramid_has_targets_that_no_step_reads(programs):
+    backbone, setting = backbone_of("pyramid", "cpu", torch.float32), setting_of("lora", epochs=3)
+    episodes = episodes_of(backbone, setting)
+    (written,) = solve(backbone, episodes, [setting], 2)
+    with turned(["compiled steps"]):
+        (found,) = solve(backbone, episodes, [setting], 2)
+    assert len(programs) == 1
+    assert all(torch.equal(one.logits, other.logits) for one, other in zip(written, found, strict=True))
 
 
 @pytest.mark.slow
