@@ -18,14 +18,19 @@ DRAWN, SIDE = 64, 96  # pixels
 SIZES, TURN = (30, 44), 20  # pixels, degrees
 
 
+def drawings(folder: Path, vendor: str) -> Path:
+    """Returns where a vendor's drawings lie, each DRAWN wide and high."""
+    return folder / vendor / "package" / "img" / vendor / str(DRAWN)
+
+
 def drawn(folder: Path, vendor: str, name: str) -> Image.Image:
     """Returns a vendor's drawing of an emoji."""
-    return Image.open(folder / vendor / "package" / "img" / vendor / str(DRAWN) / name).convert("RGBA")
+    return Image.open(drawings(folder, vendor) / name).convert("RGBA")
 
 
 def names_in(folder: Path, random: np.random.Generator) -> list[str]:
     """Returns the emoji that all vendors draw, but flags and those that are made of several, in random order."""
-    each = [{path.name for path in (folder / one / "package" / "img" / one / str(DRAWN)).iterdir()} for one in VENDORS]
+    each = [{path.name for path in drawings(folder, vendor).iterdir()} for vendor in VENDORS]
     names = sorted(name for name in set.intersection(*each) if "-" not in name and not name.startswith("1f1e"))
     random.shuffle(names)
     return names
@@ -59,7 +64,7 @@ def main() -> None:
             made.mkdir(parents=True, exist_ok=True)
         for vendor in VENDORS:
             white = Image.new("RGBA", (DRAWN, DRAWN), "white")
-            white.alpha_composite(drawn(folder, vendor, name).resize((DRAWN, DRAWN)))
+            white.alpha_composite(drawn(folder, vendor, name))
             white.convert("RGB").save(alone / f"{vendor}.png")
         for number in range(SCENES):
             others = random.choice(context, 2, replace=False).tolist()
