@@ -1,6 +1,7 @@
 """How nodes are: processor, memory, disk, network, GPUs, by the names that MLflow's own monitor has for them.
 
-One worker of each node samples it from a thread and says so when it is asked, between orders; nobody waits for it.
+Each worker samples its node from a thread, from its start on; one of each node is asked, between orders, and nobody waits
+for it.
 """
 
 import os

@@ -45,7 +45,7 @@ class WorkerProcess:
     def __init__(self, name: str, run: Run, images: Mapping[BackboneName, PackedImages], ledger: str) -> None:
         self.name, self.run, self.images, self.ledger = name, run, images, ledger
         self.workers: dict[BackboneName, Worker] = {}
-        self.sampler: NodeSampler | None = None
+        self.sampler = NodeSampler()
         self.card = "the processor"
         keep_private(Path.cwd())
 
@@ -112,7 +112,5 @@ class WorkerProcess:
         raise DeviceFailedError(failure, self.card, socket.gethostname(), said)
 
     def node_metrics(self) -> dict[str, float]:
-        """Returns how the node has been since this was last asked; nothing the first time."""
-        if self.sampler is None:
-            self.sampler = NodeSampler()
+        """Returns how the node has been since this was last asked, or since this process began."""
         return self.sampler.said()

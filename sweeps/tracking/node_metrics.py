@@ -8,6 +8,7 @@ from pipeline.session import DispatcherGoneError, Session
 from sweeps.tracking.tracker import Tracker
 
 LOOK_SECONDS = 15.0  # between looks, but no less than one for each node: a hundred nodes would keep a database busy
+FIRST_SECONDS = 1.0  # between looks while no node has said anything, so that a sweep of seconds has them too
 
 
 @contextmanager
@@ -20,8 +21,8 @@ def watched(tracker: Tracker, session: Session, seconds: float = LOOK_SECONDS) -
 
     def work() -> None:
         with suppress(DispatcherGoneError):  # the dispatcher is gone; the command itself says why
-            look()  # has workers begin to sample
-            while not ended.wait(max(seconds, len(nodes))):
+            look()
+            while not ended.wait(max(seconds, len(nodes)) if nodes else min(seconds, FIRST_SECONDS)):
                 look()
 
     thread = threading.Thread(target=work, name="node metrics", daemon=True)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.session import DispatcherGoneError
+from sweeps.tracking import node_metrics
 from sweeps.tracking.node_metrics import named, watched
 
 
@@ -19,10 +20,12 @@ def test_one_node_has_mlflows_names_and_several_their_numbers():
 
 
 class Asked:
-    """Stands in for session and tracker; `fault` is what the answer is, from the `last` on."""
+    """Stands in for session and tracker; nodes say nothing up to the `first` time, and `fault` is the answer from the
+    `last` on.
+    """
 
-    def __init__(self, fault=None, last=10**9):
-        self.fault, self.last, self.asked, self.logged = fault, last, 0, []
+    def __init__(self, fault=None, last=10**9, first=1):
+        self.fault, self.first, self.last, self.asked, self.logged = fault, first, last, 0, []
         self.changed = threading.Condition()
         self.session = SimpleNamespace(node_metrics=self.answer)
 
@@ -30,7 +33,7 @@ class Asked:
         self.asked += 1
         if self.fault and self.asked >= self.last:
             raise self.fault
-        return {"node": {"cpu": float(self.asked)}}
+        return {"node": {"cpu": float(self.asked)}} if self.asked >= self.first else {}
 
     def node_metrics(self, metrics):
         with self.changed:
@@ -48,6 +51,14 @@ def test_nodes_are_looked_at_now_and_then_and_at_the_end():
         assert asked.changed.wait_for(lambda: asked.logged == logged(1), 10)
     assert asked.logged == logged(1, 2)
     assert threading.active_count() == 1 or "node metrics" not in [one.name for one in threading.enumerate()]
+
+
+def test_nodes_that_have_said_nothing_yet_are_soon_asked_again(monkeypatch):
+    monkeypatch.setattr(node_metrics, "FIRST_SECONDS", 0.01)
+    asked = Asked(first=3)
+    with watched(asked, asked.session, 1000), asked.changed:
+        assert asked.changed.wait_for(lambda: logged(3)[0] in asked.logged, 10)
+    assert asked.logged == [{}, {}, *logged(3, 4)]
 
 
 def test_a_dispatcher_that_is_gone_ends_it():
