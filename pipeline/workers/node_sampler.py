@@ -1,7 +1,7 @@
 """How nodes are: processor, memory, disk, network, GPUs, by the names that MLflow's own monitor has for them.
 
-Each worker samples its node from a thread, from its start on; one of each node is asked, between orders, and nobody waits
-for it.
+Each worker samples its node from a thread, from its start on; one of each node is asked, between orders, and nobody
+waits for it.
 """
 
 import os
