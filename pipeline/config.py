@@ -97,8 +97,10 @@ class Dataset(Section):
 class Episodes(Section):
     """Episodes are drawn as these fields say. `split` is what `fpt run` draws from; a sweep searches on `search.split`
     and reports on this split. `part` is all of the split, or a half of its classes or of each class's pictures: a sweep
-    judges its winner on the first half and once more on the other. With `scores`, those of all queries are kept in the
-    ledger, and of pictures of other classes, as many as classes where there are so many: 2 bytes for each class.
+    judges its winner on the first half and once more on the other. With `query_up_to`, each class has as many further
+    queries, up to so many in all, as the smallest class has images; nothing else of an episode changes. With `scores`,
+    those of all queries are kept in the ledger, and of pictures of other classes, as many as classes where there are so
+    many: 2 bytes for each class.
     """
 
     split: str = "novel"
@@ -108,13 +110,17 @@ class Episodes(Section):
     query: Annotated[int, whole("query images of each class", 1, 10_000)] = 10
     seed: Annotated[int, whole("seed of the episodes; the next one is used too", 0, SEEDS)] = 0
     count: Annotated[int, whole("episodes", 1, MANY)] = 200
-    # Runs were described without it before it was there, and are still.
+    # Runs were described without these before they were there, and are still.
     scores: Annotated[bool, Field(exclude_if=lambda kept: not kept)] = False
+    query_up_to: Annotated[int | None, whole("query images of each class, where there are so many", 1, 10_000)] = Field(
+        default=None, exclude_if=lambda most: most is None
+    )
 
     @property
-    def step(self) -> float:
-        """Returns what one query is worth: the least difference of two accuracies."""
-        return 1 / (self.way * self.query)
+    def queries(self) -> str:
+        """Returns in words how many queries each class has."""
+        up_to = "" if self.query_up_to is None else f" to {self.query_up_to} (what the smallest class has)"
+        return f"{self.query}{up_to} queries a class"
 
 
 class Solver(Section):
@@ -278,3 +284,10 @@ def plain_run(run: Run, split: str | None = None) -> Run:
     if split is not None:
         described["episodes"]["split"] = split
     return Run.model_validate(described)
+
+
+def asked_up_to(run: Run, most: int | None) -> Run:
+    """Returns the run with up to so many queries of each class, if that is more than it has."""
+    if most is None or most <= run.episodes.query:
+        return run
+    return run.model_copy(update={"episodes": run.episodes.model_copy(update={"query_up_to": most})})

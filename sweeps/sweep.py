@@ -27,7 +27,7 @@ from sweeps.report.backbones import in_a_note, tags_of_backbones, told_of
 from sweeps.report.text import as_markdown
 from sweeps.schema.identity import NOT_OF_A_SWEEP, sweep_identity
 from sweeps.schema.space import backbones_of, check_space, corners, in_patches, shared
-from sweeps.schema.sweep import Search, Sweep
+from sweeps.schema.sweep import Search, Sweep, searched_run
 from sweeps.search.backbones import about_backbone, narrowed, race_backbones, runs_of
 from sweeps.search.earlier import with_earlier
 from sweeps.search.pace import in_problems
@@ -74,7 +74,7 @@ def check_sweep(sweep: Sweep) -> Search:
     plan_of(search)
     for label, run in runs_of(sweep).items():
         with about_backbone(label):
-            searched = plain_run(run, search.split)
+            searched = searched_run(run, search)
             check_run(searched, "search.split")
             check_run(run)
             for values in corners(search.space, sweep.solver.name):
@@ -161,7 +161,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
         sweep = with_shares_in_patches(sweep)
         search = check_sweep(sweep)
         home = Home(sweep.home)
-        search = with_earlier(search, plain_run(sweep, search.split), home)
+        search = with_earlier(search, searched_run(sweep, search), home)
         sweep = sweep.model_copy(update={"search": search})
     with held_alone(home.local / "locks" / f"sweep-{sweep_identity(sweep, {})}.lock", f"this sweep, {sweep.name},"):
         return _run(sweep, search, home, address)
@@ -169,7 +169,7 @@ def run_sweep(sweep: Sweep, address: str | None) -> tuple[Finding, dict[str, str
 
 def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple[Finding, dict[str, str], Status]:
     rule, parallel = stopping_rule(search), orders_at_a_time(search)
-    gate = partial(say_ready, sweep, [(plain_run(sweep, search.split), "search.split")], home)
+    gate = partial(say_ready, sweep, [(searched_run(sweep, search), "search.split")], home)
     runs = runs_of(sweep)
     run, backbones = next(iter(runs.values())), [run.backbone for run in runs.values() if backbones_of(search.space)]
     with open_session(run, home, address, rule, parallel=parallel, gate=gate, backbones=backbones) as session:
@@ -178,12 +178,12 @@ def _run(sweep: Sweep, search: Search, home: Home, address: str | None) -> tuple
         place = f"sweeps/{identity}"
         raced = None
         if backbones:
-            raced = race_backbones(search, plain_run(sweep, search.split), session)
+            raced = race_backbones(search, searched_run(sweep, search), session)
             for line in told_of(search.first, raced):
                 say(f"fpt: {line}")
             search, session = narrowed(search, raced), session.only([one.backbone for one in raced.left])
         minutes = search.minutes
-        search = in_problems(search, plain_run(sweep, search.split), session, home.local / place)
+        search = in_problems(search, searched_run(sweep, search), session, home.local / place)
         if minutes is not None:
             sweep = _with_problems(sweep, search)
         plan = plan_of(search)

@@ -1,7 +1,7 @@
 """The episode sampler: episode i is a pure function of (seed, i) and the classes to draw from."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +35,8 @@ class DrawnEpisode:
 
 
 class EpisodeSampler:
-    """A sampler draws `way` classes, and from each of them `shot` support and `query` query images, without repetition.
-    Those of another `purpose` are other episodes.
+    """A sampler draws `way` classes, and from each of them `shot` support and `query` query images, without repetition,
+    and then `more` query images. Those of another `purpose` are other episodes.
 
     It raises ValueError for more ways than classes, and names a class that has too few images.
     """
@@ -49,6 +49,7 @@ class EpisodeSampler:
         query: int,
         seed: int,
         purpose: Purpose = "episode",
+        more: int = 0,
     ) -> None:
         if len(classes) < 2:
             raise ValueError(
@@ -58,13 +59,19 @@ class EpisodeSampler:
         if not 2 <= way <= len(classes):
             raise ValueError(f"episodes.way must be from 2 to {len(classes)}, the classes there are, but got {way}")
         for name, rows in classes.items():
-            if len(rows) < shot + query:
+            if len(rows) < shot + query + more:
                 raise ValueError(
                     f"episodes.shot + episodes.query must be at most {len(rows)}, the images of class {name!r}, "
-                    f"but got {shot} + {query}; {LEAVE_OUT}"
+                    f"but got {shot} + {query + more}; {LEAVE_OUT}"
                 )
         self.names, self.rows = list(classes), list(classes.values())
-        self.way, self.shot, self.query, self.seed, self.purpose = way, shot, query, seed, purpose
+        self.way, self.shot, self.query, self.seed, self.purpose = way, shot, query + more, seed, purpose
+        self.more = more
+
+    @property
+    def step(self) -> float:
+        """Returns what one query is worth: the least difference of two accuracies."""
+        return 1 / (self.way * self.query)
 
     def classes_of(self, index: int) -> Int[np.ndarray, " way"]:
         """Returns the classes of an episode, by their place in the mapping, in the order of its labels."""
@@ -75,7 +82,12 @@ class EpisodeSampler:
 
     def __getitem__(self, index: int) -> DrawnEpisode:
         random = generator(self.seed, index, self.purpose)
-        drawn = [random.choice(self.rows[i], self.shot + self.query, replace=False) for i in self._classes(random)]
+        classes, count = self._classes(random), self.shot + self.query - self.more
+        drawn = [random.choice(self.rows[i], count, replace=False) for i in classes]
+        if self.more:  # drawn last: the others are those of an episode without
+            left = [np.setdiff1d(self.rows[i], own) for i, own in zip(classes, drawn, strict=True)]
+            more = [random.choice(rows, self.more, replace=False) for rows in left]
+            drawn = [np.concatenate(pair) for pair in zip(drawn, more, strict=True)]
         ways = np.arange(self.way)
         return DrawnEpisode(
             index,
@@ -112,10 +124,20 @@ def sampler_of(
             raise ValueError(f"{said}; {LEAVE_OUT}")
         large = part_of({name: rows for name, rows in classes.items() if name not in small}, wanted.part)
         purpose = _BY_SPLIT[classes.split]
-        return EpisodeSampler(large, wanted.way, wanted.shot, wanted.query, wanted.seed, purpose)
+        return EpisodeSampler(
+            large, wanted.way, wanted.shot, wanted.query, wanted.seed, purpose, _more(large.values(), wanted)
+        )
     parts = part_of(classes, wanted.part)
     kept = {name: rows for name, rows in parts.items() if len(rows) >= least or small_classes == "refuse"}
-    return EpisodeSampler(kept, wanted.way, wanted.shot, wanted.query, wanted.seed)
+    more = _more(kept.values(), wanted)
+    return EpisodeSampler(kept, wanted.way, wanted.shot, wanted.query, wanted.seed, more=more)
+
+
+def _more(classes: Iterable[Int[np.ndarray, " images"]], wanted: Episodes) -> int:
+    """Returns how many query images of each class there are beyond those that an episode must have."""
+    least = wanted.shot + wanted.query
+    spare = min((len(rows) for rows in classes), default=least) - least
+    return max(0, min(spare, (wanted.query_up_to or 0) - wanted.query))
 
 
 def part_of(classes: Mapping[str, Int[np.ndarray, " _"]], part: str) -> Mapping[str, Int[np.ndarray, " _"]]:

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from pipeline.config import plain_run
-from pipeline.identity import Inputs, configuration_hash, identity
+from pipeline.identity import Inputs, identity
 from sweeps.lookup.ledger_index import Described, LedgerIndex, Scores, as_packed, found_of
 from sweeps.lookup.trial_run import hash_of_trial
 from sweeps.schema.loading import load
@@ -90,8 +90,7 @@ def _hash_beginning(side: str, typed: str, index: LedgerIndex, split: str | None
         return found[0]
     described = dict(index.of(found[0]))
     described["episodes"] = {**described["episodes"], "split": split}
-    moved = configuration_hash(described)
-    if moved not in index.hashes:
+    if (moved := index.hash_like(described)) is None:
         raise index.missing(side, described)
     return moved
 

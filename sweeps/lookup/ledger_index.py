@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config import Dataset, Run
 from pipeline.data.listed import handed_over
-from pipeline.identity import METHOD_VERSION, Inputs, hash_of, packing_identity
+from pipeline.identity import METHOD_VERSION, Inputs, configuration_hash, identity, packing_identity
 from pipeline.storage.folder import Home
 from pipeline.storage.ledger import Ledger
 from sweeps.schema.naming import setting_of
@@ -56,11 +56,16 @@ class LedgerIndex:
         return self._read[config_hash]
 
     @cached_property
+    def described(self) -> dict[str, Described]:
+        """Returns all configurations by hash, but for those whose descriptions were damaged."""
+        with ThreadPoolExecutor(READERS) as pool:
+            described = pool.map(self._description, self.hashes)
+        return {name: known for name, known in zip(self.hashes, described, strict=True) if known}
+
+    @cached_property
     def found(self) -> list[Inputs]:
         """Returns all inputs that workers found where rows of this version of the method were computed."""
-        with ThreadPoolExecutor(READERS) as pool:
-            described = list(pool.map(self._description, self.hashes))
-        return sorted({found_of(known) for known in described if known and known["method"] == METHOD_VERSION})
+        return sorted({found_of(known) for known in self.described.values() if known["method"] == METHOD_VERSION})
 
     @cached_property
     def data_sets(self) -> dict[str, list[dict[str, Any]]]:
@@ -95,8 +100,17 @@ class LedgerIndex:
             for found in self.found
             if wanted in ("auto", found.precision) and self.is_of(run.dataset, found.dataset_fingerprint) is not False
         ]
-        hashes = {hash_of(run, found) for found in fitting}
-        return sorted(hashes.intersection(self.hashes))
+        return sorted({near for found in fitting if (near := self.hash_like(identity(run, found))) is not None})
+
+    def hash_like(self, described: Described) -> str | None:
+        """Returns the hash of a configuration of this ledger that is as described, but for `episodes.query_up_to` where
+        none is so altogether, as a search asks more queries than a verdict; None where there is not one.
+        """
+        exact = configuration_hash(dict(described))
+        if exact in self.hashes:
+            return exact
+        like = [name for name, known in self.described.items() if _alike(known, described)]
+        return like[0] if len(like) == 1 else None
 
     def scores(self, config_hashes: Iterable[str]) -> dict[str, Scores]:
         """Returns the accuracies of some configurations, by hash."""
@@ -113,6 +127,11 @@ class LedgerIndex:
             f"{side} must be in the ledger of {self.home.uri!r} but {setting_of(described)}, "
             f"{episodes_in_words(described['episodes'])}, is not; fpt run computes a configuration"
         )
+
+
+def _alike(one: Described, other: Described) -> bool:
+    episodes = [{of: value for of, value in each["episodes"].items() if of != "query_up_to"} for each in (one, other)]
+    return episodes[0] == episodes[1] and {**one, "episodes": None} == {**other, "episodes": None}
 
 
 def as_packed(dataset: Dataset) -> dict[str, Any]:

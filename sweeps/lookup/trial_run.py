@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config import Run, with_hyper_parameters
+from pipeline.config import Run, asked_up_to, with_hyper_parameters
 from pipeline.identity import METHOD_VERSION, Inputs, configuration_hash, identity
 from sweeps.lookup.ledger_index import LedgerIndex
 from sweeps.schema.sweep import Sweep
@@ -58,7 +58,10 @@ def run_of_trial(
     sections["episodes"]["split"] = split or of_sweep["search.split"]
     values = {name: _value(text) for name, text in of_trial.items() if name != "generation"}
     try:
-        return with_hyper_parameters(Run.model_validate(sections), values)
+        run = Run.model_validate(sections)
+        if run.episodes.split == of_sweep["search.split"]:
+            run = asked_up_to(run, _value(of_sweep.get("search.query", "None")))
+        return with_hyper_parameters(run, values)
     except ValidationError as error:
         field = ".".join(map(str, error.errors()[0]["loc"])) or "a setting"
         raise ValueError(

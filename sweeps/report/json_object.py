@@ -31,6 +31,7 @@ def as_json(finding: Finding, where: dict[str, str]) -> dict[str, Any]:
             "p": finding.best.p,
             "p_holm": finding.best.p_holm,
             "other_yardstick": None if finding.other is None else _compared_as_json(finding.other),
+            "without_its_prompts": None if finding.twin is None else _compared_as_json(finding.twin),
             "again": None if finding.again is None else _compared_as_json(finding.again),
             "compared": {name: _compared_as_json(compared) for name, compared in finding.compared.items()},
         },

@@ -31,12 +31,19 @@ def verdict(finding: Finding) -> str:
             f"unseen episodes.{_prompted(finding)}"
         )
     if found == "no winner":
-        gain = "" if best.difference is None else f", {_against(finding, best)}: no difference can be told"
+        gain = "" if best.difference is None else f", {_against(finding, best)}{_untold(finding)}"
         return (
             f"No winner: {setting} was best on validation episodes, but has {best.estimate} % on {episodes} unseen "
             f"ones{gain}."
         )
     return f"Best: {setting}, {best.estimate} % on {episodes} unseen episodes; {_against(finding, best)}: {found}."
+
+
+def _untold(finding: Finding) -> str:
+    """Says what cannot be told of a winner that has not won."""
+    if finding.twin is None:
+        return ": no difference can be told"
+    return f", and {_points(finding.twin.difference)} against itself without prompts: it is not told that these harm"
 
 
 def _prompted(finding: Finding) -> str:
@@ -161,7 +168,7 @@ def extent(finding: Finding, sweep: Sweep) -> str:
         f"{finding.stopped} of these stopped early; {finding.spent} episodes in all. "
         f"Final: {judged_episodes(finding)} episodes of split {episodes.split}, "
         f"{episodes.way}-way {episodes.shot}-shot (chance {100 / episodes.way:.3g} %), "
-        f"{episodes.query} queries a class."
+        f"{episodes.queries}."
     )
 
 

@@ -11,7 +11,7 @@ from fpt import defaults
 from fpt.paths import whole_database
 from pipeline.backbones import BackboneName
 from pipeline.bounds import MANY, SEEDS, number, whole
-from pipeline.config import HyperParameters, Run, plain_run, with_backbone, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, asked_up_to, plain_run, with_backbone, with_hyper_parameters
 from pipeline.section import PathText, Section
 from sweeps.schema.sentences import sentence_of
 from sweeps.schema.space import Choices, Space, backbones_of, check_numbers, corners, shared
@@ -29,6 +29,10 @@ class Search(Section):
     `finalists` race, and the settings that are named. `stop: racing` lets all go on but those that rivals beat with
     confidence, so that the truly best of them is dropped with probability `delta` at most; `stop: t_racing` promises
     that for symmetric differences alone, with fewer episodes; `stop: halving` keeps the better `keep`, a share.
+
+    An episode of the search has up to `query` query images of each class, as `episodes.query_up_to` has it, or as many
+    as the verdict's where that is more, or where it is null: what chance makes of a setting on an episode is mostly
+    which images are asked, and to ask more costs little beside training.
 
     `parallel` is how many workers the plan is made for: so many orders there are at least at a time, however many
     workers there turn out to be. `space` holds ranges and choices; what matters to some solvers only is asked for those
@@ -60,6 +64,9 @@ class Search(Section):
     space: Space
     first: dict[str, HyperParameters] = Field(default_factory=dict)
     # Searches were described without these before they were there, and are still.
+    query: Annotated[int | None, whole("query images of each class, where there are so many", 1, 10_000)] = Field(
+        default=15, exclude_if=lambda most: most is None
+    )
     earlier: Annotated[tuple[str, ...], Field(alias="from", max_length=100, exclude_if=lambda one: not one)] = ()
     warm: Annotated[tuple[HyperParameters, ...], Field(max_length=10_000, exclude_if=lambda one: not one)] = ()
     audit: bool = False
@@ -232,3 +239,8 @@ class Sweep(Run):
                 for label, shot, prompts in product(table.solvers, table.shots, (True, False)):
                     table.run(run, backbone, dataset, label, shot, prompts)
         return self
+
+
+def searched_run(sweep: Run, search: Search) -> Run:
+    """Returns the run whose settings a search tries, on the search's own split and with its queries."""
+    return asked_up_to(plain_run(sweep, search.split), search.query)

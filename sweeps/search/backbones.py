@@ -85,7 +85,8 @@ def _raced(search: Search, searched: Run, session: Session, progress: Progress) 
         left = rule(place + 1, {name: seen[name] for name in going})
     if not left:
         raise RuntimeError("no classifier on frozen features did all its episodes without a failure, on any backbone")
-    return Backbones(tuple(_told(search, searched, settings, seen, left)), problems)
+    step = session.sampler(searched).step
+    return Backbones(tuple(_told(search, searched, settings, seen, left, step)), problems)
 
 
 def _told(
@@ -94,6 +95,7 @@ def _told(
     settings: Mapping[str, HyperParameters],
     seen: Mapping[str, list[float | None]],
     left: set[str],
+    step: float,
 ) -> Iterator[RacedBackbone]:
     """Yields each backbone with its best classifier, and how far that is from the best of all."""
     whole = {name: [one for one in own if one is not None] for name, own in seen.items() if None not in own}
@@ -109,7 +111,6 @@ def _told(
         # Of those that did most episodes, for a classifier that was stopped early may have been lucky.
         own = max(of_label, key=lambda name: (name in left, len(whole[name]), means[name]))
         both = min(len(whole[own]), len(whole[best]))
-        step = searched.episodes.step
         apart = None if own == best else paired_difference(whole[own][:both], whole[best][:both], step)
         accuracy = estimate(whole[own], step)
         yield RacedBackbone(label, backbone, str(settings[own]["name"]), accuracy, apart, label in stay)

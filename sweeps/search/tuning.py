@@ -6,13 +6,13 @@ from typing import Any
 
 from ray import tune
 
-from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, with_hyper_parameters
 from pipeline.dispatch.actors import ON_HEAD
 from pipeline.dispatch.generations import GenerationSpec
 from pipeline.session import Session
 from pipeline.storage.folder import Home
 from pipeline.storage.sqlite import sqlite_uri
-from sweeps.schema.sweep import Search, Sweep
+from sweeps.schema.sweep import Search, Sweep, searched_run
 from sweeps.search.plan import Plan
 from sweeps.search.proposals import Proposals
 from sweeps.search.record import SearchRecord
@@ -40,7 +40,7 @@ def search_settings(
     what the sweep reads. Raises RuntimeError where a trial could not be run, and where Tune ends before all
     trials have.
     """
-    searched = plain_run(sweep, search.split)
+    searched = searched_run(sweep, search)
 
     def begin(generation: int, values: dict[str, HyperParameters], rungs: list[list[int]]) -> None:
         """Lets the workers begin, while the trials' own processes are still starting."""

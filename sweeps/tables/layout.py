@@ -45,7 +45,7 @@ def caption(cells: Sequence[Cell], run: Run) -> str:
     tested = sum(cell.p_holm is not None for cell in cells)
     corrected = f", Holm's correction for the {tested} differences of this table" if tested > 1 else ""
     parts = [
-        f"Accuracy in %, {episodes.way}-way, {episodes.query} queries a class, split {episodes.split}"
+        f"Accuracy in %, {episodes.way}-way, {episodes.queries}, split {episodes.split}"
         + (f", {backbones[0]}" if len(backbones) == 1 else ""),
         "difference: paired, with minus without prompts",
         *(

@@ -91,7 +91,7 @@ def told_by_scores(session: Session, rows: Sequence[tuple[Run, Sequence[Row]]]) 
     """
     problems = sum(len(own) for _, own in rows)
     samplers = [session.sampler(run) for run, _ in rows]
-    asked = [_asked(own, sampler, run) for (run, own), sampler in zip(rows, samplers, strict=True)]
+    asked = [_asked(own, sampler) for (_, own), sampler in zip(rows, samplers, strict=True)]
     if len(asked) < 2 or (fitted := asked[0]) is None or (judged := asked[1]) is None or len(fitted.scores) < 2:
         return Told(problems)
     calibration = calibrated(fitted, rows[0][0].episodes.shot)
@@ -101,8 +101,8 @@ def told_by_scores(session: Session, rows: Sequence[tuple[Run, Sequence[Row]]]) 
     return Told(problems, judged_by(calibration, judged), mistakes)
 
 
-def _asked(rows: Sequence[Row], sampler: EpisodeSampler, run: Run) -> Asked | None:
-    way, queries = run.episodes.way, run.episodes.way * run.episodes.query
+def _asked(rows: Sequence[Row], sampler: EpisodeSampler) -> Asked | None:
+    way, queries = sampler.way, sampler.way * sampler.query
     kept = [content for row in rows if (content := row.get("scores")) is not None]
     if not kept or len(kept) < len(rows):
         return None

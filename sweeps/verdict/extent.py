@@ -1,15 +1,17 @@
 """What the final evaluation covers: which classes and pictures, how many episodes, and of what it therefore tells."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite
 
 from scipy.special import chdtri, stdtrit
 
-from pipeline.config import Run, plain_run
+from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.session import Session
 from sweeps.schema.sweep import Final, Sweep
 from sweeps.statistics.classes import FEW
-from sweeps.statistics.estimates import NORMAL, Estimate
+from sweeps.statistics.estimates import NORMAL, Estimate, paired_difference
+from sweeps.statistics.rows import accuracies_of
 from sweeps.verdict.finding import About
 
 SURE = 0.8  # that as many episodes as are planned bring the precision that was asked for
@@ -61,6 +63,36 @@ def about(sweep: Sweep, session: Session, parts: Parts, backbone: str, classes: 
         again=parts.kind if sweep.final.again else "",
         same_classes=dataset.hold_out == "pictures",
     )
+
+
+@dataclass(frozen=True)
+class Length:
+    """A length is how many episodes are final, fixed before the first of them is drawn; `runs` were solved for it
+    alone, which took so many `problems`.
+    """
+
+    episodes: int
+    runs: tuple[Run, ...] = ()
+    problems: int = 0
+
+
+def length_of(
+    sweep: Sweep, session: Session, searched: Run, alike: Run, settings: Sequence[HyperParameters], raced: int
+) -> Length:
+    """Returns as many final episodes as bring the interval down to the precision that is asked for, if the first of the
+    settings differs from the others as on the `raced` validation episodes: those that were `searched`, or, where these
+    ask more queries than the verdict's, others that are `alike`.
+    """
+    if sweep.final.precision is None:
+        return Length(sweep.final.episodes)
+    apart = session.sampler(searched).more != session.sampler(alike).more
+    runs = [with_hyper_parameters(alike if apart else searched, values) for values in settings]
+    solved = session.solve(runs, range(raced))
+    own, *others = (accuracies_of(one) for one in solved)
+    step = session.sampler(alike).step
+    known = [paired_difference(own, other, step) for other in others if own and other]
+    count = max((episodes_for(one, sweep.final) for one in known), default=sweep.final.episodes)
+    return Length(count, tuple(runs), sum(map(len, solved))) if apart else Length(count)
 
 
 def episodes_for(difference: Estimate, final: Final) -> int:

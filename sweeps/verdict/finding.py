@@ -16,6 +16,7 @@ BASELINE = "no prompts"
 FROZEN = "frozen features"
 PROMPTED = "best with prompts"  # beside a winner that has none
 TOGETHER = "best together"  # the mean of several
+TWIN = "best without its prompts"
 
 
 def takes_prompts(run: Run) -> bool:
@@ -88,10 +89,11 @@ class Finding:
     `yardstick` is what all settings are compared with, by name: the harder, on the final episodes, of the best without
     prompts and the best on frozen features; `other` is the difference to the other of them of the best setting with
     prompts. `spent` counts problems, those of the ledger included; `lost` are episodes that no worker survived, by
-    name: they are left out for all settings. `again` is the best with prompts against the yardstick on other episodes.
-    Of the trials that did all episodes of the race the truly best is among so many (`may_be_best`), with 95 %, and
-    among so many (`best_if_symmetric`) if differences are symmetric. `tried` are all trials that have a score,
-    `validation` is the winner's, and so are `confidence` and `mistakes`.
+    name: they are left out for all settings. `twin` is the winner against itself without prompts, where it is worse
+    than the yardstick: that need not be for its prompts. `again` is the best with prompts against the yardstick on
+    other episodes. Of the trials that did all episodes of the race the truly best is among so many (`may_be_best`),
+    with 95 %, and among so many (`best_if_symmetric`) if differences are symmetric. `tried` are all trials that have a
+    score, `validation` is the winner's, and so are `confidence` and `mistakes`.
     """
 
     record: SearchRecord
@@ -107,6 +109,7 @@ class Finding:
     audit: Audit | None = None
     yardstick: str = BASELINE
     other: Compared | None = None
+    twin: Compared | None = None
     about: About | None = None
     confidence: Confidence | None = None
     mistakes: Mistakes | None = None
@@ -162,7 +165,13 @@ class Finding:
             return "no prompts"
         if self.best.difference is None or not self.best.differs or not self._beats_both:
             return "no winner"
-        return "prompts help" if self.best.difference.mean > 0 else "prompts harm"
+        if self.best.difference.mean > 0:
+            return "prompts help"
+        return "prompts harm" if self.twin is not None and self._worse(self.twin) else "no winner"
+
+    @staticmethod
+    def _worse(one: Compared) -> bool:
+        return one.difference is not None and one.difference.mean < 0 and one.p is not None and one.p < SIGNIFICANCE
 
     @property
     def _beats_both(self) -> bool:

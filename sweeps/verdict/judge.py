@@ -12,7 +12,7 @@ from fpt.registry import rows_of
 from pipeline.config import BACKBONE, HyperParameters, Run, plain_run, with_backbone, with_hyper_parameters
 from pipeline.session import Session
 from pipeline.storage.ledger import Row
-from sweeps.schema.sweep import Search, Sweep
+from sweeps.schema.sweep import Search, Sweep, searched_run
 from sweeps.search.plan import Plan
 from sweeps.search.record import SearchRecord, Trial
 from sweeps.statistics.estimates import SIGNIFICANCE, Estimate, estimate, paired_difference
@@ -22,8 +22,18 @@ from sweeps.statistics.t_racing import in_the_race_if_symmetric
 from sweeps.terminal.progress import Progress
 from sweeps.verdict.calibrating import runs_with_scores, told_by_scores
 from sweeps.verdict.comparing import Drawn, compare_all, harder
-from sweeps.verdict.extent import Parts, about, episodes_for, parts_of
-from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER, Audit, Compared, Finding, takes_prompts
+from sweeps.verdict.extent import Parts, about, length_of, parts_of
+from sweeps.verdict.finding import (
+    BASELINE,
+    FROZEN,
+    PROMPTED,
+    TOGETHER,
+    TWIN,
+    Audit,
+    Compared,
+    Finding,
+    takes_prompts,
+)
 from sweeps.verdict.landscape import Scored
 from sweeps.verdict.yardstick import Yardsticks, choose, most_problems
 
@@ -53,7 +63,8 @@ def judge(
 
     Raises RuntimeError where there is no winner.
     """
-    winner, searched = record.winner, plain_run(sweep, search.split)
+    winner, searched = record.winner, searched_run(sweep, search)
+    step = session.sampler(searched).step
     values_of = {trial.name: trial.values for trial in record.trials}
     tried = {name: with_hyper_parameters(searched, values) for name, values in values_of.items()}
     raced = {trial.name: tried[trial.name] for trial in record.racers}
@@ -71,7 +82,12 @@ def judge(
     reported = parts.first
     settings = _compared_settings(sweep, search, reported, record, yardsticks, lost)
     different = len({run.model_dump_json() for run in settings.values()})  # the winner may be one that was named
-    count = _episodes(sweep, session, searched, winner if prompted is None else prompted, yardsticks, plan)
+    alike = plain_run(sweep, search.split)  # validation episodes that are like those of the verdict
+    asked_of = winner if prompted is None else prompted
+    apart: list[HyperParameters] = [asked_of.values, yardsticks.plain, yardsticks.frozen]
+    length = length_of(sweep, session, searched, alike, apart, asked_of.raced or plan.rungs[-1])
+    count, problems = length.episodes, yardsticks.problems + length.problems
+    progress.planned += length.problems
     progress.planned += different * count - _most_judged(sweep, search)
     progress.planned += 2 * sweep.final.again * (count - sweep.final.episodes)
     best_of_all = _best_of_all(session, raced, plan.rungs[-1], progress) if search.audit else winner.name
@@ -80,18 +96,25 @@ def judge(
         progress.planned += count
     progress.note = f"final evaluation: {different} settings on {count} unseen episodes"
     twice = {_asked(settings): _elsewhere(settings[_asked(settings)], parts)} if sweep.final.again else {}
-    sure = runs_with_scores(with_hyper_parameters(searched, winner.values), settings["best"])
+    sure = runs_with_scores(with_hyper_parameters(alike, winner.values), settings["best"])
     most = min(sweep.final.confidence, sweep.final.episodes)
     questions: list[tuple[list[Run], range]] = [(list(them.values()), range(count)) for them in (settings, twice)]
     final, ahead, *scored_rows = session.solve_all([*questions, *(([run], range(most)) for run in sure if most)])
     rows = dict(zip(settings, final, strict=True))
-    hashes = session.hashes([*settings.values(), *tried.values(), *yardsticks.runs])
+    hashes = session.hashes([*settings.values(), *tried.values(), *yardsticks.runs, *length.runs])
     yardstick, asked = harder(rows), _asked(settings)
     drawn = _drawn(session, reported, rows["best"])
     compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
-    other = BASELINE if yardstick == FROZEN else FROZEN
-    pair = {name: settings[name] for name in (asked, other)}
-    beside = compare_all(pair, session.hashes(list(pair.values())), [rows[name] for name in pair], drawn, other)
+    twin = None
+    if seems_to_harm(compared["best"]):
+        settings[TWIN] = with_hyper_parameters(settings["best"], {"alpha": 0})
+        progress.planned += count
+        (alone,) = session.solve([settings[TWIN]], [row["episode"] for row in rows["best"]])
+        rows[TWIN] = alone
+        hashes = [*session.hashes(list(settings.values())), *hashes[len(settings) - 1 :]]
+        compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
+        twin = _beside(session, settings, rows, drawn, ("best", TWIN))
+    other = _beside(session, settings, rows, drawn, (asked, BASELINE if yardstick == FROZEN else FROZEN))
     again = _again(session, settings, parts, count, dict(zip(twice, ahead, strict=True)), yardstick) if twice else {}
     by_scores = told_by_scores(session, [(run, own) for run, (own,) in zip(sure, scored_rows, strict=False)])
     hashes += session.hashes(sure) if most else []
@@ -103,21 +126,21 @@ def judge(
     whole = [on_validation[trial.name] for trial in record.whole]
     return Finding(
         record=record,
-        validation=estimate(on_validation[winner.name], sweep.episodes.step),
+        validation=estimate(on_validation[winner.name], step),
         compared=compared,
-        spent=record.problems + yardsticks.problems + sum(judged.values()) + _solved(again) + by_scores.problems,
+        spent=record.problems + problems + sum(judged.values()) + _solved(again) + by_scores.problems,
         hashes=sorted({*hashes, *(one.config_hash for one in again.values())}),
         lost=session.status().lost,
         again=again[asked] if again else None,
         may_be_best=len(in_the_race(whole, plan.racers, SIGNIFICANCE)),
         best_if_symmetric=len(in_the_race_if_symmetric(whole, SIGNIFICANCE)),
         tried=tuple(
-            _scored(trial, on_validation.get(trial.name, ()), on_validation[winner.name], sweep.episodes.step)
-            for trial in scored
+            _scored(trial, on_validation.get(trial.name, ()), on_validation[winner.name], step) for trial in scored
         ),
         audit=audit,
         yardstick=yardstick,
-        other=beside[asked],
+        other=other,
+        twin=twin,
         about=about(
             sweep,
             session,
@@ -129,6 +152,20 @@ def judge(
         confidence=by_scores.confidence,
         mistakes=by_scores.mistakes,
     )
+
+
+def seems_to_harm(best: Compared) -> bool:
+    """Says whether a winner with prompts is worse than the yardstick, which need not be for its prompts."""
+    return takes_prompts(best.run) and best.differs and best.difference is not None and best.difference.mean < 0
+
+
+def _beside(
+    session: Session, settings: Mapping[str, Run], rows: Mapping[str, Rows], drawn: Drawn, names: tuple[str, str]
+) -> Compared:
+    """Returns the first of two settings compared with the second alone."""
+    pair = {name: settings[name] for name in names}
+    hashes = session.hashes(list(pair.values()))
+    return compare_all(pair, hashes, [rows[name] for name in names], drawn, names[1])[names[0]]
 
 
 def _solved(compared: Mapping[str, Compared]) -> int:
@@ -144,20 +181,6 @@ def _drawn(session: Session, run: Run, rows: Sequence[Row]) -> Drawn:
         np.stack([episode.query.reshape(way, -1) for episode in episodes]),
         run.dataset.hold_out == "pictures",
     )
-
-
-def _episodes(sweep: Sweep, session: Session, searched: Run, asked: Trial, yardsticks: Yardsticks, plan: Plan) -> int:
-    """Returns how many final episodes there are, fixed before the first of them is drawn: as many as bring the interval
-    down to the precision that is asked for, if differences spread as on the validation episodes.
-    """
-    if sweep.final.precision is None:
-        return sweep.final.episodes
-    settings: list[HyperParameters] = [asked.values, yardsticks.plain, yardsticks.frozen]
-    runs = [with_hyper_parameters(searched, values) for values in settings]
-    rows = session.solve(runs, range(asked.raced or plan.rungs[-1]))
-    own, *others = (accuracies_of(one) for one in rows)
-    known = [paired_difference(own, other, sweep.episodes.step) for other in others if own and other]
-    return max((episodes_for(one, sweep.final) for one in known), default=sweep.final.episodes)
 
 
 def best_with_prompts(record: SearchRecord, tried: Mapping[str, Run]) -> Trial | None:

@@ -16,7 +16,7 @@ def rows_behind(finding: Finding, ledger: Ledger) -> pa.Table:
     result changed on its way.
     """
     rows = ledger.read(finding.hashes)
-    others = [one for one in (finding.again, finding.other) if one is not None]
+    others = [one for one in (finding.again, finding.other, finding.twin) if one is not None]
     for compared in (*finding.compared.values(), *others):
         if compared.estimate is not None and (why := _differs(compared, rows, bool(finding.lost))):
             raise RuntimeError(

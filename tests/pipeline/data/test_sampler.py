@@ -57,6 +57,29 @@ def test_support_and_query_are_disjoint_and_labels_right():
         assert len(set(class_of_label.values())) == 4
 
 
+@pytest.mark.parametrize(("up_to", "query"), [(None, 3), (1, 3), (3, 3), (4, 4), (5, 4)])
+def test_further_queries_leave_an_episode_as_it_is(up_to, query):
+    """As many as the smallest class has, class by class: 2 + 3 of 6 images are drawn anyway."""
+    drawn = sampler_of(CLASSES, Episodes(way=4, shot=2, query=3, query_up_to=up_to), "refuse")
+    assert (drawn.query, drawn.step) == (query, 1 / (4 * query))
+    for index in range(30):
+        with_more, without = drawn[index], sampler()[index]
+        assert with_more.query_labels.tolist() == np.arange(4).repeat(query).tolist()
+        assert np.array_equal(with_more.query.reshape(4, -1)[:, :3], without.query.reshape(4, -1))
+        assert np.array_equal(with_more.support, without.support)
+        rows = np.concatenate([with_more.support, with_more.query])
+        assert len(set(rows.tolist())) == 4 * (2 + query)
+        assert (rows % 10).tolist() == [*(without.support % 10), *(without.support[::2] % 10).repeat(query)]
+
+
+def test_classes_that_are_left_out_take_no_query_from_the_others():
+    few = {"few": np.arange(1000, 1003), **CLASSES}
+    wanted = Episodes(way=4, shot=2, query=3, query_up_to=9)
+    assert sampler_of(few, wanted, "leave_out").query == 4
+    shared = SplitClasses("novel", CLASSES, {name: {"novel": len(own), "base": 6} for name, own in CLASSES.items()})
+    assert sampler_of(shared, wanted, "leave_out").query == 4
+
+
 def test_every_class_and_image_turns_up():
     seen = np.concatenate([np.concatenate(arrays(sampler()[index])[::2]) for index in range(300)])
     assert set(seen.tolist()) == set(np.concatenate(list(CLASSES.values())).tolist())

@@ -32,6 +32,23 @@ def test_a_split_replaces_that_of_both(compare, config):
     refused(compare(b, a, "--split", "novel"), "B must be in the ledger of")
 
 
+def test_on_a_split_that_was_searched_the_searchs_queries_do(compare, config):
+    """A search asks more queries of each class than a verdict; which, a file or a hash of the verdict does not tell."""
+    split = "episodes.split=validation"
+    kept(WITHOUT, THEIRS)
+    b = kept(WITH, OURS)
+    a = kept(with_sets(split, "episodes.query_up_to=7"), OURS)
+    other = kept(with_sets(split, "episodes.query_up_to=7", "prompts.alpha=0"), THEIRS)
+    for typed in (config, b):
+        found = json.loads(answered(compare(typed, other, "--split", "validation", "--json")))
+        assert (found["a"]["config_hash"], found["b"]["config_hash"]) == (a, other)
+    kept(with_sets(split, "episodes.query_up_to=5"), THEIRS)
+    refused(compare(config, other, "--split", "validation"), "A must be in the ledger of")
+    exact = kept(with_sets(split), THEIRS)
+    refused(compare(config, other, "--split", "validation"), "A and B must draw the same episodes but differ")
+    assert exact in compare(config, exact, "--split", "validation", "--json").stdout
+
+
 def test_a_configuration_that_the_ledger_lacks_is_named(compare, config):
     kept(WITH, OURS)
     kept(WITHOUT, OURS, method=METHOD_VERSION - 1)

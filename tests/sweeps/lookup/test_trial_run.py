@@ -7,11 +7,13 @@ import pytest
 from pipeline.config import plain_run, with_hyper_parameters
 from pipeline.identity import METHOD_VERSION, configuration_hash, identity
 from sweeps.schema.identity import NOT_OF_A_SWEEP
+from sweeps.schema.sweep import searched_run
 from sweeps.statistics.estimates import paired_p_value
 from sweeps.tracking.fields import parameters_of_sweep
 from sweeps.tracking.tracker import Tracker
-from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, answered, kept, refused, with_sets
+from tests.sweeps.ledgers import FOUND, OURS, THEIRS, WITH, answered, kept, refused
 
+SEARCHED = searched_run(WITH, WITH.search)
 # Of two trials.
 VALUES = (
     {"alpha": 0.25, "lambda": 2e-05, "tau": 0.7, "patches": 3, "lr": 0.02},
@@ -47,8 +49,8 @@ def store(tmp_path_factory):
             runs[version] = (tracker.run_id, tracker.children["0.0"], tracker.children["0.1"])
             tracker.close()
     for values, accuracies in zip(VALUES, (OURS, THEIRS), strict=True):
-        for split, count in (("validation", 40), ("novel", 7)):
-            kept(with_hyper_parameters(plain_run(WITH, split), values), accuracies[:count], home=home)
+        for run, count in ((SEARCHED, 40), (plain_run(WITH), 7)):
+            kept(with_hyper_parameters(run, values), accuracies[:count], home=home)
     return home, runs
 
 
@@ -61,16 +63,18 @@ def test_a_trial_stands_for_the_episodes_it_was_searched_on(typed, store):
     _, a, b = store[1]["new"]
     found = json.loads(answered(typed(a, b, "--json")))
     for side, values in zip("ab", VALUES, strict=True):
-        run = with_hyper_parameters(plain_run(WITH, "validation"), values)
+        run = with_hyper_parameters(SEARCHED, values)
         assert found[side]["config_hash"] == configuration_hash(identity(run, FOUND))
     assert found["common"] == 40
-    assert found["p"] == pytest.approx(paired_p_value(OURS, THEIRS, WITH.episodes.step))
+    assert found["p"] == pytest.approx(paired_p_value(OURS, THEIRS, 1 / 9))
 
 
 def test_a_trial_may_be_beside_a_hash_and_on_another_split(typed, store):
     _, a, _ = store[1]["new"]
     b = configuration_hash(identity(with_hyper_parameters(plain_run(WITH), VALUES[1]), FOUND))
-    refused(typed(a, b), "A and B must draw the same episodes but differ in episodes.split (validation and novel)")
+    said = refused(typed(a, b), "A and B must draw the same episodes but differ in ")
+    assert "episodes.split (validation and novel)" in said
+    assert "episodes.query_up_to (15 and None)" in said
     assert json.loads(answered(typed(a, b, "--split", "novel", "--json")))["common"] == 7
 
 
@@ -92,7 +96,7 @@ def test_a_run_of_another_version_is_refused(typed, store):
 
 def test_rows_of_several_versions_of_the_method_are_named(compare, store, tmp_path):
     _, trial, other = store[1]["new"]
-    run = with_hyper_parameters(plain_run(WITH, "validation"), VALUES[0])
+    run = with_hyper_parameters(SEARCHED, VALUES[0])
     versions = (METHOD_VERSION - 1, METHOD_VERSION)
     names = [kept(run, OURS, home=tmp_path / "home", method=version) for version in versions]
     (tmp_path / "home" / "mlflow.db").symlink_to(store[0] / "mlflow.db")
@@ -112,8 +116,8 @@ def test_a_store_that_is_not_there_is_not_made(compare, store, here):
 
 
 def test_a_files_store_is_used(compare, store, config):
-    b = kept(with_hyper_parameters(plain_run(WITH, "validation"), VALUES[0]), OURS)
-    kept(with_sets("episodes.split=validation"), THEIRS)
+    b = kept(with_hyper_parameters(SEARCHED, VALUES[0]), OURS)
+    kept(SEARCHED, THEIRS)
     typed = (store[1]["new"][1], config, "--split=validation", "--json")
     sets = f"--set-b=tracking_uri=sqlite:///{store[0]}/mlflow.db"
     assert json.loads(answered(compare(*typed, sets)))["a"]["config_hash"] == b

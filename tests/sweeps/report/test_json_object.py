@@ -28,6 +28,7 @@ def test_the_object_for_machines():
             "baseline_accuracy": 0.702,
             **of_best,
             "other_yardstick": None,
+            "without_its_prompts": None,
             "again": None,
             "compared": {
                 "best": {"config_hash": "hash of best", **of_best, **unknown, **LOCATED},

@@ -2,14 +2,24 @@ import pytest
 
 from sweeps.report.text import verdict
 from sweeps.statistics.estimates import Estimate
-from tests.sweeps.findings import WON, compared, finding
+from tests.sweeps.findings import WON, compared, finding, p_of
+
+WORSE = Estimate(-0.021, 0.009, 200)
+
+
+def twin(difference):
+    """How the winner does against itself without prompts."""
+    return compared("best", WON, 0.702, difference, p=p_of(difference))
 
 
 @pytest.mark.parametrize(
     ("tag", "said", "found"),
     [
         ("prompts help", "prompts help.", finding()),
-        ("prompts harm", "prompts harm.", finding(gain=Estimate(-0.021, 0.009, 200))),
+        ("prompts harm", "prompts harm.", finding(gain=WORSE, twin=twin(WORSE))),
+        ("no winner", "it is not told that these harm.", finding(gain=WORSE, twin=twin(Estimate(-0.001, 0.002, 200)))),
+        ("no winner", "+2.1 ± 0.9 against itself", finding(gain=WORSE, twin=twin(Estimate(0.021, 0.009, 200)))),
+        ("no winner", "No winner: ", finding(gain=WORSE)),
         ("no winner", "No winner: ", finding(gain=Estimate(0.009, 0.021, 200))),
         ("no winner", "No winner: ", finding(gain=None)),
         ("no prompts", "No setting with prompts did better", finding(values={"alpha": 0.0, "lr": 0.01})),

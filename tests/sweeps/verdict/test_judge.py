@@ -9,7 +9,7 @@ from sweeps.search.record import SearchRecord
 from sweeps.statistics.estimates import Estimate
 from sweeps.terminal.progress import Progress
 from sweeps.verdict import judge as final
-from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER
+from sweeps.verdict.finding import BASELINE, FROZEN, PROMPTED, TOGETHER, TWIN
 from sweeps.verdict.judge import best_together
 from sweeps.verdict.yardstick import candidates
 from tests.sweeps.findings import looked_at, searched
@@ -120,6 +120,28 @@ def test_a_winner_that_was_named_is_solved_and_counted_once():
     assert found.best.config_hash == found.compared["paper defaults"].config_hash
     yardsticks = 19 * 2 + 10 * 2 + len(FROZEN_NAMES) * 4
     assert found.spent == progress.planned == 2 + 4 + 4 + yardsticks + (5 + 2 + 2) * EPISODES
+
+
+@pytest.mark.parametrize(
+    ("better", "lr", "outcome"), [(-0.05, 0.02, "prompts harm"), (0.0, 0.06, "no winner"), (0.05, 0.02, "prompts help")]
+)
+def test_prompts_harm_where_the_winner_does_better_without_them(better, lr, outcome):
+    """At a rate at which training itself harms, its prompts are not to blame."""
+    session, progress = StandIn(better), Progress(1)
+    found = judged(session, trials=[searched("0.0", {**STEERED, "lr": lr}, [0.6, 0.7])], progress=progress)
+    assert found.outcome == outcome
+    assert (TWIN in found.compared) == (outcome != "prompts help")
+    assert found.spent == progress.planned
+    if outcome == "prompts help":
+        assert found.twin is None
+        return
+    alone = found.compared[TWIN].run
+    assert (alone.prompts.alpha, alone.solver.lr) == (0, lr)
+    assert hash_of(alone) in found.hashes
+    told = sum(ROUGH[episode % 6] for episode in range(EPISODES)) / EPISODES
+    assert found.twin.difference.mean == pytest.approx(better + told)
+    yardsticks = found.baseline.run.solver.lr  # the nearest of those tried to the best, 0.01
+    assert found.compared[TWIN].difference.mean == pytest.approx(abs(yardsticks - 0.01) - (lr - 0.01))
 
 
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])

@@ -98,6 +98,9 @@ def with_odd_names():
     return replace(found, compared={**found.compared, ODD: odd})
 
 
+WORSE = Estimate(-0.021, 0.009, 200)
+
+
 def findings():
     """By what is special about them."""
     again = replace(finding().best, difference=Estimate(0.01, 0.008, 200))
@@ -110,7 +113,7 @@ def findings():
         "one did all": finding(tried=tuple(many(7))),
         "one episode": finding(tried=tuple(of_one_episode()), gain=Estimate(0.5, float("inf"), 1)),
         "no prompts win": finding({"alpha": 0.0, "lr": 0.01}, Estimate(0.0, 0.0, 200), tried=tuple(few())),
-        "prompts harm": finding(gain=Estimate(-0.021, 0.009, 200), tried=tuple(few())),
+        "prompts harm": finding(gain=WORSE, twin=finding(gain=WORSE).best, tried=tuple(few())),
         "no winner": finding(gain=Estimate(0.009, 0.021, 200), tried=tuple(few())),
         "failed": failed,
         "16 trials": finding(tried=tuple(many(16))),
