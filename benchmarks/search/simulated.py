@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.special import digamma, polygamma
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
@@ -20,6 +21,53 @@ from sweeps.search.encoding import Encoding
 from sweeps.search.looks import spread_evenly
 
 WAVES = 400  # random Fourier features (Rahimi and Recht, NeurIPS 2007) of an episode's liking
+LEAST = 1e-6  # variance of a setting on an episode: a tenth of a point, squared
+
+
+class Noise:
+    """Noise is what is a setting's own on an episode, beside how hard that is: its standard deviation, which is smooth
+    over settings (bad ones have ten times the variance of good ones), and the share of its variance that settings near
+    each other have in common (`liking`). That of the same episodes with more queries is `usual` noise, of which the
+    measured settings tell by how much it is less.
+    """
+
+    def __init__(
+        self,
+        points: Float[ndarray, "settings columns"],
+        measured: Float[ndarray, "settings episodes"],
+        usual: "Noise | None" = None,
+    ) -> None:
+        residuals, freedom = _residuals(measured), measured.shape[1] - 1
+        variances = np.maximum((residuals**2).sum(axis=1) / freedom, LEAST)
+        # The expectation and the variance of the logarithm of a variance that so many degrees of freedom tell.
+        low, chance = digamma(freedom / 2) - np.log(freedom / 2), float(polygamma(1, freedom / 2))
+        logarithms = np.log(variances) - low
+        if usual is None:
+            self.process = _fitted(points, logarithms, np.full(len(points), chance))
+            self.less = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+        else:
+            self.process = usual.process
+            self.less = LinearRegression().fit(self.process.predict(points)[:, None], logarithms)
+        self.scales = np.asarray(self.process.kernel_.k2.length_scale)
+        alike = RBF(self.scales)(points)
+        standard = residuals / self.deviation(points)[:, None]
+        pairs = np.triu_indices(len(points), 1)
+        shared = (standard @ standard.T / freedom)[pairs]
+        fitted = LinearRegression(fit_intercept=True).fit(alike[pairs][:, None], shared)
+        self.liking = float(np.clip(fitted.coef_[0], 0.0, 0.95))
+
+    def deviation(self, points: Float[ndarray, "settings columns"]) -> Float[ndarray, " settings"]:
+        """Returns the standard deviation of each setting on an episode."""
+        return np.asarray(np.exp(self.less.predict(self.process.predict(points)[:, None]) / 2))
+
+
+def _residuals(measured: Float[ndarray, "settings episodes"]) -> Float[ndarray, "settings episodes"]:
+    """Returns what is the settings' own on each episode: how hard that is, the better half of them tells, for what bad
+    settings find hard is their own.
+    """
+    means = measured.mean(axis=1, keepdims=True)
+    easy = (measured - means)[means[:, 0] >= np.median(means)].mean(axis=0)
+    return np.asarray(measured - means - easy)
 
 
 class Simulated:
@@ -37,18 +85,12 @@ class Simulated:
         told = table["accuracies"].to_pylist()
         self.measured = np.array([own[:EPISODES] for own in told], float)  # those that all settings did
         self.points = self.encoding.points(self.settings)
-        own_means, easy = self.measured.mean(axis=1), self.measured.mean(axis=0)
-        residuals = self.measured - own_means[:, None] - easy + easy.mean()
-        rows, episodes = residuals.shape
-        self.noise = float((residuals**2).sum() / ((rows - 1) * (episodes - 1)))  # variance of a setting on an episode
         self.means, self.counts = _levelled(told)
-        self.process = _fitted(self.points, self.means, self.noise / self.counts)
-        self.scales = np.asarray(self.process.kernel_.k2.length_scale)
-        shared = residuals @ residuals.T / (episodes - 1)
-        alike = RBF(self.scales)(self.points)
-        pairs = np.triu_indices(rows, 1)
-        fitted = LinearRegression(fit_intercept=True).fit(alike[pairs][:, None], shared[pairs])
-        self.liking = float(np.clip(fitted.coef_[0], 0.0, 0.95 * self.noise))
+        self.noise = Noise(self.points, self.measured)
+        self.own = self.noise.deviation(self.points) ** 2 / self.counts  # of the measured means
+        self.process = _fitted(self.points, self.means, self.own)
+        searched = np.array([own for own in table["searched"].to_pylist() if own], float)
+        self.noise_of_searches = Noise(self.points[: len(searched)], searched, self.noise)
 
     def truth(self, settings: list[HyperParameters]) -> Float[ndarray, " settings"]:
         return np.asarray(self.process.predict(self.encoding.points(settings)))
@@ -67,31 +109,35 @@ class Simulated:
         for fold in range(folds):
             left = places[fold::folds]
             kept = np.setdiff1d(places, left)
-            process = _fitted(self.points[kept], self.means[kept], self.noise / self.counts[kept])
+            process = _fitted(self.points[kept], self.means[kept], self.own[kept])
             errors += (process.predict(self.points[left]) - self.means[left]).tolist()
-        return float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(np.mean(self.noise / self.counts)))
+        return float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(np.mean(self.own)))
 
 
 class Episodes:
-    """Episodes of a simulated sweep: the same settings have the same accuracy on the same episode."""
+    """Episodes of a simulated sweep, with as many queries as a search asks, or only a verdict's (`few`): the same
+    settings have the same accuracy on the same episode.
+    """
 
-    def __init__(self, surface: Simulated, seed: int) -> None:
+    def __init__(self, surface: Simulated, seed: int, few: bool = False) -> None:
         self.surface, self.seed = surface, seed
+        self.noise = surface.noise if few else surface.noise_of_searches
         self.spread = float(surface.measured.mean(axis=0).std(ddof=1))
 
     def on(self, settings: list[HyperParameters], episodes: range) -> Float[ndarray, "settings episodes"]:
         surface = self.surface
         points, truth = surface.encoding.points(settings), surface.truth(settings)
-        own = np.sqrt(surface.noise - surface.liking)
+        deviation, liking, scales = self.noise.deviation(points), self.noise.liking, self.noise.scales
         found = np.empty((len(settings), len(episodes)))
         for place, episode in enumerate(episodes):
             rng = np.random.default_rng((self.seed, episode))
-            waves = rng.standard_normal((WAVES, points.shape[1])) / surface.scales
+            waves = rng.standard_normal((WAVES, points.shape[1])) / scales
             heights, phases = rng.standard_normal(WAVES), rng.uniform(0, 2 * np.pi, WAVES)
             liked = np.sqrt(2 / WAVES) * np.cos(points @ waves.T + phases) @ heights
             chance = np.array([_chance(self.seed, episode, point) for point in points])
             easy = self.spread * rng.standard_normal()
-            found[:, place] = truth + easy + np.sqrt(surface.liking) * liked + own * chance
+            own = np.sqrt(liking) * liked + np.sqrt(1 - liking) * chance
+            found[:, place] = truth + easy + deviation * own
         return found
 
 

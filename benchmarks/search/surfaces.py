@@ -1,9 +1,9 @@
 """Response surfaces for the search's benchmark: many settings, spread evenly over a space, on the same episodes.
 
-`python -m benchmarks.search.surfaces [NAME ...] [--home FOLDER]` makes those that `measured/` lacks, some ten
+`python -m benchmarks.search.surfaces [NAME ...] [--home FOLDER]` makes those that `measured/` lacks, some fifteen
 minutes each on two cores. A surface is a Parquet file with a row for each setting: values (JSON) and its accuracy on
-each of 16 validation episodes, or 64 for those that may be the best. It goes on where it stopped, as its rows are in
-the home's ledger.
+each of 16 validation episodes, or 64 for those that may be the best; of the first third also `searched`, what it is on
+those 16 with as many queries as a search asks. It goes on where it stopped, as its rows are in the home's ledger.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from fpt.glyphs import scenes
-from pipeline.config import HyperParameters, plain_run, with_hyper_parameters
+from pipeline.config import HyperParameters, Run, plain_run, with_hyper_parameters
 from pipeline.data.packed import packed_images
 from pipeline.data.sources.glyphs import _draw_class
 from pipeline.data.store import Sample, pack
@@ -26,12 +26,13 @@ from pipeline.identity import packing_identity
 from pipeline.opening import open_session
 from pipeline.storage.folder import Home
 from sweeps.schema.loading import load
-from sweeps.schema.sweep import Sweep
+from sweeps.schema.sweep import Sweep, searched_run
 from sweeps.search.encoding import Encoding
 from sweeps.search.looks import Looks, key_of, next_settings, spread_evenly
 
 FOLDER, CONFIG = Path(__file__).parent / "measured", Path("sweeps/configs/glyphs.yaml")
 SETTINGS, EPISODES, TOGETHER = 288, 16, 32
+ASKED_MORE = 96  # settings, the first, which are spread evenly too: how noisy a search's episodes are
 PEAK, PEAK_EPISODES, PEAK_ROUNDS = 16, 64, 2
 SPACE = (
     "{lambda: {low: 0.03, high: 10, log: true}, alpha: {low: 0.003, high: 10, log: true, zero: true}, "
@@ -119,16 +120,17 @@ def make(name: str, home: Path) -> None:
         packed_images(searched, Home(str(own)))
     with open_session(searched, Home(str(own))) as session:
 
-        def measured(settings: list[HyperParameters], episodes: int) -> list[list[float]]:
+        def measured(settings: list[HyperParameters], episodes: int, run: Run = searched) -> list[list[float]]:
             found: list[list[float]] = []
             for first in range(0, len(settings), TOGETHER):
-                runs = [with_hyper_parameters(searched, values) for values in settings[first : first + TOGETHER]]
+                runs = [with_hyper_parameters(run, values) for values in settings[first : first + TOGETHER]]
                 found += [[row["accuracy"] for row in rows] for rows in session.solve(runs, range(episodes))]
                 print(f"{name}: {len(found)} of {len(settings)} settings on {episodes} episodes", flush=True)
             return found
 
         settings = spread_evenly(encoding, SETTINGS, seed=1, without=1 / 9)
         accuracies = measured(settings, EPISODES)
+        asked_more = measured(settings[:ASKED_MORE], EPISODES, searched_run(sweep, sweep.search))
         for round in range(PEAK_ROUNDS):
             peak = promising(encoding, settings, accuracies, PEAK, seed=round)
             peak += settings[:ANCHORS] if round == 0 else []
@@ -140,8 +142,13 @@ def make(name: str, home: Path) -> None:
                     settings.append(values)
                     accuracies.append(accurate)
     FOLDER.mkdir(exist_ok=True)
-    kind = pa.schema({"values": pa.string(), "accuracies": pa.list_(pa.float32())})
-    table = {"values": [json.dumps(values) for values in settings], "accuracies": accuracies}
+    numbers = pa.list_(pa.float32())
+    kind = pa.schema({"values": pa.string(), "accuracies": numbers, "searched": numbers})
+    table = {
+        "values": [json.dumps(values) for values in settings],
+        "accuracies": accuracies,
+        "searched": [*asked_more, *[None] * (len(settings) - ASKED_MORE)],
+    }
     pyarrow.parquet.write_table(pa.Table.from_pydict(table, kind), FOLDER / f"{name}.parquet", compression="zstd")
 
 

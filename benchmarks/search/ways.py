@@ -79,16 +79,17 @@ def ours(
     seed: int,
     warm: Callable[[Simulated], list[HyperParameters]] = lambda _: [],
     first: Mapping[str, HyperParameters] = NOTHING,
+    few: bool = False,
 ) -> Iterator[Pick]:
     """Searches as a sweep does, with plans of each budget, looking at `warm` settings first; those that are named,
-    `first`, race too.
+    `first`, race too. With `few` it asks no more queries than a verdict.
     """
     for problems in BUDGETS:
         search = Search(space=surface.space, problems=problems, parallel=parallel, first=dict(first))
         plan, told = plan_of(search), list[SimpleNamespace]()
         sampler = LookSampler(surface.space, surface.solver, plan, seed, list(first.values()), warm(surface))
         study = SimpleNamespace(get_trials=lambda deepcopy, told=told: told)
-        episodes = Episodes(surface, seed)
+        episodes = Episodes(surface, seed, few)
         for generation in range(sampler.race):
             settings = sampler.propose(study, generation)  # type: ignore[arg-type]
             seen = episodes.on(settings, plan.episodes(generation)).mean(axis=1)
@@ -137,6 +138,7 @@ WAYS: dict[str, Way] = {
     "SMAC3": smac,
     "ours": partial(ours, 2),
     "ours, no prompts named": partial(ours, 2, first=NO_PROMPTS),
+    "ours, few queries": partial(ours, 2, few=True),
     "ours, warm": partial(ours, 2, warm=best_of_another),
     "ours, misled": partial(ours, 2, warm=worst_of_its_own),
     "ours, for 64 workers": partial(ours, 64),
