@@ -18,6 +18,7 @@ OTHERS = {
         "query": 9,
         "seed": 1,
         "scores": True,
+        "query_up_to": 20,
     },
     "solver": {
         "name": "linear_probe",
@@ -282,9 +283,10 @@ def test_members_of_an_ensemble_adapt_as_many_blocks():
         Run.model_validate({"ensemble": [{"lre": 2}]})
 
 
-def test_rows_with_scores_are_others_and_all_hashes_are_those_of_before():
-    plain, kept = Run(), Run.model_validate({"episodes": {"scores": True}})
+@pytest.mark.parametrize(("field", "value"), [("scores", True), ("query_up_to", 20)])
+def test_rows_of_a_field_that_came_later_are_others_and_all_hashes_are_those_of_before(field, value):
+    plain, other = Run(), Run.model_validate({"episodes": {field: value}})
     inputs = Inputs("images", "weights", "float32")
-    assert identity.hash_of(plain, inputs) != identity.hash_of(kept, inputs)
-    assert "scores" not in identity.identity(plain, inputs)["episodes"]
-    assert "scores" not in plain.model_dump()["episodes"]
+    assert identity.hash_of(plain, inputs) != identity.hash_of(other, inputs)
+    assert field not in identity.identity(plain, inputs)["episodes"]
+    assert field not in plain.model_dump()["episodes"]

@@ -43,10 +43,10 @@ SAID = (
     "episodes_spent",
     "episodes_lost",
 )
-LIMITS = ("over_episodes", "over_classes", "bounds")
 JUDGED = ("accuracy", "ci95", "difference", "difference_ci95", "p", "p_holm")
-FINAL = ("episodes", *JUDGED, "yardstick", "other_yardstick", "baseline_accuracy", "again", "compared")
-COMPARED = ("config_hash", *JUDGED, *LIMITS)
+YARDSTICKS = ("yardstick", "other_yardstick", "baseline_accuracy")
+FINAL = ("episodes", *JUDGED, *YARDSTICKS, "without_its_prompts", "again", "compared")
+COMPARED = ("config_hash", *JUDGED, "over_episodes", "over_classes", "bounds")
 LOCATED = ("prompt_precision", "prompt_chance", "attention_on_key_before", "attention_on_key_after")
 
 pytestmark = [
