@@ -2,8 +2,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from pipeline.config import plain_run
 from sweeps.schema.loading import load
-from sweeps.schema.sweep import Search
+from sweeps.schema.sweep import Search, searched_run
 from tests.sweeps.tiny import CONFIG, TINY
 
 
@@ -54,3 +55,12 @@ def test_the_weight_of_contrast_is_searched_where_prompts_read_it(variant, searc
     sweep = load(CONFIG, [f"prompts.variant={variant}"])
     assert ("contrast" in sweep.search.space) == searched
     assert ("contrast" in sweep.search.first["paper defaults"]) == searched
+
+
+@pytest.mark.parametrize(("given", "up_to"), [(None, None), (2, None), (3, None), (4, 4), (15, 15)])
+def test_a_search_asks_more_queries_than_a_verdict_or_as_many(given, up_to):
+    sweep = load(CONFIG, [*TINY, f"search.query={'null' if given is None else given}"])
+    run = searched_run(sweep, sweep.search)
+    assert run == plain_run(sweep, "validation").model_copy(update={"episodes": run.episodes})
+    assert run.episodes == sweep.episodes.model_copy(update={"split": "validation", "query_up_to": up_to})
+    assert ("query" in sweep.search.model_dump()) == (given is not None)

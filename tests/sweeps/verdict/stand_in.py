@@ -46,8 +46,9 @@ class StandIn:
         return [self.solve(runs, episodes) for runs, episodes in questions]
 
     def sampler(self, run):
-        """Episodes of so many classes that intervals are over episodes."""
-        return EpisodeSampler({f"class {i}": np.arange(20) for i in range(self.classes)}, 3, 1, 3, 0)
+        """Episodes of so many classes that intervals are over episodes, with more queries where a search asks them."""
+        more = (run.episodes.query_up_to or 3) - 3
+        return EpisodeSampler({f"class {i}": np.arange(20) for i in range(self.classes)}, 3, 1, 3, 0, more=more)
 
     def status(self):
         return Status(lost=("episode 9 of novel",))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sweeps.terminal.progress import Progress
 from tests.sweeps.verdict.stand_in import EPISODES, SWEEP, StandIn, hash_of, judged
 
 
@@ -33,6 +34,28 @@ def test_as_many_episodes_as_the_precision_takes(precision, most, episodes):
         assert EPISODES < gain.episodes <= most
     else:
         assert gain.episodes == episodes
+
+
+def test_how_many_episodes_a_precision_takes_is_told_by_episodes_like_those_of_the_verdict():
+    """A search asks more queries, by which differences spread less."""
+    asked = SWEEP.final.model_copy(update={"precision": 1.5, "most": 400})
+    alike, found, planned = {}, {}, {}
+    for query in (None, 3, 15):
+        search = SWEEP.search.model_copy(update={"query": query})
+        session, progress = StandIn(), Progress(1)
+        found[query] = judged(session, SWEEP.model_copy(update={"final": asked, "search": search}), progress=progress)
+        planned[query] = progress.planned
+        searched = [(run, episodes) for run, episodes in session.asked if run.episodes.split == "validation"]
+        alike[query] = [
+            (hash_of(run), len(episodes))
+            for run, episodes in searched
+            if run.episodes.query_up_to is None and not run.episodes.scores
+        ]
+        assert all(run.episodes.query_up_to in (None, query) for run, _ in searched)
+    assert [episodes for _, episodes in alike[15]] == [4, 4, 4]
+    assert {name for name, _ in alike[15]} < set(found[15].hashes)
+    assert found[15].best.estimate == found[3].best.estimate == found[None].best.estimate
+    assert found[15].spent - found[3].spent == planned[15] - planned[3] == 12
 
 
 class Losing(StandIn):
