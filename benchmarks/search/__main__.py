@@ -8,12 +8,14 @@ but for SMAC3, propose in generations of 8, each raced by t tests up to 100 epis
 
 import argparse
 import json
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from threadpoolctl import ThreadpoolController
 
 from benchmarks.search.curves import at_budgets
@@ -32,6 +34,7 @@ def surface_of(name: str) -> Simulated:
 def regrets(way: str, name: str, seed: int) -> list[float | None]:
     """Returns the regret of one simulated sweep at each of BUDGETS, in points; None where it has no pick by then."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", ExperimentalWarning)  # one for each sampler that is made
     surface, found, left = surface_of(name), list[float | None](), list(BUDGETS)
     latest: float | None = None
     for pick in WAYS[way](surface, seed):
