@@ -288,6 +288,6 @@ def plain_run(run: Run, split: str | None = None) -> Run:
 
 def asked_up_to(run: Run, most: int | None) -> Run:
     """Returns the run with up to so many queries of each class, if that is more than it has."""
-    if most is None or most <= run.episodes.query:
+    if most is None or most <= max(run.episodes.query, run.episodes.query_up_to or 0):
         return run
     return run.model_copy(update={"episodes": run.episodes.model_copy(update={"query_up_to": most})})

@@ -107,13 +107,14 @@ def judge(
     compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
     twin = None
     if seems_to_harm(compared["best"]):
-        settings[TWIN] = with_hyper_parameters(settings["best"], {"alpha": 0})
         progress.planned += count
-        (alone,) = session.solve([settings[TWIN]], [row["episode"] for row in rows["best"]])
-        rows[TWIN] = alone
-        hashes = [*session.hashes(list(settings.values())), *hashes[len(settings) - 1 :]]
-        compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
-        twin = _beside(session, settings, rows, drawn, ("best", TWIN))
+        alone = with_hyper_parameters(settings["best"], {"alpha": 0})
+        (own,) = session.solve([alone], [row["episode"] for row in rows["best"]])
+        if len(own) == len(rows["best"]):  # none was lost since
+            hashes.insert(len(settings), *session.hashes([alone]))
+            settings[TWIN], rows[TWIN] = alone, own
+            compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
+            twin = _beside(session, settings, rows, drawn, ("best", TWIN))
     other = _beside(session, settings, rows, drawn, (asked, BASELINE if yardstick == FROZEN else FROZEN))
     again = _again(session, settings, parts, count, dict(zip(twice, ahead, strict=True)), yardstick) if twice else {}
     by_scores = told_by_scores(session, [(run, own) for run, (own,) in zip(sure, scored_rows, strict=False)])

@@ -63,4 +63,6 @@ def test_a_search_asks_more_queries_than_a_verdict_or_as_many(given, up_to):
     run = searched_run(sweep, sweep.search)
     assert run == plain_run(sweep, "validation").model_copy(update={"episodes": run.episodes})
     assert run.episodes == sweep.episodes.model_copy(update={"split": "validation", "query_up_to": up_to})
+    more = sweep.model_copy(update={"episodes": sweep.episodes.model_copy(update={"query_up_to": 20})})
+    assert searched_run(more, more.search).episodes.query_up_to == 20
     assert ("query" in sweep.search.model_dump()) == (given is not None)

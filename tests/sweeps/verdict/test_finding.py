@@ -19,7 +19,7 @@ def twin(difference):
         ("prompts harm", "prompts harm.", finding(gain=WORSE, twin=twin(WORSE))),
         ("no winner", "it is not told that these harm.", finding(gain=WORSE, twin=twin(Estimate(-0.001, 0.002, 200)))),
         ("no winner", "+2.1 ± 0.9 against itself", finding(gain=WORSE, twin=twin(Estimate(0.021, 0.009, 200)))),
-        ("no winner", "No winner: ", finding(gain=WORSE)),
+        ("no winner", "whether its prompts harm is not known", finding(gain=WORSE)),
         ("no winner", "No winner: ", finding(gain=Estimate(0.009, 0.021, 200))),
         ("no winner", "No winner: ", finding(gain=None)),
         ("no prompts", "No setting with prompts did better", finding(values={"alpha": 0.0, "lr": 0.01})),

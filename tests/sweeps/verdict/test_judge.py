@@ -144,6 +144,17 @@ def test_prompts_harm_where_the_winner_does_better_without_them(better, lr, outc
     assert found.compared[TWIN].difference.mean == pytest.approx(abs(yardsticks - 0.01) - (lr - 0.01))
 
 
+def test_an_episode_that_is_lost_without_prompts_leaves_open_whether_they_harm():
+    class Losing(StandIn):
+        def solve(self, runs, episodes):
+            lost = sum(run.prompts.alpha == 0 and run.solver.lr == 0.02 for run in runs)
+            return super().solve(runs, list(episodes)[: len(episodes) - (lost and runs[0].episodes.split == "novel")])
+
+    found = judged(Losing(-0.05), trials=[searched("0.0", STEERED, [0.6, 0.7])])
+    assert (found.outcome, found.twin, TWIN in found.compared) == ("no winner", None, False)
+    assert "whether its prompts harm is not known" in verdict(found)
+
+
 @pytest.mark.parametrize("accuracies", [[0.5], [None, None], [0.5, None]])
 def test_without_a_whole_trial_there_is_no_winner(accuracies):
     with pytest.raises(RuntimeError, match="no trial did all its episodes without a failure"):
