@@ -56,8 +56,9 @@ def figure_of(regrets: dict[str, dict[str, np.ndarray]]) -> Figure:
         axes.set_xticks(BUDGETS)
     for axes in panels[len(regrets) :]:
         axes.set_axis_off()
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    drawn = {line.get_label(): line for axes in panels for line in axes.get_legend_handles_labels()[0]}
+    of_ways = [drawn[way] for way in ways]
+    figure.legend(of_ways, ways, loc="outside upper center", ncols=len(ways), frameon=False, fontsize=8)
     figure.supxlabel("problems of the search", fontsize=9)
     figure.supylabel("regret, points: median, and 90th percentile (dotted)", fontsize=9)
     return figure
