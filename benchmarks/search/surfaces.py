@@ -1,6 +1,6 @@
 """Response surfaces for the search's benchmark: many settings, spread evenly over a space, on the same episodes.
 
-`python -m benchmarks.search.surfaces [NAME ...] [--home FOLDER]` makes those that `measured/` lacks, some fifteen
+`python -m benchmarks.search.surfaces [NAME ...] [--home FOLDER]` makes those that `measured/` lacks, some ten
 minutes each on two cores. A surface is a Parquet file with a row for each setting: values (JSON) and its accuracy on
 each of 16 validation episodes, or 64 for those that may be the best; of the first third also `searched`, what it is on
 those 16 with as many queries as a search asks. It goes on where it stopped, as its rows are in the home's ledger.

@@ -41,8 +41,7 @@ def verdict(finding: Finding) -> str:
 
 def _untold(finding: Finding) -> str:
     """Says what cannot be told of a winner that has not won."""
-    best = finding.best
-    if finding.twin is None and best.differs and best.difference is not None and best.difference.mean < 0:
+    if finding.twin is None and finding.best.worse:
         return ": whether its prompts harm is not known, as an episode without them was lost"
     if finding.twin is None:
         return ": no difference can be told"

@@ -85,12 +85,12 @@ def length_of(
     """
     if sweep.final.precision is None:
         return Length(sweep.final.episodes)
-    apart = session.sampler(searched).more != session.sampler(alike).more
+    sampler = session.sampler(alike)
+    apart = session.sampler(searched).more != sampler.more
     runs = [with_hyper_parameters(alike if apart else searched, values) for values in settings]
     solved = session.solve(runs, range(raced))
     own, *others = (accuracies_of(one) for one in solved)
-    step = session.sampler(alike).step
-    known = [paired_difference(own, other, step) for other in others if own and other]
+    known = [paired_difference(own, other, sampler.step) for other in others if own and other]
     count = max((episodes_for(one, sweep.final) for one in known), default=sweep.final.episodes)
     return Length(count, tuple(runs), sum(map(len, solved))) if apart else Length(count)
 

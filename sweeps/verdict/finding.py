@@ -50,6 +50,11 @@ class Compared:
         """Returns whether it can be told from the yardstick."""
         return self.difference is not None and self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
+    @property
+    def worse(self) -> bool:
+        """Returns whether it is told to be worse than the yardstick."""
+        return self.differs and self.difference is not None and self.difference.mean < 0
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -167,11 +172,7 @@ class Finding:
             return "no winner"
         if self.best.difference.mean > 0:
             return "prompts help"
-        return "prompts harm" if self.twin is not None and self._worse(self.twin) else "no winner"
-
-    @staticmethod
-    def _worse(one: Compared) -> bool:
-        return one.difference is not None and one.difference.mean < 0 and one.p is not None and one.p < SIGNIFICANCE
+        return "prompts harm" if self.twin is not None and self.twin.worse else "no winner"
 
     @property
     def _beats_both(self) -> bool:

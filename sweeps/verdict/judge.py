@@ -106,7 +106,7 @@ def judge(
     drawn = _drawn(session, reported, rows["best"])
     compared = compare_all(settings, hashes[: len(settings)], list(rows.values()), drawn, yardstick)
     twin = None
-    if seems_to_harm(compared["best"]):
+    if compared["best"].worse and takes_prompts(settings["best"]):  # which need not be for its prompts
         progress.planned += count
         alone = with_hyper_parameters(settings["best"], {"alpha": 0})
         (own,) = session.solve([alone], [row["episode"] for row in rows["best"]])
@@ -153,11 +153,6 @@ def judge(
         confidence=by_scores.confidence,
         mistakes=by_scores.mistakes,
     )
-
-
-def seems_to_harm(best: Compared) -> bool:
-    """Says whether a winner with prompts is worse than the yardstick, which need not be for its prompts."""
-    return takes_prompts(best.run) and best.differs and best.difference is not None and best.difference.mean < 0
 
 
 def _beside(
